@@ -1,0 +1,90 @@
+"""Columns: what a dataset of each modality mix looks like, known before a byte is read.
+
+A **mix** is a set of modalities; its columns are a subset of `COLUMNS`, in this order and with these types, so that mixes
+interleave and concatenate.  Only stock feature types of `datasets` are used: what is built here loads without modalmix.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from datasets import Audio, Features, Image, List, Value, Video
+
+from .sample import MODALITIES
+
+ALL = "all"
+"""The config that holds every mix."""
+
+MEDIA_COLUMNS = ("images", "videos", "frames", "audios", "audio_q")
+"""Columns whose leaves are media; `frames` is a list of lists."""
+
+_COLUMNS_OF = {
+    "image": ("images",),
+    "video": ("videos", "frames", "num_frames"),
+    "audio": ("audios",),
+    "audio_q": ("audio_q", "text_q"),
+    "masks": ("masks",),
+}
+
+_MASK = {
+    "frame": Value("int64"),
+    "height": Value("int32"),
+    "width": Value("int32"),
+    "counts": Value("string"),
+    "polygons": List(List(Value("float64"))),
+}
+
+
+def decodes_audio_and_video() -> bool:
+    """Whether `datasets` can decode sound and video here; without torchcodec its features raise on iteration."""
+    return importlib.util.find_spec("torchcodec") is not None
+
+
+def columns(decode: bool = True) -> Features:
+    """All columns in their order.
+
+    Args:
+        decode: whether sound and video decode on access; else rows carry ``{"path", "bytes"}``.
+    """
+    return Features(
+        {
+            "id": Value("string"),
+            "source": {"file": Value("string"), "row": Value("int64")},
+            "system": Value("string"),
+            "conversations": List({"from": Value("string"), "value": Value("string")}),
+            "images": List(Image()),
+            "videos": List(Video(decode=decode)),
+            "frames": List(List(Image())),
+            "audios": List(Audio(decode=decode)),
+            "audio_q": List(Audio(decode=decode)),
+            "text_q": Value("string"),
+            "masks": List(List(_MASK)),
+            "num_frames": Value("int32"),
+            "extra": Value("string"),
+        }
+    )
+
+
+def features(modalities: Iterable[str], decode: bool = True) -> Features:
+    """The columns of a mix.
+
+    Args:
+        modalities: some of `MODALITIES`; none for text alone.
+        decode: see `columns`.
+
+    Raises:
+        KeyError: a name is no modality.
+    """
+    wanted = {column for modality in modalities for column in _COLUMNS_OF[modality]}
+    optional = {column for group in _COLUMNS_OF.values() for column in group}
+    return Features({name: kind for name, kind in columns(decode).items() if name in wanted or name not in optional})
+
+
+def mixes(modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Every mix of these modalities: its name → its modalities, the smaller first."""
+    ordered = [modality for modality in MODALITIES if modality in modalities]
+    return {
+        "_".join(chosen) or "text": chosen for size in range(len(ordered) + 1) for chosen in combinations(ordered, size)
+    }

@@ -1,0 +1,298 @@
+"""Masks: every payload a mask is written as, read into one form without drawing it.
+
+A mask is one object in one frame (`modalmix.builders.sample.Mask`).  Annotation files write it as
+
+::
+
+    {"size": [h, w], "counts": "…"}           compressed RLE, the text of pycocotools     kept as it is
+    {"size": [h, w], "counts": "b'…'"}        the same, printed as Python bytes           unwrapped
+    {"size": [h, w], "counts": [9, 3, …]}     run lengths                                 compressed
+    [{"size": …, "counts": [9, 3, …]}, …]     several of those, meaning their union       united, compressed
+    [[x, y, x, y, x, y, …], …]                polygons, meaning their union               kept; needs the picture's size
+    null                                      annotated as not there                      kept, without size
+
+and everything else is a finding that says what it looks like.  RLE itself is in `modalmix.builders.rle`.  Nothing here
+but `to_array` allocates a picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from . import rle
+from .findings import Finding, finding, pointer
+from .rle import compress, run_lengths
+from .sample import Mask, Sample
+from .turns import quote
+from .verbatim import notes_of
+
+__all__ = [
+    "compress",
+    "counts_findings",
+    "media_findings",
+    "read_mask",
+    "run_lengths",
+    "shape",
+    "size_finding",
+    "to_array",
+]
+
+_FAR = 100_000
+"""Pixels; no picture format reaches this far, and COCO's rasteriser allocates by the length of the boundary."""
+_BOUNDARY = 4_000_000
+"""Pixels of boundary that `to_array` draws at most: the rasteriser takes some 120 bytes for each."""
+
+
+def to_array(mask: Mask, height: int | None = None, width: int | None = None) -> npt.NDArray[np.uint8]:
+    """The mask as a picture, equal to what pycocotools draws.
+
+    Args:
+        mask: the mask; RLE is decoded here, polygons by pycocotools (upstream's rasteriser).
+        height: of the picture, in pixels; used only for a mask that has no size of its own.
+        width: likewise.
+
+    Returns:
+        uint8, height × width, 1 inside and 0 outside, column-major as pycocotools gives it.
+
+    Raises:
+        ValueError: no size is known, the run lengths do not fill the picture, or the polygons have a boundary of more
+            than 4 million pixels.
+    """
+    h = mask.height if mask.height is not None else height
+    w = mask.width if mask.width is not None else width
+    if h is None or w is None:
+        raise ValueError("a mask that is annotated as not there needs the picture's height and width")
+    if mask.counts is not None:
+        runs = run_lengths(mask.counts)
+        if wrong := rle.misfit_runs(runs.tolist(), h, w):
+            raise ValueError(wrong)
+        colours = np.zeros(len(runs), np.uint8)
+        colours[1::2] = 1
+        filled: npt.NDArray[np.uint8] = colours.repeat(runs).reshape(w, h).T
+        return filled
+    if mask.polygons is None:
+        return np.zeros((h, w), np.uint8, order="F")
+    if sum(map(_boundary, mask.polygons)) > _BOUNDARY:
+        raise ValueError(f"the boundary of the polygons is longer than {_BOUNDARY:,} pixels")
+    from pycocotools import mask as coco
+
+    drawn: npt.NDArray[np.uint8] = coco.decode(coco.merge(coco.frPyObjects(mask.polygons, h, w)))
+    return drawn
+
+
+def read_mask(
+    payload: object, frame: int, height: int | None, width: int | None, at: str
+) -> tuple[Mask | None, list[Finding]]:
+    """The mask of one payload, and what is wrong with it.
+
+    Args:
+        payload: the JSON value.
+        frame: index of the frame, for the mask.
+        height: of the picture in pixels, where the record tells it.
+        width: likewise.
+        at: JSON pointer to the payload.
+
+    Returns:
+        The mask, or None where the payload cannot be one, and the findings: at most one.
+    """
+    mask, findings = shape(payload, frame, height, width, at)
+    return (mask, findings) if findings or mask is None else (mask, counts_findings([(mask, at)]))
+
+
+def shape(
+    payload: object, frame: int, height: int | None, width: int | None, at: str
+) -> tuple[Mask | None, list[Finding]]:
+    """`read_mask` without decoding compressed counts: `counts_findings` does that for all masks of a record at once."""
+    if payload is None:
+        return Mask(frame), []
+    if type(payload) is dict and "counts" in payload:
+        return _rle(payload, frame, height, width, at)
+    if type(payload) is list and payload:
+        if type(payload[0]) is dict:
+            return _union(payload, frame, height, width, at)
+        if type(payload[0]) is list:
+            return _polygons(payload, frame, height, width, at)
+    return None, [finding("mask-payload", _looks(payload), at)]
+
+
+def counts_findings(masks: Sequence[tuple[Mask, str]]) -> list[Finding]:
+    """Whether compressed counts can be read and fill their pictures.
+
+    Args:
+        masks: each with the JSON pointer to its payload; masks without counts are passed over.
+
+    Returns:
+        One finding for each mask that is wrong.
+    """
+    known = [
+        (mask.counts, mask.height, mask.width, at)
+        for mask, at in masks
+        if mask.counts is not None and mask.height is not None and mask.width is not None
+    ]
+    if rle.all_fit([counts for counts, _, _, _ in known], [h * w for _, h, w, _ in known]):
+        return []
+    looked = [(rle.misfit(counts, h, w), at) for counts, h, w, at in known]
+    return [finding("mask-counts", wrong, at) for wrong, at in looked if wrong]
+
+
+def size_finding(mask: Mask, against: str, at: str) -> Finding:
+    """The finding that a mask has another size than its picture."""
+    return finding("mask-size-differs", f"the mask has {mask.height} × {mask.width} pixels, {against}", at)
+
+
+def media_findings(sample: Sample, *, frames: int | None, height: int | None, width: int | None) -> list[Finding]:
+    """What is wrong between a sample's masks and the video or picture they belong to.
+
+    Args:
+        sample: the sample; its masks as `read` gave them.
+        frames: number of frames of the video; None where unknown, and for a picture.
+        height: of the video or picture, in pixels; None where unknown.
+        width: likewise.
+
+    Returns:
+        One finding for each mask of a frame that is not there, and one for the first mask of another size, unless the
+        record itself was found to contradict its masks' sizes already.
+    """
+    if frames is None and (height is None or width is None):
+        return []
+    findings: list[Finding] = []
+    told = any(f.code == "MX306" for f in sample.findings)
+    for i, masks in enumerate(sample.masks):
+        for j, mask in enumerate(masks):
+            if frames is not None and mask.frame >= frames:
+                message = f"frame {mask.frame} of a video of {frames} frames"
+                findings.append(finding("mask-frame-out-of-range", message, _place(sample, i, j)))
+            elif not told and mask.height is not None and height is not None and width is not None:
+                told = (mask.height, mask.width) != (height, width)
+                if told:
+                    findings.append(size_finding(mask, f"its picture {height} × {width}", _place(sample, i, j)))
+    return findings
+
+
+def _place(sample: Sample, i: int, j: int) -> str:
+    """The JSON pointer to mask `j` of object `i`, by what the format has noted under ``masks`` of the record's layout.
+
+    ``key``: the record's key if it is not ``annotation``; ``still``: there is no frame level; ``frames``: frame keys as
+    written, per object; ``nested``: the key of one more level, per object.
+    """
+    layout = notes_of(sample.extra).get("masks") or {}
+    place: list[str | int] = [layout.get("key", "annotation"), i]
+    if layout.get("still"):
+        return pointer(*place)
+    if (nested := layout.get("nested")) and nested[i] is not None:
+        place.append(nested[i])
+    return pointer(*place, layout["frames"][i][j] if "frames" in layout else sample.masks[i][j].frame)
+
+
+# ---- payloads, one kind each
+
+
+def _rle(
+    payload: dict[str, Any], frame: int, height: int | None, width: int | None, at: str
+) -> tuple[Mask | None, list[Finding]]:
+    size, counts = payload.get("size"), payload["counts"]
+    if type(size) is not list or len(size) != 2 or type(size[0]) is not int or type(size[1]) is not int:
+        return None, [finding("mask-payload", f"RLE whose size is {quote(size)}, not [height, width]", at)]
+    h, w = size
+    if not 0 < h < 2**31 or not 0 < w < 2**31 or h * w >= rle.PIXELS:
+        return None, [finding("mask-payload", f"RLE of {quote(h)} × {quote(w)} pixels", at)]
+    if type(counts) is list:
+        if not {*map(type, counts)} <= {int}:
+            return None, [finding("mask-payload", f"RLE whose counts are {quote(counts)}, not whole numbers", at)]
+        if wrong := rle.misfit_runs(counts, h, w):
+            return None, [finding("mask-counts", wrong, at)]
+        counts = compress(counts)
+    elif type(counts) is not str:
+        return None, [finding("mask-payload", f"RLE whose counts are {quote(counts)}", at)]
+    elif counts[:2] in ("b'", 'b"'):
+        # str(bytes): a quote is no RLE character, so it is nothing else; the only character it escapes is the backslash
+        counts = counts[2:-1].replace("\\\\", "\\")
+    mask = Mask(frame, h, w, counts)
+    if height is not None and width is not None and (h != height or w != width):
+        return mask, [size_finding(mask, f"the record says {height} × {width}", at)]
+    return mask, []
+
+
+def _union(
+    payload: list[Any], frame: int, height: int | None, width: int | None, at: str
+) -> tuple[Mask | None, list[Finding]]:
+    for i, part in enumerate(payload):
+        if type(part) is not dict or type(part.get("counts")) is not list:
+            message = f"a list that holds {quote(part)}, not RLE with a list of counts"
+            return None, [finding("mask-payload", message, at)]
+        mask, findings = _rle(part, frame, height, width, f"{at}/{i}")
+        if findings or mask is None:
+            return None, findings
+        if part["size"] != payload[0]["size"]:
+            return None, [finding("mask-payload", "a list of RLE of different sizes", at)]
+    h, w = payload[0]["size"]
+    return Mask(frame, h, w, compress(rle.union([part["counts"] for part in payload], h * w))), []
+
+
+def _polygons(
+    payload: list[Any], frame: int, height: int | None, width: int | None, at: str
+) -> tuple[Mask | None, list[Finding]]:
+    try:
+        polygons = msgspec.convert(payload, list[list[float]])
+    except (msgspec.ValidationError, OverflowError):
+        return None, [finding("mask-payload", _looks(payload), at)]
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            return None, [finding("mask-payload", _looks(payload), at)]
+        if not math.isfinite(sum(polygon)) or min(polygon) < -_FAR or max(polygon) > _FAR:
+            return None, [finding("mask-payload", f"a polygon that reaches {max(polygon, key=_distance)}", at)]
+    if height is None or width is None:
+        message = f"{len(polygons)} polygons, but the record has no height and width"
+        return None, [finding("mask-size-missing", message, at)]
+    return Mask(frame, height, width, None, polygons), []
+
+
+def _distance(number: float) -> float:
+    return abs(number) if number == number else math.inf
+
+
+def _boundary(polygon: Sequence[float]) -> float:
+    """Pixels the rasteriser walks along a polygon."""
+    x, y = np.asarray(polygon[0::2]), np.asarray(polygon[1::2])
+    return float(np.maximum(abs(x - np.roll(x, 1)), abs(y - np.roll(y, 1))).sum())
+
+
+def _looks(payload: object) -> str:
+    """What a payload that is no mask looks like."""
+    if isinstance(payload, dict):
+        keys = ", ".join(map(quote, list(payload)[:6]))
+        return f"an object with the keys {keys}, not size and counts" if keys else "an empty object"
+    if not isinstance(payload, list):
+        return f"{quote(payload)} is no mask"
+    if not payload:
+        return "an empty list"
+    if all(_is_number(item) for item in payload):
+        return f"a flat list of numbers, {quote(payload)}: a polygon stands in a list of polygons"
+    return next(_odd_polygons(payload), f"a list that is no polygons: {quote(payload)}")
+
+
+def _odd_polygons(payload: list[Any]) -> Iterator[str]:
+    """What the members of a list look like that is not a list of polygons."""
+    for polygon in payload:
+        if not isinstance(polygon, list):
+            continue
+        if polygon and isinstance(polygon[0], list):
+            yield f"nested deeper than polygons are: {quote(payload)}"
+        elif all(_is_number(item) for item in polygon):
+            n = len(polygon)
+            if n == 2:
+                yield f"points as pairs, {quote(payload)}: a polygon is flat, [x, y, x, y, …]"
+            elif n == 4:
+                yield f"4 numbers, {quote(polygon)}: a box [x, y, w, h] is no mask"
+            elif n < 6 or n % 2:
+                yield f"a polygon of {n} numbers, {quote(polygon)}: it takes an even number of them, at least 6"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

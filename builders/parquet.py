@@ -1,0 +1,410 @@
+"""Shards: Parquet files whose media bytes never pass through Arrow.
+
+What is small (texts, masks, the ``path`` of each media item) is encoded by pyarrow, in memory, row group by row group.
+What is large, the ``bytes`` leaf of the media columns, is moved from where it lies into pages written by hand (`pages`,
+`gather`).  The footer is pyarrow's own, changed where the two are joined::
+
+    PAR1
+    row group   id · conversations · …      pages as pyarrow encoded them, compressed, dictionaries, chunked by content
+                images.list.element.bytes   our pages: PLAIN, uncompressed
+                images.list.element.path    pyarrow's again
+    row group   …
+    column indexes (pyarrow's) · offset indexes (pyarrow's, moved, and ours)
+    footer: schema, key/value metadata, row groups
+    PAR1
+
+Memory: the small columns of one row group and one buffer, whatever the size of the media.  The same input gives the
+same bytes.  A row group is in the file whole or not at all: after any error the file ends where the row group before it
+ended, and the writer can go on, so that the caller can reject the row and write the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from . import pages
+from .gather import Cell, FileRange, Gather, MediaChanged, size_of
+from .thrift import BINARY, I16, I32, I64, LIST, STRUCT, Struct, decode, encode
+
+__all__ = [
+    "MAX_CELL_BYTES", "MAX_COLUMN_BYTES", "Cell", "FileRange", "MediaChanged", "ShardWriter", "media_column",
+]  # fmt: skip
+
+MAX_CELL_BYTES = 2**31 - 2**16
+"""The largest cell: a page's size and a value's length are int32, and the page's header and levels count as well."""
+
+MAX_COLUMN_BYTES = MAX_CELL_BYTES
+"""The cells of one media column in one row group together: of larger ones pyarrow cannot read a nested column ("Nested
+data conversions not implemented for chunked array outputs", apache/arrow#21526)."""
+
+PAGE_BYTES = 1 << 20
+
+CREATED_BY = "modalmix version 0.1.0 (build 1)"
+"""In the form readers parse (name, semantic version, build) to decide whether they trust statistics."""
+
+CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
+"""Content-defined chunking of the small columns, the values and the metadata key of `datasets`."""
+
+_MAGIC = b"PAR1"
+_PLAIN, _RLE = 0, 3
+# Fields of parquet.thrift.  ColumnChunk: 2 file_offset, 3 meta_data, 4 and 5 offset index, 6 and 7 column index.
+# ColumnMetaData: 2 encodings, 3 path, 4 codec, 5 values, 6 and 7 sizes, 9 data page, 10 index page, 11 dictionary page,
+# 12 statistics, 13 encoding statistics, 16 size statistics.  RowGroup: 1 columns, 2 bytes, 3 rows, 5 offset,
+# 6 compressed bytes, 7 ordinal.  FileMetaData: 2 schema, 3 rows, 4 row groups, 5 metadata, 6 created by.
+
+
+class _Leaf(NamedTuple):
+    """One media leaf of a row group, ready to be written."""
+
+    cells: Sequence[Cell]
+    sizes: pages.Ints
+    structure: pages.Structure
+    levels: tuple[int, int]
+
+
+class _Chunk(NamedTuple):
+    """One column chunk that is written; its indexes follow at the end of the file."""
+
+    fields: Struct
+    column_index: bytes
+    offset_index: bytes
+
+
+def media_column(kind: pa.DataType, paths: Sequence[Any]) -> pa.Array:
+    """A media column as `ShardWriter.write_row_group` takes it: paths, and null in place of bytes.
+
+    Args:
+        kind: type of the column, ``struct<bytes, path>`` in any number of lists.
+        paths: one entry per row, nested as the type is: a name, a list of names, a list of lists.
+    """
+
+    def place(value: Any) -> Any:
+        return [place(item) for item in value] if isinstance(value, (list, tuple)) else {"path": value}
+
+    return pa.array([place(row) for row in paths], kind)
+
+
+class ShardWriter:
+    """Writes one Parquet file.
+
+    Example::
+
+        with ShardWriter("x.parquet.tmp", features.arrow_schema, media=["images"]) as shard:
+            table = pa.table({"id": ["a"], "images": media_column(kind, [["1.jpg", "2.jpg"]])}, schema)
+            shard.write_row_group(table, {"images": [FileRange("/data/1.jpg", 0, 81_020), jpeg_bytes]})
+
+    Leaving the ``with`` block writes the footer; leaving it by an exception closes the file as it is, without a footer,
+    for the caller to remove.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        schema: pa.Schema,
+        *,
+        media: Sequence[str],
+        page_bytes: int = PAGE_BYTES,
+        compression: str = "zstd",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Opens the file, which is overwritten if it exists.
+
+        Args:
+            path: of the file, a temporary name as a rule.
+            schema: of the whole table, with the ``huggingface`` metadata, ``Features(…).arrow_schema``.
+            media: columns whose bytes are handed over as cells.
+            page_bytes: largest page of a media leaf that holds more than one row.
+            compression: of everything but the media leaves.
+            metadata: more key/value metadata for the footer.
+
+        Raises:
+            ValueError: a media column is not in the schema, or of another kind.
+            OSError: the file cannot be created.
+        """
+        missing = [name for name in media if name not in schema.names]
+        if missing:
+            raise ValueError(f"media columns {missing} are not in the schema, which has {schema.names}")
+        if page_bytes < 1:
+            raise ValueError(f"page_bytes is {page_bytes}, must be at least 1")
+        self._schema = schema
+        self._nesting = {name: pages.nesting(schema.field(name)) for name in media}
+        self._page_bytes = page_bytes
+        self._compression = compression
+        self._groups: list[tuple[Struct, list[_Chunk]]] = []
+        self._rows = 0
+        extra = {"content_defined_chunking": json.dumps(CHUNKING), **(metadata or {})}
+        self._footer = _footer(self._encoded(schema.empty_table(), extra))
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._out = Gather(self._fd)
+        try:
+            self._out.append(_MAGIC)
+            self._out.flush()
+        except BaseException:
+            self.abort()
+            raise
+
+    def write_row_group(self, table: pa.Table, cells: Mapping[str, Sequence[Cell]]) -> None:
+        """Appends a row group; a table without rows appends nothing.
+
+        Args:
+            table: of the writer's schema; in the media columns the ``bytes`` are null (see `media_column`).
+            cells: for each media column its cells, in the order of the column's ``bytes`` leaf.
+
+        Raises:
+            ValueError: table and cells do not fit the schema or each other, or a limit is exceeded (`MAX_CELL_BYTES`,
+                `MAX_COLUMN_BYTES`).
+            MediaChanged: a file is not what it was; `column` and `cell` say which.
+            OSError: the file cannot be written.
+            In each case the file ends with the row group before, and can be continued or closed; only where the file
+            cannot even be cut back is the writer closed.
+        """
+        self._check_open()
+        if not table.schema.equals(self._schema):
+            raise ValueError(f"the table has the schema {table.schema}, the writer {self._schema}")
+        if set(cells) != set(self._nesting):
+            raise ValueError(f"cells for {sorted(cells)}, but the media columns are {sorted(self._nesting)}")
+        leaves = {nest.leaf: _leaf(table.column(name), nest, cells[name]) for name, nest in self._nesting.items()}
+        if not table.num_rows:
+            return
+        encoded = self._encoded(table, {})
+        start = self._out.position
+        try:
+            written = self._write_group(encoded, leaves)
+            self._out.flush()  # what is in the buffer now could not be written again after an error later on
+        except BaseException:
+            try:
+                self._out.rewind(start)
+            except OSError:  # half a row group that cannot be taken back: nothing may follow it
+                self.abort()
+            raise
+        finally:
+            self._out.release()
+        self._groups.append(written)
+        self._rows += table.num_rows
+
+    def close(self, *, fsync: bool = True) -> int:
+        """Writes indexes and footer, and closes the file.
+
+        Args:
+            fsync: wait until the bytes are on the disk, as they must be before the file is renamed into place.
+
+        Returns:
+            Size of the file in bytes.
+
+        Raises:
+            OSError: the file cannot be written; it is closed and of no use.
+        """
+        self._check_open()
+        try:
+            self._write_indexes()
+            footer = dict(self._footer)
+            footer[3] = (I64, self._rows)
+            footer[4] = (LIST, (STRUCT, [group for group, _ in self._groups]))
+            footer[6] = (BINARY, CREATED_BY.encode())
+            encoded = encode(footer)
+            self._out.append(encoded + struct.pack("<I", len(encoded)) + _MAGIC)
+            self._out.flush()
+            if fsync:
+                os.fsync(self._fd)
+        finally:
+            self.abort()
+        return self._out.position
+
+    def abort(self) -> None:
+        """Closes the file as it is; removing it is up to the caller.  Does nothing if it is closed."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._out.release()
+            os.close(fd)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.abort()
+        elif self._fd >= 0:
+            self.close()
+
+    def _check_open(self) -> None:
+        if self._fd < 0:
+            raise ValueError("the writer is closed")
+
+    def _encoded(self, table: pa.Table, metadata: Mapping[str, str]) -> memoryview:
+        """A whole Parquet file of the table, in memory, as pyarrow writes it; one row group."""
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(
+            sink,
+            self._schema,
+            compression=self._compression,
+            write_page_index=True,
+            use_content_defined_chunking=CHUNKING,
+        ) as writer:
+            if table.num_rows:
+                writer.write_table(table, row_group_size=table.num_rows)
+            if metadata:
+                writer.add_key_value_metadata(metadata)
+        return memoryview(sink.getvalue()).cast("B")
+
+    def _write_group(self, encoded: memoryview, leaves: Mapping[tuple[str, ...], _Leaf]) -> tuple[Struct, list[_Chunk]]:
+        group: Struct = _footer(encoded)[4][1][1][0]
+        start, raw_bytes = self._out.position, 0
+        chunks: list[_Chunk] = []
+        for fields in group[1][1][1]:
+            meta: Struct = fields[3][1]
+            leaf = leaves.get(tuple(name.decode() for name in meta[3][1][1]))
+            if leaf is None:
+                chunks.append(self._copy_chunk(encoded, fields))
+            else:
+                chunks.append(self._write_leaf(fields, leaf))
+            raw_bytes += meta[6][1]
+        group[2] = (I64, raw_bytes)
+        group[5] = (I64, start)
+        group[6] = (I64, self._out.position - start)
+        group.pop(7, None)
+        if len(self._groups) < 2**15:  # the ordinal is optional, and an int16
+            group[7] = (I16, len(self._groups))
+        return group, chunks
+
+    def _copy_chunk(self, encoded: memoryview, fields: Struct) -> _Chunk:
+        """A column chunk of the small columns, as it is, at its new place."""
+        meta: Struct = fields[3][1]
+        begin = meta[11][1] if 11 in meta else meta[9][1]
+        shift = self._out.position - begin
+        self._out.append(encoded[begin : begin + meta[7][1]])
+        for number in (9, 10, 11):
+            if number in meta:
+                meta[number] = (I64, meta[number][1] + shift)
+        column_index = b""
+        if 6 in fields:
+            column_index = bytes(encoded[fields[6][1] : fields[6][1] + fields[7][1]])
+        offset_index, _ = decode(encoded, fields[4][1])
+        for location in offset_index[1][1][1]:
+            location[1] = (I64, location[1][1] + shift)
+        return _Chunk(fields, column_index, encode(offset_index))
+
+    def _write_leaf(self, fields: Struct, leaf: _Leaf) -> _Chunk:
+        """The pages of a media leaf, and in `fields` what is to be said of them."""
+        name = fields[3][1][3][1][1][0].decode()
+        begin = self._out.position
+        shape, sizes = leaf.structure, leaf.sizes.tolist()
+        row_bytes = np.diff(np.concatenate([[0], np.cumsum(leaf.sizes + pages.LENGTH_BYTES)])[shape.cells])
+        locations: list[Struct] = []
+        page_raw: list[int] = []
+        first_row = 0
+        for end_row in pages.page_ends(row_bytes, pages.row_keys(leaf.sizes, shape.cells), self._page_bytes):
+            entries = slice(shape.entries[first_row], shape.entries[end_row])
+            block = pages.levels_block(shape.repetition[entries], leaf.levels[0])
+            block += pages.levels_block(shape.definition[entries], leaf.levels[1])
+            first, last = int(shape.cells[first_row]), int(shape.cells[end_row])
+            raw = sum(sizes[first:last])
+            body = len(block) + raw + pages.LENGTH_BYTES * (last - first)
+            at = self._out.position
+            self._out.append(pages.page_header(body, int(entries.stop - entries.start)) + block)
+            self._append_cells(name, leaf.cells, sizes, first, last)
+            size = self._out.position - at
+            locations.append({1: (I64, at), 2: (I32, size), 3: (I64, first_row)})
+            page_raw.append(raw)
+            first_row = end_row
+        written = self._out.position - begin
+        meta: Struct = fields[3][1]
+        for number in (8, 10, 11, 12, 14, 15):
+            meta.pop(number, None)
+        meta[2] = (LIST, (I32, [_PLAIN, _RLE]))
+        meta[4] = (I32, 0)
+        meta[5] = (I64, len(shape.definition))
+        meta[6] = meta[7] = (I64, written)
+        meta[9] = (I64, begin)
+        meta[13] = (LIST, (STRUCT, [{1: (I32, 0), 2: (I32, _PLAIN), 3: (I32, len(locations))}]))
+        meta[16] = (STRUCT, _size_statistics(sum(page_raw), leaf))
+        offset_index: Struct = {1: (LIST, (STRUCT, locations)), 2: (LIST, (I64, page_raw))}
+        return _Chunk(fields, b"", encode(offset_index))
+
+    def _append_cells(self, column: str, cells: Sequence[Cell], sizes: list[int], first: int, last: int) -> None:
+        out, length = self._out, struct.Struct("<I").pack
+        for index in range(first, last):
+            cell = cells[index]
+            out.append(length(sizes[index]))
+            if isinstance(cell, FileRange):
+                try:
+                    out.append_range(cell)
+                except MediaChanged as error:
+                    error.column, error.cell = column, index
+                    raise
+            else:
+                out.append(cell)
+
+    def _write_indexes(self) -> None:
+        """Column indexes of all chunks, then their offset indexes, as other writers lay them out."""
+        chunks = [chunk for _, group in self._groups for chunk in group]
+        for fields, column_index, _ in chunks:
+            fields.pop(6, None)
+            fields.pop(7, None)
+            if column_index:
+                fields[6], fields[7] = (I64, self._out.position), (I32, len(column_index))
+                self._out.append(column_index)
+        for fields, _, offset_index in chunks:
+            fields[4], fields[5] = (I64, self._out.position), (I32, len(offset_index))
+            self._out.append(offset_index)
+
+
+def _footer(encoded: memoryview) -> Struct:
+    """The FileMetaData of a Parquet file in memory."""
+    size = int.from_bytes(encoded[-8:-4], "little")
+    return decode(encoded, len(encoded) - 8 - size)[0]
+
+
+def _size_statistics(raw_bytes: int, leaf: _Leaf) -> Struct:
+    """How large the values are, and how often each level occurs: what readers size their memory by."""
+    repetition = pages.histogram(leaf.structure.repetition, leaf.levels[0])
+    definition = pages.histogram(leaf.structure.definition, leaf.levels[1])
+    return {1: (I64, raw_bytes), 2: (LIST, (I64, repetition)), 3: (LIST, (I64, definition))}
+
+
+def _leaf(column: pa.ChunkedArray, nest: pages.Nesting, cells: Sequence[Cell]) -> _Leaf:
+    """Structure and sizes of a media column.
+
+    Raises:
+        ValueError: nulls, bytes in the table, another number of cells than the table has items, or too many bytes.
+    """
+    name = nest.leaf[0]
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    offsets: list[pages.Ints] = []
+    for _ in nest.empty:
+        _no_nulls(array, name)
+        raw = np.asarray(array.offsets).astype(np.int64)
+        offsets.append(raw - raw[0] if len(raw) else np.zeros(1, np.int64))
+        array = array.flatten()
+    _no_nulls(array, name)
+    data = array.flatten()[array.type.get_field_index("bytes")]
+    if data.null_count != len(data):
+        raise ValueError(f"media column {name!r} holds bytes in the table; they belong into the cells")
+    if len(cells) != len(array):
+        raise ValueError(f"media column {name!r} has {len(array)} items, but {len(cells)} cells")
+    sizes: pages.Ints = np.fromiter(map(size_of, cells), np.int64, len(cells))
+    if len(sizes) and not 0 <= sizes.min() <= sizes.max() <= MAX_CELL_BYTES:
+        at = int(np.flatnonzero((sizes < 0) | (sizes > MAX_CELL_BYTES))[0])
+        raise ValueError(f"cell {at} of {name!r} has {sizes[at]} bytes, must be 0 to {MAX_CELL_BYTES}")
+    total = int(sizes.sum())
+    if total > MAX_COLUMN_BYTES:
+        raise ValueError(f"{total} bytes of {name!r} in one row group, at most {MAX_COLUMN_BYTES} can be read back")
+    shape = pages.structure(offsets, len(cells), nest.empty, nest.maximum)
+    return _Leaf(cells, sizes, shape, (len(nest.empty), nest.maximum))
+
+
+def _no_nulls(array: pa.Array, name: str) -> None:
+    if array.null_count:
+        raise ValueError(f"media column {name!r} has {array.null_count} nulls; an absent item is an empty list")

@@ -1,0 +1,49 @@
+"""The report of a build: what it read, what it wrote, and that the counts add up."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+import msgspec
+
+from .rows import Counts
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """One file of a built dataset: path relative to its folder, rows, and size in bytes."""
+
+    path: str
+    rows: int
+    bytes: int
+
+
+class Report(msgspec.Struct):
+    """What a build did; ``report.json``.
+
+    Attributes:
+        version: of modalmix.
+        counts: what became of the records.
+        shards: mix → split → shards.
+        sources: annotation file → its size in bytes.
+    """
+
+    version: str
+    counts: Counts
+    shards: dict[str, dict[str, list[Shard]]]
+    sources: dict[str, int]
+
+    def all_shards(self) -> list[Shard]:
+        """Every shard, mix by mix and split by split."""
+        return [shard for by_split in self.shards.values() for shards in by_split.values() for shard in shards]
+
+    def text(self) -> str:
+        """The text of ``report.json``."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
+
+
+def modalmix_version() -> str:
+    """The installed version of modalmix."""
+    try:
+        return version("modalmix")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,131 @@
+"""Tables: rows as Arrow tables, column by column, without a Python object per cell in between.
+
+Two kinds of media cells: `referenced` (whole files by path, parts of files by their bytes) for the Arrow cache and for
+streaming, and `named` (file names only, the bytes come later) for Parquet shards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from .features import MEDIA_COLUMNS
+from .media.items import Item, read_bytes
+from .rows import Row
+from .sample import Mask
+
+_CELL = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+
+MediaCells = Callable[[Sequence[Item]], pa.StructArray]
+
+
+def referenced(items: Sequence[Item]) -> pa.StructArray:
+    """Cells that point to local files; a part of a file (a patch) is read, as no path can say where it is.
+
+    Raises:
+        OSError: a patch is gone or has become shorter.
+        ValueError: a base64 part is none.
+    """
+    if all(item.whole for item in items):
+        data = pa.nulls(len(items), pa.binary())
+    else:
+        data = pa.array([None if item.whole else read_bytes(item) for item in items], pa.binary())
+    paths = pa.array([item.path if item.whole else item.name for item in items], pa.string())
+    return pa.StructArray.from_arrays([data, paths], fields=list(_CELL))
+
+
+def named(items: Sequence[Item]) -> pa.StructArray:
+    """Cells with the file name, whose bytes are written apart (`modalmix.builders.parquet`)."""
+    names = pa.array([item.name for item in items], pa.string())
+    return pa.StructArray.from_arrays([pa.nulls(len(items), pa.binary()), names], fields=list(_CELL))
+
+
+def table(rows: Sequence[Row], schema: pa.Schema, cells: MediaCells) -> pa.Table:
+    """The table of some rows.
+
+    Args:
+        rows: rows, all of whose media have a column in `schema`.
+        schema: the Arrow schema of a mix (`datasets.Features.arrow_schema`).
+        cells: how media items become cells.
+    """
+    return pa.Table.from_arrays([_column(field, rows, cells) for field in schema], schema=schema)
+
+
+def media_items(rows: Sequence[Row], column: str) -> list[Item]:
+    """The items of a media column in the order of its cells."""
+    lists = chain.from_iterable(getattr(row.media, column) for row in rows)
+    return list(chain.from_iterable(lists)) if column == "frames" else list(lists)
+
+
+def _column(field: pa.Field, rows: Sequence[Row], cells: MediaCells) -> pa.Array:
+    name = field.name
+    if name in MEDIA_COLUMNS:
+        values = [getattr(row.media, name) for row in rows]
+        if name == "frames":
+            inner = list(chain.from_iterable(values))
+            return _lists(values, _lists(inner, cells(media_items(rows, name)), field.type.value_type), field.type)
+        return _lists(values, cells(media_items(rows, name)), field.type)
+    return _PLAIN[name](rows, field.type)
+
+
+def _lists(values: Sequence[Sequence[Any]], flat: pa.Array, kind: pa.DataType) -> pa.Array:
+    offsets = pa.array([0, *accumulate(map(len, values))], pa.int32())
+    return pa.ListArray.from_arrays(offsets, flat, type=kind)
+
+
+def _source(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    files = pa.array([row.file for row in rows], pa.string())
+    return pa.StructArray.from_arrays([files, pa.array([row.row for row in rows], pa.int64())], fields=list(kind))
+
+
+def _conversations(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    turns = [row.sample.turns for row in rows]
+    flat = list(chain.from_iterable(turns))
+    fields = [pa.array([turn[0] for turn in flat], pa.string()), pa.array([turn[1] for turn in flat], pa.string())]
+    return _lists(turns, pa.StructArray.from_arrays(fields, fields=list(kind.value_type)), kind)
+
+
+def _masks(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    objects = [row.sample.masks for row in rows]
+    frames = list(chain.from_iterable(objects))
+    flat: list[Mask] = list(chain.from_iterable(frames))
+    struct = kind.value_type.value_type
+    fields = [pa.array([getattr(mask, field.name) for mask in flat], field.type) for field in struct]
+    masks = pa.StructArray.from_arrays(fields, fields=list(struct))
+    return _lists(objects, _lists(frames, masks, kind.value_type), kind)
+
+
+def _extra(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    return pa.array([extra_text(row.sample.extra) for row in rows], kind)
+
+
+def extra_text(extra: dict[str, Any]) -> str | None:
+    """The JSON text of ``extra``; None where it is empty."""
+    if not extra:
+        return None
+    try:
+        text = msgspec.json.encode(extra).decode()
+    except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError):
+        return json.dumps(extra)  # integers beyond 64 bits
+    return json.dumps(extra) if "null" in text else text  # NaN, which msgspec would write as null
+
+
+def _from_sample(name: str) -> Callable[[Sequence[Row], pa.DataType], pa.Array]:
+    return lambda rows, kind: pa.array([getattr(row.sample, name) for row in rows], kind)
+
+
+_PLAIN: dict[str, Callable[[Sequence[Row], pa.DataType], pa.Array]] = {
+    "id": lambda rows, kind: pa.array([row.id for row in rows], kind),
+    "source": _source,
+    "system": _from_sample("system"),
+    "conversations": _conversations,
+    "text_q": _from_sample("text_q"),
+    "masks": _masks,
+    "num_frames": _from_sample("num_frames"),
+    "extra": _extra,
+}

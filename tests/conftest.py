@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import pytest
+
+from modalmix.builders import example
+
+
+@pytest.fixture(scope="session")
+def example_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The built-in example: format → folder.  Read-only for the tests."""
+    return example.write(str(tmp_path_factory.mktemp("example")))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Each test has a cache of `datasets` of its own."""
+    cache = tmp_path / "datasets-cache"
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(cache))
+    datasets.disable_progress_bars()
+    yield cache

@@ -1,0 +1,192 @@
+"""Builds: from annotations to Parquet and back by stock `load_dataset`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from loading import Folders, bytes_of, ids, modalmix_roots, undecoded
+from modalmix.builders import example, packing
+from modalmix.builders.annotations import DataError
+from modalmix.builders.report import Report
+from modalmix.builders.rows import Options, Row
+
+
+def build(folder: str, out: Path, **options: Any) -> Report:
+    chosen = {name: options.pop(name) for name in list(options) if name in Options.__struct_fields__}
+    return packing.build(
+        folder, str(out), Options(**{"media_root": tuple(modalmix_roots(folder)), **chosen}), **options
+    )
+
+
+def rejects(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "rejected.jsonl").read_text().splitlines()]
+
+
+def test_counts_add_up_and_every_record_is_somewhere(example_folders: Folders, tmp_path: Path) -> None:
+    for name, folder in example_folders.items():
+        report = build(folder, tmp_path / name)
+        counts = report.counts
+        assert counts.read == sum(counts.written.values()) + counts.rejected + counts.not_selected
+        assert sum(shard.rows for shard in report.all_shards()) == sum(counts.written.values())
+        assert len(rejects(tmp_path / name)) == counts.rejected
+
+
+def test_stock_load_dataset_gives_each_mix_its_columns_and_all_of_them_together(
+    example_folders: Folders, tmp_path: Path
+) -> None:
+    report = build(example_folders["ola"], tmp_path / "ola")
+    for streaming in (False, True):
+        every = undecoded(datasets.load_dataset(str(tmp_path / "ola"), split="train", streaming=streaming))
+        assert "masks" not in every.features and {"images", "videos", "audios", "audio_q"} <= set(every.features)
+        assert len(list(every)) == sum(report.counts.written.values())
+        one = undecoded(datasets.load_dataset(str(tmp_path / "ola"), "image", split="train", streaming=streaming))
+        assert list(one.features) == ["id", "source", "system", "conversations", "images", "extra"]
+        assert ids(one) == ["0", "1"]
+
+
+def test_media_keep_their_bytes_and_names(example_folders: Folders, tmp_path: Path) -> None:
+    build(example_folders["ola"], tmp_path / "ola")
+    root = Path(example_folders["ola"])
+    rows = {row["id"]: row for row in undecoded(datasets.load_dataset(str(tmp_path / "ola"), split="train"))}
+    video = rows["fv0"]["videos"][0]
+    assert video["path"] == "lltmlYR56dI.mp4"
+    assert video["bytes"] == (root / "cross" / "videos" / "lltmlYR56dI.mp4").read_bytes()
+    assert rows["fv0"]["images"] == [] and rows["fv0"]["frames"] == []
+    (frames,) = rows["v0"]["frames"]
+    assert b"".join(map(bytes_of, frames)) == (root / "video_data" / "patch_000000").read_bytes()[100:]
+
+
+def test_a_build_of_one_mix_has_that_config_alone(example_folders: Folders, tmp_path: Path) -> None:
+    report = build(example_folders["ola"], tmp_path / "out", mixes=frozenset({"video_audio"}))
+    assert list(report.shards) == ["video_audio"]
+    rows = datasets.load_dataset(str(tmp_path / "out"))
+    assert list(rows) == ["train"] and rows["train"].info.config_name == "video_audio"
+    assert report.counts.not_selected > 0
+
+
+def test_splits_of_a_folder_become_splits_of_the_build(example_folders: Folders, tmp_path: Path) -> None:
+    build(example_folders["aria"], tmp_path / "aria")
+    rows = datasets.load_dataset(str(tmp_path / "aria"))
+    assert {split: len(part) for split, part in rows.items()} == {"train": 2, "test": 1}
+
+
+def test_the_same_input_gives_the_same_bytes(example_folders: Folders, tmp_path: Path) -> None:
+    def digests(out: Path) -> dict[str, str]:
+        return {
+            str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in out.rglob("*")
+            if path.is_file() and path.name != "README.md"
+        }
+
+    build(example_folders["videorefer"], tmp_path / "one")
+    build(example_folders["videorefer"], tmp_path / "two")
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    assert not [name for name in digests(tmp_path / "one") if name.endswith(".tmp") or "unfinished" in name]
+
+
+def test_row_groups_are_cut_by_bytes_and_shards_too(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    records = []
+    for i in range(40):
+        (data / f"{i}.jpg").write_bytes(example.picture(i) + bytes(50_000))
+        records.append(
+            {"id": str(i), "image": f"{i}.jpg", "conversations": example.turns("<image>\nWhat?", "A square.")}
+        )
+    (data / "a.json").write_text(json.dumps(records))
+    report = packing.build(str(data), str(tmp_path / "out"), row_group_bytes=200_000, shard_bytes=600_000)
+    shards = report.all_shards()
+    assert len(shards) == 4 and [shard.rows for shard in shards] == [12, 12, 12, 4]
+    meta = pq.read_metadata(tmp_path / "out" / shards[0].path)
+    assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [4, 4, 4]
+    assert meta.row_group(0).column(0).has_offset_index and meta.row_group(0).column(0).has_column_index
+    assert b"content_defined_chunking" in meta.metadata
+    assert ids(undecoded(datasets.load_dataset(str(tmp_path / "out"), split="train"))) == [str(i) for i in range(40)]
+    for number in range(meta.num_columns):
+        column = meta.row_group(0).column(number)
+        if column.path_in_schema.endswith(".bytes"):
+            assert column.compression == "UNCOMPRESSED"
+
+
+def test_a_file_that_shrinks_while_it_is_packed_is_rejected_and_the_others_are_written(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.wav" for i in range(3)]
+    for path in paths:
+        example.sound(str(path), 1)
+    records = [
+        {"id": str(i), "audio": str(path), "conversations": example.turns("<speech>\nWhat?", "A tone.")}
+        for i, path in enumerate(paths)
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(records))
+    from modalmix.builders.annotations import plan, sources
+    from modalmix.builders.rows import Counts, Rewriters, rows
+
+    (source,) = sources(str(tmp_path / "a.json"))
+    packer = packing.Packer(str(tmp_path / "out"), "audio", "train", 1 << 20, 1 << 20)
+    for row in rows(plan(source)[0], Options(), Counts(), Rewriters(Options()).of(plan(source)[0])):
+        assert isinstance(row, Row) and packer.add(row) == []
+    os.truncate(paths[1], 100)
+    (lost,) = packer.close()
+    assert lost.row == 1 and lost.findings[0].kind.name == "media-unreadable"
+    (shard,) = packer.shards
+    assert pq.read_table(tmp_path / "out" / shard.path)["id"].to_pylist() == ["0", "2"]
+
+
+def test_the_folder_of_something_else_is_left_alone(tmp_path: Path, example_folders: Folders) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(DataError, match=r"thesis\.tex"):
+        build(example_folders["aria"], tmp_path)
+    assert os.listdir(tmp_path) == ["thesis.tex"] or set(os.listdir(tmp_path)) == {"thesis.tex", "datasets-cache"}
+
+
+def test_a_finished_build_is_replaced_only_when_asked(tmp_path: Path, example_folders: Folders) -> None:
+    out = tmp_path / "out"
+    build(example_folders["aria"], out)
+    with pytest.raises(DataError, match="--overwrite"):
+        build(example_folders["aria"], out)
+    build(example_folders["lmms_finetune"], out, overwrite=True)
+    assert "lmms_finetune" in (out / "README.md").read_text()
+
+
+def test_an_unfinished_build_is_begun_again(tmp_path: Path, example_folders: Folders) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="MX301"):
+        build(example_folders["videorefer"], out, on_error="raise")
+    assert not (out / "report.json").exists()
+    report = build(example_folders["videorefer"], out)
+    assert report.counts.rejected == 1 and (out / "report.json").exists()
+
+
+def test_the_card_is_valid_and_its_table_tells_the_rows(tmp_path: Path, example_folders: Folders) -> None:
+    build(example_folders["ola"], tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text()
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["configs"][0]["config_name"] == "all" and front["configs"][0]["default"] is True
+    assert "| `video_audio` | train | 1 |" in text
+    assert "MX101 media-missing" in text
+
+
+def test_a_file_name_cannot_break_out_of_the_card(tmp_path: Path) -> None:
+    name = "a`<script>$x|\n---.json"
+    record = {"id": "a", "conversations": example.turns("Hello?", "Yes.")}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_text(json.dumps([record]))
+    packing.build(str(tmp_path / "data"), str(tmp_path / "out"))
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "<script>" not in text and len(datasets.load_dataset(str(tmp_path / "out"), split="train")) == 1
+
+
+def test_no_path_of_this_machine_is_in_a_build(tmp_path: Path, example_folders: Folders) -> None:
+    build(example_folders["ola"], tmp_path / "out")
+    needle = os.path.dirname(example_folders["ola"]).encode()
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file():
+            assert needle not in path.read_bytes(), path
