@@ -182,9 +182,9 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             return
         if lines and self.config.rejected:
             rejects.append(self.config.rejected, lines)
-        if counts.rejected:
+        if told := rejects.told(counts):
             where = f"; see {self.config.rejected}" if self.config.rejected else "; pass rejected=FILE to keep them"
-            logger.warning("%s: %s%s", piece.file, rejects.told(counts), where)
+            logger.warning("%s: %s%s", piece.file, told, where)
 
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
         accounts.begin(self._output_dir)
@@ -201,8 +201,8 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             kwargs["download_mode"] = datasets.DownloadMode.FORCE_REDOWNLOAD
             self.info.splits = None  # those of the stale result, which the new one need not equal
         super().download_and_prepare(*args, **kwargs)
-        if (counts := self.counts()) and counts.rejected:
-            logger.warning("%s: %s; see %s", self.dataset_name, rejects.told(counts), self.rejected_file)
+        if (counts := self.counts()) and (told := rejects.told(counts)):
+            logger.warning("%s: %s; see %s", self.dataset_name, told, self.rejected_file)
 
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
         known = (self.info.splits or {}).get(str(split))

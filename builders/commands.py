@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import inspection, packing
+from . import inspection, packing, rejects
 from .annotations import DataError
 from .data import known_format, splits
 from .features import ALL, mixes
@@ -38,7 +38,7 @@ def inspect(arguments: Namespace) -> int:
         print(msgspec.json.format(msgspec.json.encode(files), indent=2).decode())
     elif not arguments.quiet:
         _show_inspection(files)
-    return 1 if any(one.counts.rejected for one in files) else 0
+    return 1 if any(rejects.told(one.counts) for one in files) else 0
 
 
 def build(arguments: Namespace) -> int:
@@ -58,7 +58,7 @@ def build(arguments: Namespace) -> int:
         print(report.text(), end="")
     elif not arguments.quiet:
         show_report(report, arguments.out)
-    return 1 if report.counts.rejected else 0
+    return 1 if rejects.told(report.counts) else 0
 
 
 def demo(arguments: Namespace) -> int:
@@ -161,7 +161,7 @@ def show_report(report: Report, out: str) -> None:
         highlight=False,
     )
     _show_findings(console, counts, {})
-    if counts.rejected:
+    if rejects.told(counts):
         console.print(f"The rejected records are in {escape(os.path.join(out, 'rejected.jsonl'))}", highlight=False)
 
 

@@ -28,9 +28,8 @@ from . import features, rejects
 from .annotations import DataError, plan
 from .data import splits
 from .findings import Finding, finding
-from .gather import Cell, FileRange, MediaChanged
 from .media.items import Item, read_bytes
-from .parquet import MAX_CELL_BYTES, MAX_COLUMN_BYTES, ShardWriter
+from .parquet import MAX_CELL_BYTES, MAX_COLUMN_BYTES, Cell, FileRange, MediaChanged, ShardWriter
 from .report import Report, Shard, modalmix_version
 from .rows import DEFAULTS, Counts, Options, Reject, Rewriters, Row, rows
 from .sample import MODALITIES

@@ -64,12 +64,12 @@ def append(path: str, lines: Sequence[bytes]) -> None:
 
 
 def told(counts: Counts) -> str:
-    """One line about what became of the records, for a person; empty where nothing was rejected."""
-    if not counts.rejected:
-        return ""
+    """One line about what became of the records, for a person; empty where there was no error."""
     errors = sorted(
         ((n, CATALOGUE[code]) for code, n in counts.findings.items() if CATALOGUE[code].severity == "error"),
         key=lambda pair: (-pair[0], pair[1].code),
     )
+    if not errors:
+        return ""
     kinds = ", ".join(f"{n} {kind.name}" for n, kind in errors[:4]) + (", …" if len(errors) > 4 else "")
     return f"{counts.rejected} of {counts.read} records rejected ({kinds})"

@@ -22,9 +22,9 @@ import msgspec
 from .annotations import DataError, Slice, first_row, read
 from .findings import Finding, finding, rejects
 from .formats import formats
-from .masks import media_findings
 from .media.headers import Header, image_header, video_header
 from .media.items import Item, Media
+from .media.masks import media_findings
 from .paths import Rewriter
 from .recognition import Recogniser
 from .sample import Reference, Sample
@@ -85,6 +85,7 @@ class Reject(NamedTuple):
 
     Attributes:
         format: the format it was read as; None where it was no record.
+        row: ordinal of the record; -1 for an error of the file as a whole, which counts as no record.
         record: the parsed record; None where it could not be parsed.
         raw: its bytes where it could not be parsed, if they were few enough to keep.
     """
@@ -147,7 +148,10 @@ def rows(slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter) ->
             told: dict[int, list[Finding]] = {}
             for one in block.findings:
                 told.setdefault(one.row, []).append(one)
-            counts.note(told.get(-1, ()))
+            for one in told.get(-1, ()):  # of the file as a whole: no record is lost with it, but somebody must know
+                counts.note([one])
+                if one.severity == "error":
+                    yield Reject(None, slice_.file, -1, [one], None)
             for row in sorted(block.raw):
                 counts.read += 1
                 if take.selects(row):

@@ -42,7 +42,7 @@ from typing import Any
 
 from .builder import AnnotationBuilder, configs
 from .findings import Finding, finding, pointer
-from .masks import counts_findings, shape, size_finding
+from .media.masks import counts_findings, shape, size_finding
 from .references import read_paths, text_of_id, write_paths
 from .sample import Mask, Recognition, Reference, Sample, Turn, Video
 from .splits import split_by_name, words_of

@@ -171,6 +171,14 @@ def test_wrong_separators_are_findings_about_the_file_and_cost_no_record(tmp_pat
         assert raw == {}
 
 
+def test_a_stray_bracket_does_not_swallow_the_records_after_it(tmp_path):
+    data = f"[{GOOD[0]}, [{GOOD[1]}, {GOOD[2]}]"
+    rows, findings, raw = reading(written(tmp_path, data))
+    assert findings == [("MX001", 1, data.index("[", 1 + len(GOOD[0])))]
+    assert rows == {0: record(0), 2: record(1), 3: record(2)}
+    assert raw == {1: b"["}
+
+
 def test_a_byte_order_mark_is_noted_and_offsets_count_it(tmp_path):
     for data in (
         "\ufeff[" + ", ".join(GOOD) + ', {"id": 5, "id": 5}]',

@@ -160,11 +160,6 @@ def test_any_number_has_the_value_and_type_that_json_gives_it(number):
     assert type(value["n"]) is type(expected)
 
 
-pieces = st.lists(
-    st.sampled_from(['"a"', '"b"', '"\\u0061"', '"\\"a"', '":"', ":", " :", ",", "{", "}", "[", "]", "1", " "])
-)
-
-
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(

@@ -190,3 +190,23 @@ def test_no_path_of_this_machine_is_in_a_build(tmp_path: Path, example_folders: 
     for path in (tmp_path / "out").rglob("*"):
         if path.is_file():
             assert needle not in path.read_bytes(), path
+
+
+def test_a_truncated_file_is_told_even_if_no_record_is_lost(tmp_path: Path) -> None:
+    record = {"id": "a", "conversations": example.turns("Hello?", "Yes.")}
+    (tmp_path / "a.json").write_text(json.dumps([record, record])[:-1])
+    report = packing.build(str(tmp_path / "a.json"), str(tmp_path / "out"))
+    assert report.counts.read == report.counts.written["text"] == 2
+    (entry,) = rejects(tmp_path / "out")
+    assert (entry["row"], entry["code"]) == (-1, "MX002")
+    with pytest.raises(ValueError, match="MX002"):
+        packing.build(str(tmp_path / "a.json"), str(tmp_path / "raised"), on_error="raise")
+
+
+def test_records_that_are_no_json_are_rejected_with_their_text(tmp_path: Path) -> None:
+    good = json.dumps({"id": "a", "conversations": example.turns("Hello?", "Yes.")})
+    (tmp_path / "a.jsonl").write_text(f'{good}\n{{"id": oops}}\n{good}\n')
+    report = packing.build(str(tmp_path / "a.jsonl"), str(tmp_path / "out"))
+    assert (report.counts.read, report.counts.rejected) == (3, 1)
+    (entry,) = rejects(tmp_path / "out")
+    assert (entry["row"], entry["code"], entry["offset"], entry["raw"]) == (1, "MX001", len(good) + 1, '{"id": oops}')

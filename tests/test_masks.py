@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
-from modalmix.builders import masks, rle
 from modalmix.builders.findings import Finding
+from modalmix.builders.media import masks, rle
 from modalmix.builders.sample import Mask, Sample
 
 pictures = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1))
@@ -70,7 +70,8 @@ def test_any_run_lengths_survive_compression(runs: list[int]) -> None:
     assert masks.run_lengths(masks.compress(runs)).tolist() == runs
 
 
-@given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=12))
+# pycocotools has room for six characters a run, and writes past its buffer for longer ones: nothing from 2**29 on
+@given(st.lists(st.integers(0, 2**29 - 1), min_size=1, max_size=12))
 def test_run_lengths_compress_to_the_text_of_pycocotools(runs: list[int]) -> None:
     expected = coco.frPyObjects({"size": [1, 1], "counts": runs}, 1, 1)["counts"].decode()
     assert masks.compress(runs) == expected

@@ -22,8 +22,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modalmix.builders import pages, thrift
-from modalmix.builders.gather import FileRange, Gather, MediaChanged
 from modalmix.builders.parquet import (
     CHUNKING,
     CREATED_BY,
@@ -31,7 +29,10 @@ from modalmix.builders.parquet import (
     MAX_COLUMN_BYTES,
     ShardWriter,
     media_column,
+    pages,
+    thrift,
 )
+from modalmix.builders.parquet.gather import FileRange, Gather, MediaChanged
 
 FEATURES = datasets.Features(
     {
@@ -616,7 +617,7 @@ def test_a_column_that_holds_no_media_is_refused(tmp_path: Path, media: list[str
 MEMORY = """
 import resource, sys
 import pyarrow as pa
-from modalmix.builders.gather import FileRange
+from modalmix.builders.parquet.gather import FileRange
 from modalmix.builders.parquet import ShardWriter, media_column
 
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -9,7 +9,7 @@ from hypothesis import given
 from strategies_videorefer import EXAMPLES, LAYOUTS, PICTURE, POLYGON, REGION, SIZE, anything, records, square, talk
 
 from modalmix.builders import videorefer
-from modalmix.builders.masks import media_findings
+from modalmix.builders.media.masks import media_findings
 from modalmix.builders.sample import Mask, Reference, Sample, Turn
 from modalmix.builders.turns import Roles
 from modalmix.builders.verbatim import NOTES

@@ -163,7 +163,14 @@ def _whole(window: Window, head: Head, largest: int, length: int) -> Element:
     # pretty-printed objects need nothing between them, so text on a later line is an element of its own
     if after >= 0 and after not in (b",]{" if array else b",{") and (array or not line_ends):
         return _broken(window, head, largest, ("json-invalid", f"unexpected {chr(after)!r} after the record"))
-    raw = bytes(window.buf[window.pos : window.pos + length])
+    start = window.pos
+    if after < 0 and array and window.eof and window.buf[start] == 0x5B:
+        # It took the file's own closing bracket: a stray "[" before a record would swallow all that follow.
+        at, sure = head.next_record(window.buf, start + 1, start + length)
+        if sure and not window.buf[start + 1 : at].strip(BLANK):
+            window.pos += 1
+            return Element(offset, b"[", ("json-invalid", "a bracket where a record should start"))
+    raw = bytes(window.buf[start : start + length])
     window.pos += length
     return Element(offset, raw)
 

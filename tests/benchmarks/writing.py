@@ -135,8 +135,8 @@ def modalmix(names: list[str], out: str) -> None:
     import datasets
     import pyarrow as pa
 
-    from modalmix.builders.gather import FileRange
     from modalmix.builders.parquet import ShardWriter, media_column
+    from modalmix.builders.parquet.gather import FileRange
 
     schema = features(datasets.Features, datasets.List, datasets.Value, datasets.Image).arrow_schema
     shard = ShardWriter(out, schema, media=["images"])

@@ -25,12 +25,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..findings import Finding, finding, pointer
+from ..sample import Mask, Sample
+from ..turns import quote
+from ..verbatim import notes_of
 from . import rle
-from .findings import Finding, finding, pointer
 from .rle import compress, run_lengths
-from .sample import Mask, Sample
-from .turns import quote
-from .verbatim import notes_of
 
 __all__ = [
     "compress",
