@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .annotations import DataError, Slice, first_row, read
+from .annotations import DataError, Slice, read
 from .findings import Finding, finding, rejects
 from .formats import formats
 from .media.headers import Header, image_header, video_header
@@ -144,7 +144,7 @@ def rows(slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter) ->
     written: Counter[str] = Counter()
     met: Counter[str] = Counter()
     try:
-        for block in read(slice_ if slice_.row is not None else msgspec.structs.replace(slice_, row=first_row(slice_))):
+        for block in read(slice_):
             told: dict[int, list[Finding]] = {}
             for one in block.findings:
                 told.setdefault(one.row, []).append(one)

@@ -284,3 +284,13 @@ def test_a_media_root_that_is_no_folder_is_told(example_folders: Folders) -> Non
     with pytest.raises((DataError, datasets.exceptions.DatasetGenerationError)) as caught:
         datasets.load_dataset("aria", data_files=annotation_files(example_folders["aria"]), media_root="/nowhere")
     assert "/nowhere" in str(caught.value) + str(caught.value.__cause__)
+
+
+def test_workers_of_a_data_loader_share_the_slices(tmp_path: Path) -> None:
+    data = pytest.importorskip("torch.utils.data")
+    records = [{"id": str(i), "conversations": example.turns(f"question {i} " * 40, "answer")} for i in range(600)]
+    (tmp_path / "a.json").write_text(json.dumps(records))
+    files = str(tmp_path / "a.json")
+    rows = datasets.load_dataset("ola", data_files=files, split="train", streaming=True, slice_bytes=20_000)
+    loader = data.DataLoader(rows, batch_size=None, num_workers=2)
+    assert sorted(row["source"]["row"] for row in loader) == list(range(600))

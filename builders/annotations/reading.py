@@ -400,8 +400,11 @@ def read(part: Slice, *, block_bytes: int = BLOCK_BYTES, max_record_bytes: int =
         DataError: the slice starts or ends inside of a record: its plan guessed wrongly, or the file has changed.
         OSError: the file cannot be opened or read.
     """
-    from .slices import first_row  # counting is reading: the modules need each other
+    from .slices import first_row, remember  # counting is reading: the modules need each other
 
-    for _, _, block in SliceReader(part, first_row(part), block_bytes, max_record_bytes).runs():
+    reader = SliceReader(part, first_row(part), block_bytes, max_record_bytes)
+    for _, _, block in reader.runs():
         yield block
         del block
+    if reader.stop is not None:
+        remember(part.path, reader.stop, reader.row)
