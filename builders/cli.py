@@ -10,8 +10,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
-from .formats import NAMES
+from .commands import NAMES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,12 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 (findings of severity error), 2 (bad input).
     """
     options = _parser().parse_args(argv)
-    from . import commands
     from .annotations import DataError
     from .rejects import RejectedRow
 
     try:
-        return int(getattr(commands, options.command)(options))
+        return int(_module(options.command).run(options))
     except (DataError, RejectedRow, OSError) as error:
         print(f"modalmix {options.command}: {error}", file=sys.stderr)
         return 1 if isinstance(error, RejectedRow) else 2
@@ -48,55 +49,15 @@ def _parser() -> argparse.ArgumentParser:
         "with it, and packs it into Parquet.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    inspect = commands.add_parser(
-        "inspect", help="what is this: format with reasons, mixes, counts, paths that resolve and that do not",
-        description="Reads annotation files and looks up their media, without writing anything.",
-    )  # fmt: skip
-    _reading(inspect)
-
-    build = commands.add_parser(
-        "build", help="Parquet shards, a card, the rejects and a report",
-        description="Packs a dataset into Parquet shards with a card, its rejects and a report.",
-    )  # fmt: skip
-    _reading(build)
-    build.add_argument("--out", required=True, metavar="DIR", help="folder to make")
-    build.add_argument(
-        "--max-shard-size", default="500MB", metavar="SIZE", help="size of a shard (default: %(default)s)"
-    )
-    build.add_argument("--on-error", choices=("reject", "raise"), default="reject",
-                       help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
-    build.add_argument("--overwrite", action="store_true", help="replace a finished build in DIR")
-
-    demo = commands.add_parser(
-        "demo", help="the whole way on a small example in all five formats",
-        description="Makes a small example in all five formats with real encoded media, builds it, and loads it back.",
-    )  # fmt: skip
-    demo.add_argument("--out", default="demo", metavar="DIR", help="folder to make (default: %(default)s)")
+    for name in NAMES:
+        module = _module(name)
+        own = commands.add_parser(name, help=module.HELP, description=module.DESCRIPTION)
+        module.add(own)
     return parser
 
 
-def _reading(parser: argparse.ArgumentParser) -> None:
-    """The arguments all commands that read DATA share."""
-    parser.add_argument("data", nargs="+", metavar="DATA", help="annotation files, a glob, a YAML mixture, or a folder")
-    parser.add_argument("--format", default="modalmix", metavar="FORMAT",
-                        help=f"{', '.join(NAMES)}; by default each record is recognised")  # fmt: skip
-    parser.add_argument("--mix", action="append", metavar="MIX", default=[],
-                        help="only records of this modality mix, such as image or video_audio; may be given again")  # fmt: skip
-    parser.add_argument("--media-root", action="append", metavar="DIR", default=[],
-                        help="folder under which media are looked up; may be given again (default: that of DATA)")  # fmt: skip
-    parser.add_argument("--image-folder", action="append", metavar="DIR", default=[], help="likewise, for images alone")
-    parser.add_argument("--video-folder", action="append", metavar="DIR", default=[], help="likewise, for videos alone")
-    parser.add_argument(
-        "--user-key", default="human", metavar="ROLE", help="the user's name in turns (default: %(default)s)"
-    )
-    parser.add_argument("--assistant-key", default="gpt", metavar="ROLE", help="the assistant's (default: %(default)s)")
-    parser.add_argument(
-        "--seed", type=int, default=42, metavar="N", help="for random:N of a mixture (default: %(default)s)"
-    )
-    parser.add_argument("--no-verify-masks", action="store_true", help="do not compare masks with their video's header")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar, and no table")
+def _module(name: str) -> Any:
+    return import_module(f".commands.{name}", __package__)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""What all commands that read DATA share: their arguments, and the row pipeline's options made of them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from ..annotations import DataError
+from ..data import known_format
+from ..features import ALL, mixes
+from ..formats import NAMES
+from ..rows import Options
+from ..sample import MODALITIES
+from ..turns import Roles
+
+
+def add_reading(parser: ArgumentParser) -> None:
+    """The arguments all commands that read DATA share."""
+    parser.add_argument("data", nargs="+", metavar="DATA", help="annotation files, a glob, a YAML mixture, or a folder")
+    parser.add_argument("--format", default="modalmix", metavar="FORMAT",
+                        help=f"{', '.join(NAMES)}; by default each record is recognised")  # fmt: skip
+    parser.add_argument("--mix", action="append", metavar="MIX", default=[],
+                        help="only records of this modality mix, such as image or video_audio; may be given again")  # fmt: skip
+    parser.add_argument("--media-root", action="append", metavar="DIR", default=[],
+                        help="folder under which media are looked up; may be given again (default: that of DATA)")  # fmt: skip
+    parser.add_argument("--image-folder", action="append", metavar="DIR", default=[], help="likewise, for images alone")
+    parser.add_argument("--video-folder", action="append", metavar="DIR", default=[], help="likewise, for videos alone")
+    parser.add_argument(
+        "--user-key", default="human", metavar="ROLE", help="the user's name in turns (default: %(default)s)"
+    )
+    parser.add_argument("--assistant-key", default="gpt", metavar="ROLE", help="the assistant's (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=42, metavar="N", help="for random:N of a mixture (default: %(default)s)"
+    )
+    parser.add_argument("--no-verify-masks", action="store_true", help="do not compare masks with their video's header")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, and no table")
+
+
+def options_of(arguments: Namespace) -> Options:
+    """The options for the row pipeline.
+
+    Raises:
+        DataError: an argument names something that does not exist.
+    """
+    wanted = frozenset(arguments.mix or (ALL,))
+    known = (ALL, *mixes(MODALITIES))
+    for mix in wanted:
+        if mix not in known:
+            raise DataError(
+                f"there is no mix {mix!r}: it is {ALL}, text, or some of {', '.join(MODALITIES)} joined by _"
+            )
+    return Options(
+        format=known_format(arguments.format),
+        mixes=None if ALL in wanted else wanted,
+        roles=Roles(arguments.user_key, arguments.assistant_key),
+        media_root=tuple(arguments.media_root),
+        image_folder=tuple(arguments.image_folder),
+        video_folder=tuple(arguments.video_folder),
+        verify_masks=not arguments.no_verify_masks,
+    )
