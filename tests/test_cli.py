@@ -45,7 +45,7 @@ def test_build_makes_a_dataset_and_says_what_it_did(example_folders: Folders, tm
 
 def test_build_of_one_mix_and_quiet(example_folders: Folders, tmp_path: Path) -> None:
     done = modalmix("build", example_folders["ola"], "--out", str(tmp_path / "out"), "--mix", "image", "--quiet")
-    assert done.stdout == "" and (tmp_path / "out" / "data" / "image" / "train-00000.parquet").exists()
+    assert done.stdout == "" and (tmp_path / "out" / "data" / "image" / "train-00000-00000.parquet").exists()
     assert os.listdir(tmp_path / "out" / "data") == ["image"]
 
 

@@ -27,30 +27,53 @@ def add(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--on-error", choices=("reject", "raise"), default="reject",
                         help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument("--slice", metavar="I/N", help="run the I-th of N parts (from 0) only, in a batch system")
+    parser.add_argument("--finish", action="store_true", help="put the parts together that --slice has made")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished build in DIR")
 
 
 def run(arguments: Namespace) -> int:
     """Runs the command."""
     from .. import packing, rejects
-    from .display import progress
+    from .display import build_progress
 
-    with progress(arguments) as advance:
-        report = packing.build(
-            arguments.data,
-            arguments.out,
-            options_of(arguments),
-            on_error=arguments.on_error,
-            overwrite=arguments.overwrite,
-            seed=arguments.seed,
-            shard_bytes=_size(arguments.max_shard_size),
-            progress=lambda size, _: advance(size),
-        )
+    settings = packing.Settings(
+        on_error=arguments.on_error, seed=arguments.seed, shard_bytes=_size(arguments.max_shard_size)
+    )
+    if arguments.finish:
+        report = packing.finish(arguments.out)
+    else:
+        options, workers = options_of(arguments), arguments.workers
+        with build_progress(arguments) as told:
+            if arguments.slice is not None:
+                part = _part(arguments.slice)
+                packing.build_part(
+                    arguments.data, arguments.out, part, options, settings, workers=workers, progress=told
+                )
+                return 0
+            report = packing.build(
+                arguments.data,
+                arguments.out,
+                options,
+                settings,
+                workers=workers,
+                overwrite=arguments.overwrite,
+                progress=told,
+            )
     if arguments.json:
         print(report.text(), end="")
     elif not arguments.quiet:
         _show(report, arguments.out)
     return 1 if rejects.told(report.counts) else 0
+
+
+def _part(text: str) -> tuple[int, int]:
+    """The part of ``I/N``."""
+    first, _, count = text.partition("/")
+    if not (first.isdigit() and count.isdigit() and int(first) < int(count)):
+        raise DataError(f"--slice {text!r} is no part; write 0/8 to 7/8, say")
+    return int(first), int(count)
 
 
 def _size(text: str) -> int:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
+import xxhash
+
 BUFFER_BYTES = 1 << 18
 
 
@@ -69,11 +71,14 @@ def size_of(cell: Cell) -> int:
 class Gather:
     """Appends to an open file.
 
-    The file keeps its own offset, so nobody else may write to the descriptor meanwhile.
+    `digest` is the checksum of the bytes that are in it.  The file keeps its own offset, so nobody else may write to the
+    descriptor meanwhile.
     """
 
     def __init__(self, fd: int, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._fd = fd
+        self.digest = xxhash.xxh3_128()
+        self._mark = self.digest.copy()
         self._view = memoryview(bytearray(buffer_bytes))
         self._room = buffer_bytes
         self._used = 0
@@ -121,14 +126,20 @@ class Gather:
             self._used = used + got
             start += got
 
+    def mark(self) -> None:
+        """Flushes, and makes this the place to `rewind` to."""
+        self.flush()
+        self._mark = self.digest.copy()
+
     def flush(self) -> None:
         """Writes what is in the buffer."""
         used, self._used = self._used, 0
         self._write(self._view[:used])
 
     def rewind(self, position: int) -> None:
-        """Cuts the file back to `position`, where it was after a `flush`, and forgets the buffer."""
+        """Cuts the file back to `position`, where the last `mark` was made, and forgets the buffer."""
         self._used = 0
+        self.digest = self._mark.copy()
         os.ftruncate(self._fd, position)
         os.lseek(self._fd, position, os.SEEK_SET)
         self._moved_to(position)
@@ -151,6 +162,7 @@ class Gather:
     def _write(self, data: memoryview) -> None:
         while data:
             written = os.write(self._fd, data)
+            self.digest.update(data[:written])
             data = data[written:]
             self._moved_to(self._flushed + written)
 

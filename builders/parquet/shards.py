@@ -147,7 +147,7 @@ class ShardWriter:
         self._out = Gather(self._fd)
         try:
             self._out.append(_MAGIC)
-            self._out.flush()
+            self._out.mark()
         except BaseException:
             self.abort()
             raise
@@ -179,7 +179,7 @@ class ShardWriter:
         start = self._out.position
         try:
             written = self._write_group(encoded, leaves)
-            self._out.flush()  # what is in the buffer now could not be written again after an error later on
+            self._out.mark()  # what is in the buffer now could not be written again after an error later on
         except BaseException:
             try:
                 self._out.rewind(start)
@@ -218,6 +218,11 @@ class ShardWriter:
         finally:
             self.abort()
         return self._out.position
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of the bytes written so far (XXH3, 128 bits, hexadecimal); of the file, once it is closed."""
+        return str(self._out.digest.hexdigest())
 
     def abort(self) -> None:
         """Closes the file as it is; removing it is up to the caller.  Does nothing if it is closed."""

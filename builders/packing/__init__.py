@@ -1,0 +1,22 @@
+"""Packing: a dataset as Parquet shards with a card, its rejects and a report.
+
+::
+
+    OUT/README.md                          the card; its YAML makes load_dataset(OUT) give the right features
+    OUT/data/<mix>/<split>-TTTTT-NNNNN.parquet   shards: row groups of some 32 MB, media uncompressed, byte for byte
+    OUT/rejected.jsonl                     every record that is not in the shards
+    OUT/report.json                        counts that add up, versions
+    OUT/.build/                            plan, journals and locks of a build that has not ended
+
+Each mix has a folder of its own.  All shards hold all columns (an empty list costs nothing), and the card's configs say which
+of them a mix shows; so the config ``all`` reads every mix with one schema.
+
+A build is planned into tasks (`plan`), each task is run (`work`) by this process or by others (`workers`), and what the tasks
+have made is put together.  Killed at any moment, the same command goes on where it stopped and ends with the same bytes.
+"""
+
+from .building import build, build_part, finish
+from .packer import Packer
+from .plan import Settings
+
+__all__ = ["Packer", "Settings", "build", "build_part", "finish"]

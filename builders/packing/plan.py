@@ -1,0 +1,174 @@
+"""The plan: what a build does, in which pieces, decided from its inputs alone.
+
+A **task** is a run of slices of one split, and makes shards of its own; nothing passes from one task to another.  So it does
+not matter who runs which task, in which order, how many at once, or how often: the shards are the same, byte for byte.
+
+The plan is written before the work begins, in ``OUT/.build/plan.json``.  A build that finds the plan of an earlier run goes on
+with it if it would make the same plan itself, and says what has changed if it would not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from ..annotations import DataError, Slice, Source, plan
+from ..data import splits
+from ..report import modalmix_version
+from ..rows import Counts, Options, Rewriters, Row, rows
+
+_SAMPLED_RECORDS = 200
+_FEWEST_BYTES = 64 << 20
+_USUAL_TASKS = 16
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How rows are packed.
+
+    Attributes:
+        on_error: ``"reject"`` writes rejected records down; ``"raise"`` stops at the first.
+        seed: for ``random:N`` of a mixture.
+        row_group_bytes: a row group is closed when its rows have that many bytes.
+        shard_bytes: likewise for a shard.
+    """
+
+    on_error: str = "reject"
+    seed: int = 42
+    row_group_bytes: int = 32 << 20
+    shard_bytes: int = 500 << 20
+
+
+class Task(msgspec.Struct, frozen=True):
+    """Slices of one split whose rows make shards of their own."""
+
+    number: int
+    split: str
+    slices: list[Slice]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All that decides what a build writes.
+
+    Attributes:
+        version: of modalmix.
+        options: how records become rows.
+        settings: how rows are packed.
+        inputs: annotation file → its size in bytes and modification time in nanoseconds.
+        sources: annotation file as it is told → its size in bytes.
+        tasks: in order.
+    """
+
+    version: str
+    options: Options
+    settings: Settings
+    inputs: dict[str, tuple[int, int]]
+    sources: dict[str, int]
+    tasks: list[Task]
+
+    def text(self) -> bytes:
+        """The plan as JSON."""
+        return msgspec.json.encode(self, order="deterministic")
+
+
+def make(data: str | Sequence[str], options: Options, settings: Settings) -> Plan:
+    """The plan for building DATA.
+
+    Raises:
+        DataError: the data cannot be found.
+    """
+    options = _absolute(options)
+    by_split = splits(data, format=options.format, seed=settings.seed)
+    every = [source for sources in by_split.values() for source in sources]
+    total = sum(os.path.getsize(source.path) for source in every)
+    slice_bytes = max(total // _tasks(every, options, settings, total), 1)
+    tasks: list[Task] = []
+    for split, sources in by_split.items():
+        waiting: list[Slice] = []
+        size = 0
+        for source in sources:
+            for piece in plan(source, slice_bytes=slice_bytes, exact=True):
+                waiting.append(piece)
+                size += slice_size(piece)
+                if size >= slice_bytes:
+                    tasks.append(Task(len(tasks), split, waiting))
+                    waiting, size = [], 0
+        if waiting:
+            tasks.append(Task(len(tasks), split, waiting))
+    inputs = {}
+    for source in every:
+        status = os.stat(source.path)
+        inputs[source.path] = (status.st_size, status.st_mtime_ns)
+    sizes = {source.file: inputs[source.path][0] for source in every}
+    return Plan(modalmix_version(), options, settings, inputs, sizes, tasks)
+
+
+def _absolute(options: Options) -> Options:
+    """The options with folders that mean the same wherever a worker stands."""
+    names = ("media_root", "image_folder", "video_folder")
+    roots = {name: tuple(os.path.abspath(root) for root in getattr(options, name)) for name in names}
+    return msgspec.structs.replace(options, **roots)
+
+
+def slice_size(piece: Slice) -> int:
+    """The bytes of a slice in its file."""
+    return os.path.getsize(piece.path) - piece.start if piece.stop < 0 else piece.stop - piece.start
+
+
+def read(path: str) -> Plan | None:
+    """The plan of an earlier run; None where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(), type=Plan)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise DataError(f"{path!r} is no plan of this version; pass --overwrite to begin anew ({error})") from error
+
+
+def changes(before: Plan, now: Plan) -> list[str]:
+    """What differs between two plans, in words; empty if they do the same."""
+    found = [] if before.version == now.version else [f"modalmix {before.version} became {now.version}"]
+    for old, new in ((before.options, now.options), (before.settings, now.settings)):
+        for key in old.__struct_fields__:
+            was, is_now = getattr(old, key), getattr(new, key)
+            if was != is_now and key != "on_error":  # which decides whether a build ends, not what it makes
+                found.append(f"{key} was {_short(was)}, now {_short(is_now)}")
+    for path in {**before.inputs, **now.inputs}:
+        if path not in now.inputs:
+            found.append(f"{path} is no longer part of the data")
+        elif path not in before.inputs:
+            found.append(f"{path} is new")
+        elif before.inputs[path] != now.inputs[path]:
+            found.append(f"{path} has changed")
+    if not found and before.tasks != now.tasks:
+        found.append("the sizes of the media have changed")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _tasks(sources: Sequence[Source], options: Options, settings: Settings, total: int) -> int:
+    """How many tasks: one a shard in large builds, some sixteen in small ones, never tiny ones."""
+    expected = int(total * _growth(sources, options))
+    return max(1, expected // settings.shard_bytes, min(_USUAL_TASKS, expected // _FEWEST_BYTES))
+
+
+def _growth(sources: Sequence[Source], options: Options) -> float:
+    """Bytes of media and text a byte of annotations stands for, by the first records of the largest file."""
+    largest = max(sources, key=lambda source: os.path.getsize(source.path))
+    piece = plan(largest)[0]
+    read_bytes = media_bytes = 0
+    for row in islice(rows(piece, options, Counts(), Rewriters(options).of(piece)), _SAMPLED_RECORDS):
+        if isinstance(row, Row):
+            read_bytes += len(repr(row.record))
+            media = row.media
+            for items in (media.images, media.videos, media.audios, media.audio_q, *media.frames):
+                media_bytes += sum(item.size for item in items)
+    return 1 + media_bytes / max(read_bytes, 1)

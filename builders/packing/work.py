@@ -1,0 +1,208 @@
+"""Work: one task of a plan, from its slices to its shards, begun anew or gone on with.
+
+While a task is under way, ``OUT/.build/<task>.journal`` gets a line for each shard that is safe on the disk; at its end
+``OUT/.build/<task>.json`` says that it is done.  Run again after a kill, a task reads its records again (which is cheap) and
+passes over those whose shards are done (whose media are not), so that at most the shards in flight are made twice.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from .. import rejects
+from ..report import Shard
+from ..rows import Counts, Reject, Rewriters, rows
+from .files import checksum, sync_folder, write_whole
+from .packer import DoneShard, Packer
+from .plan import Plan, Task, slice_size
+
+FOLDER = ".build"
+
+Progress = Callable[[int, Counts], None]
+"""Called with the annotation bytes read since the last call, and the counts of what was read in them."""
+
+
+class DoneTask(msgspec.Struct):
+    """What a finished task has made.
+
+    Attributes:
+        counts: what became of its records.
+        shards: by mix, in order.
+        rejected: its part of the rejects, relative to the build's folder.
+    """
+
+    counts: Counts
+    shards: dict[str, list[DoneShard]]
+    rejected: str
+
+
+class _Line(msgspec.Struct):
+    """A line of the journal."""
+
+    mix: str
+    shard: DoneShard
+
+
+def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> DoneTask:
+    """Runs a task, or what an earlier run has left of it.
+
+    Args:
+        out: folder of the build.
+        plan: the whole plan.
+        task: the task.
+        progress: told how far the annotations are read.
+
+    Raises:
+        RejectedRow: a record was rejected and the settings say so.
+        OSError: the disk is full, say; the task can be run again.
+    """
+    done = finished(out, task)
+    if done is not None:
+        if progress:
+            progress(sum(map(slice_size, task.slices)), done.counts)
+        return done
+    settings = plan.settings
+    journal = _Journal(out, task)
+    packers: dict[str, Packer] = {}
+    rewriters = Rewriters(plan.options)
+    total = Counts()
+    rejected = _path(out, task, "rejected.jsonl")
+    try:
+        with _quick_garbage_collection(), open(f"{rejected}.tmp", "wb") as lines:
+            for piece in task.slices:
+                counts = Counts()
+                for row in rows(piece, plan.options, counts, rewriters.of(piece)):
+                    if isinstance(row, Reject):
+                        if settings.on_error == "raise":
+                            raise rejects.raised(row)
+                        lines.write(rejects.line(row))
+                        continue
+                    packer = packers.get(row.mix)
+                    if packer is None:
+                        packer = packers[row.mix] = journal.packer(
+                            row.mix, task, settings.row_group_bytes, settings.shard_bytes
+                        )
+                    packer.add(row)
+                total.add(counts)
+                if progress:
+                    progress(slice_size(piece), counts)
+            for mix, packer in sorted(packers.items()):
+                packer.close()
+                for shard in packer.done:
+                    lines.writelines(line.encode() for line in shard.lost)
+                    total.written[mix] -= len(shard.lost)
+                    total.rejected += len(shard.lost)
+                    for code in shard.codes:
+                        total.findings[code] = total.findings.get(code, 0) + 1
+            lines.flush()
+            os.fsync(lines.fileno())
+        os.replace(f"{rejected}.tmp", rejected)
+        sync_folder(os.path.dirname(rejected))
+    except BaseException:
+        for packer in packers.values():
+            packer.abort()
+        raise
+    finally:
+        journal.close()
+    done = DoneTask(
+        total, {mix: packer.done for mix, packer in sorted(packers.items())}, os.path.relpath(rejected, out)
+    )
+    write_whole(_path(out, task, "json"), msgspec.json.encode(done))
+    return done
+
+
+def finished(out: str, task: Task) -> DoneTask | None:
+    """What a task has made, if it is done and all of it is still there as it was."""
+    try:
+        with open(_path(out, task, "json"), "rb") as file:
+            done = msgspec.json.decode(file.read(), type=DoneTask)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    whole = all(_is_whole(out, shard) for shards in done.shards.values() for shard in shards)
+    return done if whole and os.path.exists(os.path.join(out, done.rejected)) else None
+
+
+class _Journal:
+    """The shards of a task that are safe on the disk."""
+
+    def __init__(self, out: str, task: Task) -> None:
+        self._out = out
+        self._done: dict[str, list[DoneShard]] = {}
+        path = _path(out, task, "journal")
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                self._read(file.read())
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  closed by close()
+        os.ftruncate(self._file.fileno(), 0)
+        for mix, shards in self._done.items():
+            for shard in shards:
+                self._append(mix, shard)
+        sync_folder(os.path.dirname(path))
+
+    def _read(self, text: bytes) -> None:
+        """Takes the shards of each mix up to the first that is not there as the journal says."""
+        broken: set[str] = set()
+        for line in text.splitlines():
+            try:
+                entry = msgspec.json.decode(line, type=_Line)
+            except msgspec.MsgspecError:
+                return  # the end of a line that was cut off by a kill
+            if entry.mix in broken or not _is_whole(self._out, entry.shard):
+                broken.add(entry.mix)
+            else:
+                self._done.setdefault(entry.mix, []).append(entry.shard)
+
+    def packer(self, mix: str, task: Task, row_group_bytes: int, shard_bytes: int) -> Packer:
+        """A packer that goes on behind the shards that are done."""
+        prefix = f"data/{mix}/{task.split}-{task.number:05d}"
+
+        def completed(shard: DoneShard) -> None:
+            self._append(mix, shard)
+
+        return Packer(self._out, prefix, row_group_bytes, shard_bytes, self._done.get(mix, ()), completed)
+
+    def _append(self, mix: str, shard: DoneShard) -> None:
+        self._file.write(msgspec.json.encode(_Line(mix, shard)) + b"\n")
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def shards_of(done: DoneTask) -> dict[str, list[Shard]]:
+    """The shards of a task that hold rows, as a report has them."""
+    return {
+        mix: [Shard(shard.path, shard.rows, shard.bytes) for shard in shards if shard.path]
+        for mix, shards in done.shards.items()
+    }
+
+
+def _is_whole(out: str, shard: DoneShard) -> bool:
+    """Whether a shard is there with the bytes it was written with."""
+    path = os.path.join(out, shard.path)
+    if not shard.path:
+        return True
+    try:
+        return os.path.getsize(path) == shard.bytes and checksum(path) == shard.checksum
+    except OSError:
+        return False
+
+
+def _path(out: str, task: Task, kind: str) -> str:
+    return os.path.join(out, FOLDER, f"{task.number:05d}.{kind}")
+
+
+@contextmanager
+def _quick_garbage_collection() -> Iterator[None]:
+    """Keeps the collector from walking through all imported modules again and again while millions of rows come and go."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,209 @@
+"""The build engine: the same bytes whoever builds, however often it is interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from modalmix.builders import example, packing
+from modalmix.builders.annotations import DataError
+from modalmix.builders.packing import Settings, plan, work
+from modalmix.builders.rejects import RejectedRow
+from modalmix.builders.rows import DEFAULTS, Options
+
+SMALL = Settings(row_group_bytes=150_000, shard_bytes=400_000)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 records of three mixes with 8 MB of media, a patch and some broken ones."""
+    folder = tmp_path_factory.mktemp("data")
+    noise = random.Random(1).randbytes(60_000)
+    patch = b""
+    records = []
+    for i in range(240):
+        record = {"id": str(i), "conversations": example.turns("<image>\nWhat?", f"A square, {i}. " * 20)}
+        picture = example.picture(i % 20) + noise[: 20_000 + 97 * i]
+        if i % 11 == 3:
+            record["conversations"] = record["conversations"][:1]
+        if i % 3 == 0:
+            record["image"] = {"patch": "/x/patch_00000", "start_num": len(patch), "size": len(picture)}
+            patch += picture
+        elif i % 3 == 1:
+            (folder / f"{i}.jpg").write_bytes(picture)
+            record["image"] = f"/x/{i}.jpg"
+        else:
+            record["conversations"] = example.turns("Hello?", "Yes. " * 50)
+        records.append(record)
+    records[100]["image"] = "/x/nowhere.jpg"
+    (folder / "patch_00000").write_bytes(patch)
+    (folder / "train.json").write_text(json.dumps(records))
+    return folder
+
+
+def digests(out: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("undisturbed") / "built"
+    report = packing.build(str(data), str(out), settings=SMALL)
+    counts = report.counts
+    assert counts.read == 240 == sum(counts.written.values()) + counts.rejected and counts.rejected > 10
+    assert len(plan.make(str(data), DEFAULTS, SMALL).tasks) > 5 and len(report.all_shards()) > 10
+    return digests(out)
+
+
+def test_any_number_of_workers_makes_the_same_bytes(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    packing.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=3)
+    assert digests(tmp_path / "built") == undisturbed
+
+
+def test_parts_run_by_hand_make_the_same_bytes(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    out = str(tmp_path / "built")
+    for number in (2, 0, 1):
+        with pytest.raises(DataError, match=r"tasks are not done|no unfinished build"):
+            packing.finish(out)
+        packing.build_part(str(data), out, (number, 3), settings=SMALL)
+    packing.finish(out)
+    assert digests(tmp_path / "built") == undisturbed
+
+
+def command(data: Path, out: Path, workers: int) -> list[str]:
+    code = (
+        "import sys; from modalmix.builders import packing; from modalmix.builders.packing import Settings; "
+        "packing.build(sys.argv[1], sys.argv[2], settings=Settings(row_group_bytes=150_000, shard_bytes=400_000), "
+        "workers=int(sys.argv[3]))"
+    )
+    return [sys.executable, "-c", code, str(data), str(out), str(workers)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_any_moment_a_build_goes_on_and_ends_with_the_same_bytes(
+    data: Path, tmp_path: Path, undisturbed: dict[str, str], workers: int
+) -> None:
+    out = tmp_path / "built"
+    moments = random.Random(workers)
+    kills = 0
+    for attempt in range(60):
+        process = subprocess.Popen(command(data, out, workers), start_new_session=True, stderr=subprocess.DEVNULL)
+        while not (out / ".build" / "plan.json").exists() and process.poll() is None:
+            time.sleep(0.005)
+        if attempt < 12:
+            time.sleep(moments.uniform(0, 0.15))
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+        if process.wait() == 0:
+            break
+    assert kills > 0
+    assert digests(out) == undisturbed
+
+
+def test_only_the_shards_in_flight_are_made_again(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "built"
+    made = plan.make(str(data), DEFAULTS, SMALL)
+    first, second = made.tasks[0], made.tasks[1]
+    (out / ".build").mkdir(parents=True)
+    work.run(str(out), made, first)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+    assert before
+    work.run(str(out), made, first)
+    work.run(str(out), made, second)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_shard_that_has_changed_is_made_again(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    out = tmp_path / "built"
+    made = plan.make(str(data), DEFAULTS, SMALL)
+    (out / ".build").mkdir(parents=True)
+    for task in made.tasks:
+        work.run(str(out), made, task)
+    shard = sorted(out.rglob("*.parquet"))[3]
+    text = bytearray(shard.read_bytes())
+    text[len(text) // 2] ^= 1
+    shard.write_bytes(text)
+    packing.build(str(data), str(out), settings=SMALL)
+    assert digests(out) == undisturbed
+
+
+def test_another_input_or_option_is_refused_and_named(data: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "built")
+    packing.build_part(str(data), out, (0, 9), settings=SMALL)
+    with pytest.raises(DataError, match="shard_bytes was 400000, now 300000"):
+        packing.build(str(data), out, settings=Settings(row_group_bytes=150_000, shard_bytes=300_000))
+    with pytest.raises(DataError, match="mixes was None, now"):
+        packing.build(str(data), out, Options(mixes=frozenset({"image"})), SMALL)
+    records = (data / "train.json").read_text()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "train.json").write_text(records)
+    with pytest.raises(DataError, match=r"train\.json is (new|no longer)"):
+        packing.build(str(copy), out, settings=SMALL)
+
+
+def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "built"
+    holding: list[str] = []
+
+    def during(read: int, size: int, counts: object) -> None:
+        if not holding:
+            with pytest.raises(DataError, match="another build is at work"):
+                packing.build(str(data), str(out), settings=SMALL)
+            holding.append("told")
+
+    packing.build(str(data), str(out), settings=SMALL, progress=during)
+    assert holding
+
+
+def test_a_record_that_is_rejected_stops_workers_too(data: Path, tmp_path: Path) -> None:
+    strict = Settings(on_error="raise", row_group_bytes=150_000, shard_bytes=400_000)
+    with pytest.raises(RejectedRow, match="MX202"):
+        packing.build(str(data), str(tmp_path / "built"), settings=strict, workers=2)
+
+
+def test_a_worker_that_dies_is_replaced(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    killed: list[int] = []
+
+    def during(read: int, size: int, counts: object) -> None:
+        if not killed:
+            found = subprocess.run(
+                ["pgrep", "-P", str(os.getpid()), "-f", "packing.workers"], capture_output=True, text=True
+            )
+            killed.extend(int(pid) for pid in found.stdout.split()[:1])
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    packing.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=2, progress=during)
+    assert killed and digests(tmp_path / "built") == undisturbed
+
+
+def test_a_full_disk_is_told_and_the_build_goes_on_later(
+    data: Path, tmp_path: Path, undisturbed: dict[str, str]
+) -> None:
+    import resource
+
+    out = tmp_path / "built"
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    done = subprocess.run(command(data, out, 1), capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 1 and "File too large" in done.stderr
+    packing.build(str(data), str(out), settings=SMALL)
+    assert digests(out) == undisturbed
