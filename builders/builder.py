@@ -17,10 +17,12 @@ from typing import Any, ClassVar
 import datasets
 import pyarrow as pa
 from datasets.builder import Key
+from datasets.download.streaming_download_manager import StreamingDownloadManager
 
 from . import accounts, features, rejects
 from .annotations import DataError, Slice, Source, plan, sources
-from .paths import Rewriter
+from .lookup import looked_up
+from .paths import Rewriter, Rules
 from .rows import Counts, Options, Reject, Rewriters, Row, rows
 from .tables import referenced, table
 from .turns import Roles
@@ -28,7 +30,6 @@ from .turns import Roles
 logger = logging.getLogger("modalmix")
 
 ROWS_PER_TABLE = 512
-BYTES_PER_TABLE = 16 << 20
 
 Folders = str | Sequence[str] | None
 
@@ -47,6 +48,7 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
         rejected: file to which rejected records are appended as JSON Lines, besides the one in the cache.
         seed: for ``random:N`` of a LLaVA mixture.
         verify_masks: compare masks with the header of their video or picture.
+        rules: file with the rules for paths, as ``modalmix paths --save`` writes it; without, they are learned if needed.
         slice_bytes: size of a slice of an annotation file; by default its size decides.
         mixes: names of the mixes a config takes; None for all.
         folder: sub-folder of ``data_dir`` a config stands for (LLaVA-Video-178K's).
@@ -61,6 +63,7 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
     rejected: str | None = None
     seed: int = 42
     verify_masks: bool = True
+    rules: str | None = None
     slice_bytes: int | None = None
     mixes: tuple[str, ...] | None = None
     modalities: tuple[str, ...] = ()
@@ -111,9 +114,12 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo(features=declared)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        by_split = self._sources()
+        every = [source for sources in by_split.values() for source in sources]
+        options = looked_up(self.options(), every, thorough=not isinstance(dl_manager, StreamingDownloadManager))
         return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"slices": self._slices(sources)})
-            for split, sources in self._sources().items()
+            datasets.SplitGenerator(name=split, gen_kwargs={"slices": self._slices(sources), "options": options})
+            for split, sources in by_split.items()
         ]
 
     def _sources(self) -> dict[str, list[Source]]:
@@ -142,14 +148,16 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             image_folder=folders(config.image_folder),
             video_folder=folders(config.video_folder),
             verify_masks=config.verify_masks,
+            rules=None if config.rules is None else Rules.load(config.rules),
         )
 
     def _get_examples_iterable_for_split(self, split_generator: datasets.SplitGenerator) -> Any:
         split_generator.gen_kwargs["streaming"] = True
         return super()._get_examples_iterable_for_split(split_generator)
 
-    def _generate_tables(self, slices: list[Slice], streaming: bool = False) -> Iterator[tuple[Key, pa.Table]]:
-        options = self.options()
+    def _generate_tables(
+        self, slices: list[Slice], options: Options, streaming: bool = False
+    ) -> Iterator[tuple[Key, pa.Table]]:
         schema = self.info.features.arrow_schema
         rewriters = Rewriters(options)
         for shard, piece in enumerate(slices):
@@ -157,7 +165,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             rewriter = rewriters.of(piece)
             lines: list[bytes] = []
             waiting: list[Row] = []
-            size = batch = 0
+            batch = 0
             for row in rows(piece, options, counts, rewriter):
                 if isinstance(row, Reject):
                     if self.config.on_error == "raise":
@@ -165,10 +173,9 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                     lines.append(rejects.line(row))
                     continue
                 waiting.append(row)
-                size += inline_bytes(row)
-                if len(waiting) >= ROWS_PER_TABLE or size >= BYTES_PER_TABLE:
+                if len(waiting) >= ROWS_PER_TABLE:
                     yield Key(shard, batch), table(waiting, schema, referenced)
-                    waiting, size, batch = [], 0, batch + 1
+                    waiting, batch = [], batch + 1
             if waiting:
                 yield Key(shard, batch), table(waiting, schema, referenced)
             self._account(piece, counts, rewriter, lines, streaming)
@@ -227,12 +234,4 @@ def folders(value: Folders) -> tuple[str, ...]:
         return ()
     return tuple(
         os.path.expanduser(os.fspath(one)) for one in ([value] if isinstance(value, (str, os.PathLike)) else value)
-    )
-
-
-def inline_bytes(row: Row) -> int:
-    """How many media bytes of a row are copied into its table: those of patches, in bytes."""
-    media = row.media
-    return sum(item.size for item in (*media.images, *media.audios, *media.audio_q) if not item.whole) + sum(
-        item.size for frames in media.frames for item in frames if not item.whole
     )

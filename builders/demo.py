@@ -23,6 +23,7 @@ from . import example, packing
 from .annotations import DataError
 from .data import known_format
 from .features import MEDIA_COLUMNS
+from .media.cells import data_of
 from .registry import load_dataset
 from .rows import Options
 
@@ -122,10 +123,11 @@ def _digest(row: dict[str, Any]) -> str:
 
 def _cells(value: Any) -> Iterable[bytes]:
     if isinstance(value, dict):
-        if value["bytes"] is not None:
-            yield value["bytes"]
+        data = data_of(value)
+        if isinstance(data, bytes):
+            yield data
         else:
-            with open(value["path"], "rb") as file:
+            with open(data, "rb") as file:
                 yield file.read()
     else:
         for one in value or ():

@@ -10,6 +10,7 @@ import msgspec
 from .annotations import Source, plan, read
 from .data import splits
 from .findings import Finding
+from .lookup import looked_up
 from .recognition import recognise
 from .rows import DEFAULTS, Counts, Options, Rewriters, rows
 
@@ -55,8 +56,10 @@ def inspect(
         DataError: the data cannot be found.
     """
     inspected: list[FileInspection] = []
+    by_split = splits(data, format=options.format, seed=seed)
+    options = looked_up(options, [source for sources in by_split.values() for source in sources])
     rewriters = Rewriters(options)
-    for split, sources in splits(data, format=options.format, seed=seed).items():
+    for split, sources in by_split.items():
         for source in sources:
             total = Counts()
             examples: dict[str, list[Finding]] = {}

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .annotations import DataError, Slice, read
+from .annotations import DataError, Slice, Source, read
 from .findings import Finding, finding, rejects
 from .formats import formats
 from .media.headers import Header, image_header, video_header
 from .media.items import Item, Media
 from .media.masks import media_findings
-from .paths import Rewriter
+from .paths import Rewriter, Rules
 from .recognition import Recogniser
 from .sample import Reference, Sample
 from .turns import Roles
@@ -42,6 +42,8 @@ class Options(msgspec.Struct, frozen=True):
         image_folder: roots for images alone, before `media_root`.
         video_folder: roots for videos alone, before `media_root`.
         verify_masks: compare masks with the header of their video or picture (number of frames, size).
+        rules: how written paths are rewritten, as a person has given it; None for learning where it is needed.
+        learned: what was learned for the annotation files that share media roots; see `modalmix.builders.lookup`.
     """
 
     format: str | None = None
@@ -51,6 +53,8 @@ class Options(msgspec.Struct, frozen=True):
     image_folder: tuple[str, ...] = ()
     video_folder: tuple[str, ...] = ()
     verify_masks: bool = True
+    rules: Rules | None = None
+    learned: dict[str, Rules] = {}
 
 
 DEFAULTS = Options()
@@ -272,33 +276,44 @@ def _reader(options: Options, piece: Slice) -> Callable[[dict[str, Any]], tuple[
 
 
 class Rewriters:
-    """One rewriter per set of roots.
-
-    The roots are the options' media roots; without any, the annotation file's own folder and the folder that was given as
-    data (an annotation file in ``DIR/sub`` of the data ``DIR`` has the roots ``DIR/sub`` and ``DIR``).
-    """
+    """One rewriter per set of roots (`roots_of`)."""
 
     def __init__(self, options: Options) -> None:
-        """Checks that the roots are folders.
+        """Checks that the roots are there.
 
         Raises:
-            DataError: a media root is no folder.
+            DataError: a media root is neither a folder nor a file.
         """
         for root in (*options.media_root, *options.image_folder, *options.video_folder):
-            if not os.path.isdir(root):
-                raise DataError(f"the media root {root!r} is no folder")
+            if not os.path.exists(root):
+                raise DataError(f"the media root {root!r} does not exist")
         self.options = options
         self._by_root: dict[tuple[str, ...], Rewriter] = {}
 
-    def of(self, piece: Slice) -> Rewriter:
-        """The rewriter for the records of a slice."""
+    def of(self, piece: Slice | Source) -> Rewriter:
+        """The rewriter for the records of an annotation file."""
         options = self.options
-        roots = options.media_root
-        if not roots:
-            given = piece.path[: -len(piece.file)] if piece.path.endswith(f"/{piece.file}") else "/"
-            roots = tuple(
-                dict.fromkeys(folder for folder in (os.path.dirname(piece.path), given.rstrip("/")) if folder)
-            )
-        if roots not in self._by_root:
-            self._by_root[roots] = Rewriter(roots, {"image": options.image_folder, "video": options.video_folder})
-        return self._by_root[roots]
+        roots = roots_of(piece, options)
+        rewriter = self._by_root.get(roots)
+        if rewriter is None:
+            rules = options.rules or options.learned.get(key_of(roots))
+            by_kind = {"image": options.image_folder, "video": options.video_folder}
+            rewriter = self._by_root[roots] = Rewriter(roots, by_kind, rules)
+        return rewriter
+
+
+def roots_of(piece: Slice | Source, options: Options) -> tuple[str, ...]:
+    """The media roots for an annotation file.
+
+    They are the options' media roots; without any, the file's own folder and the folder that was given as data (an annotation
+    file in ``DIR/sub`` of the data ``DIR`` has the roots ``DIR/sub`` and ``DIR``).
+    """
+    if options.media_root:
+        return options.media_root
+    given = piece.path[: -len(piece.file)] if piece.path.endswith(f"/{piece.file}") else "/"
+    return tuple(dict.fromkeys(folder for folder in (os.path.dirname(piece.path), given.rstrip("/")) if folder))
+
+
+def key_of(roots: Sequence[str]) -> str:
+    """The key of a set of roots in `Options.learned`."""
+    return "\n".join(roots)

@@ -1,7 +1,7 @@
 """Tables: rows as Arrow tables, column by column, without a Python object per cell in between.
 
-Two kinds of media cells: `referenced` (whole files by path, parts of files by their bytes) for the Arrow cache and for
-streaming, and `named` (file names only, the bytes come later) for Parquet shards.
+Two kinds of media cells: `referenced` (where the bytes lie) for the Arrow cache and for streaming, and `named` (file names only,
+the bytes come later) for Parquet shards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import msgspec
 import pyarrow as pa
 
 from .features import MEDIA_COLUMNS
-from .media.items import Item, read_bytes
+from .media.filesystem import url_of
+from .media.items import Item
 from .rows import Row
 from .sample import Mask
 
@@ -25,18 +26,12 @@ MediaCells = Callable[[Sequence[Item]], pa.StructArray]
 
 
 def referenced(items: Sequence[Item]) -> pa.StructArray:
-    """Cells that point to local files; a part of a file (a patch) is read, as no path can say where it is.
+    """Cells that point to where the media lie: local files by path, parts of files and members of archives by URL.
 
-    Raises:
-        OSError: a patch is gone or has become shorter.
-        ValueError: a base64 part is none.
+    A URL (`modalmix.builders.media.filesystem`) opens wherever modalmix is installed; nothing is read before that.
     """
-    if all(item.whole for item in items):
-        data = pa.nulls(len(items), pa.binary())
-    else:
-        data = pa.array([None if item.whole else read_bytes(item) for item in items], pa.binary())
-    paths = pa.array([item.path if item.whole else item.name for item in items], pa.string())
-    return pa.StructArray.from_arrays([data, paths], fields=list(_CELL))
+    paths = pa.array([url_of(item) for item in items], pa.string())
+    return pa.StructArray.from_arrays([pa.nulls(len(items), pa.binary()), paths], fields=list(_CELL))
 
 
 def named(items: Sequence[Item]) -> pa.StructArray:

@@ -10,12 +10,14 @@ from typing import Any
 import datasets
 
 from modalmix.builders import features
+from modalmix.builders.media.cells import data_of
 
 Folders = dict[str, str]
 
 
 def bytes_of(cell: dict[str, Any]) -> bytes:
-    return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+    data = data_of(cell)
+    return Path(data).read_bytes() if isinstance(data, str) else data
 
 
 def undecoded(rows: Any) -> Any:

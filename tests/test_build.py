@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,64 @@ def test_records_that_are_no_json_are_rejected_with_their_text(tmp_path: Path) -
     assert (report.counts.read, report.counts.rejected) == (3, 1)
     (entry,) = rejects(tmp_path / "out")
     assert (entry["row"], entry["code"], entry["offset"], entry["raw"]) == (1, "MX001", len(good) + 1, '{"id": oops}')
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> Path:
+    """Annotations whose videos lie in two tar.gz, three rows to a video, and one video in none."""
+    folder = tmp_path / "llava"
+    (folder / "sub").mkdir(parents=True)
+    records = []
+    for number in range(2):
+        with tarfile.open(folder / "sub" / f"videos_{number}.tar.gz", "w:gz") as archive:
+            for i in range(4):
+                path = tmp_path / "clip.mp4"
+                example.video(str(path), 10 * number + i, frames=6)
+                archive.add(path, f"academic/{3 - i}/{number}.mp4")
+                records += [
+                    {
+                        "id": f"{number}-{i}-{turn}",
+                        "data_source": "x",
+                        "video": f"academic/{3 - i}/{number}.mp4",
+                        "conversations": example.turns("<image>\nWhat moves?", "A square."),
+                    }
+                    for turn in range(3)
+                ]
+    records.append({**records[0], "id": "missing", "video": "academic/9/nowhere.mp4"})
+    (folder / "sub" / "all.json").write_text(json.dumps(records))
+    return folder
+
+
+def test_a_build_from_archives_is_that_from_folders(archived: Path, tmp_path: Path) -> None:
+    report = packing.build(str(archived), str(tmp_path / "out"))
+    assert report.counts.written == {"video": 24} and report.counts.rejected == 1 and report.counts.read == 25
+    rows = {row["id"]: row for row in undecoded(datasets.load_dataset(str(tmp_path / "out"), split="train"))}
+    unpacked = tmp_path / "unpacked"
+    for name in ("videos_0.tar.gz", "videos_1.tar.gz"):
+        with tarfile.open(archived / "sub" / name) as archive:
+            archive.extractall(unpacked, filter="data")
+    (unpacked / "all.json").write_text((archived / "sub" / "all.json").read_text())
+    packing.build(str(unpacked), str(tmp_path / "out2"))
+    others = {row["id"]: row for row in undecoded(datasets.load_dataset(str(tmp_path / "out2"), split="train"))}
+    assert rows.keys() == others.keys() and len(rows) == 24
+    assert all(rows[name]["videos"] == others[name]["videos"] for name in rows)
+
+
+def test_archive_order_goes_with_the_archive_and_annotation_order_with_the_records(
+    archived: Path, tmp_path: Path
+) -> None:
+    packing.build(str(archived), str(tmp_path / "a"))
+    packing.build(str(archived), str(tmp_path / "b"), settings=packing.Settings(order="annotation"))
+    order = {name: ids(undecoded(datasets.load_dataset(str(tmp_path / name), split="train"))) for name in "ab"}
+    assert sorted(order["a"]) == sorted(order["b"])
+    assert order["b"] == [f"{number}-{i}-{turn}" for number in range(2) for i in range(4) for turn in range(3)]
+
+
+def test_archives_are_read_in_place_too(archived: Path) -> None:
+    for streaming in (False, True):
+        rows = datasets.load_dataset(
+            "llava_video", data_files=str(archived / "sub" / "all.json"), split="train", streaming=streaming
+        )
+        cells = [row["videos"][0] for row in undecoded(rows)]
+        assert len(cells) == 24 and all(cell["bytes"] is None for cell in cells)
+        assert all(bytes_of(cell)[4:8] == b"ftyp" for cell in cells)

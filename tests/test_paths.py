@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modalmix.builders.findings import Finding
@@ -161,6 +161,7 @@ def test_what_is_watched_changes_when_a_missing_file_arrives(tmp_path: Path) -> 
     assert rewriter.watched.keys() == {str(tmp_path), str(tmp_path / "v")}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_no_path_leads_out_of_the_root(tmp_path_factory: pytest.TempPathFactory, written: str) -> None:
     root = tmp_path_factory.getbasetemp() / "never"

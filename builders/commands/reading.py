@@ -8,6 +8,7 @@ from ..annotations import DataError
 from ..data import known_format
 from ..features import ALL, mixes
 from ..formats import NAMES
+from ..paths import Rules
 from ..rows import Options
 from ..sample import MODALITIES
 from ..turns import Roles
@@ -24,6 +25,8 @@ def add_reading(parser: ArgumentParser) -> None:
                         help="folder under which media are looked up; may be given again (default: that of DATA)")  # fmt: skip
     parser.add_argument("--image-folder", action="append", metavar="DIR", default=[], help="likewise, for images alone")
     parser.add_argument("--video-folder", action="append", metavar="DIR", default=[], help="likewise, for videos alone")
+    parser.add_argument("--rules", metavar="FILE",
+                        help="rules for paths, as modalmix paths --save writes them (default: learned where needed)")  # fmt: skip
     parser.add_argument(
         "--user-key", default="human", metavar="ROLE", help="the user's name in turns (default: %(default)s)"
     )
@@ -57,4 +60,5 @@ def options_of(arguments: Namespace) -> Options:
         image_folder=tuple(arguments.image_folder),
         video_folder=tuple(arguments.video_folder),
         verify_masks=not arguments.no_verify_masks,
+        rules=Rules.load(arguments.rules) if arguments.rules else None,
     )

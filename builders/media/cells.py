@@ -26,7 +26,7 @@ def data_of(cell: Cell) -> str | bytes:
     if isinstance(cell, (str, bytes)):
         return cell
     if isinstance(cell, Item):
-        return cell.path if cell.whole else read_bytes(cell)
+        return cell.path if cell.whole and cell.direct else read_bytes(cell)
     if isinstance(cell, os.PathLike):
         return os.fspath(cell)
     data, path = cell.get("bytes"), cell.get("path")

@@ -1,11 +1,7 @@
-"""The one error that decoding raises: the file is there, and its content cannot be made into what was asked for."""
+"""The one error of decoding: bytes that are not the medium they should be, told in one line."""
 
 from __future__ import annotations
 
 
 class MediaError(ValueError):
-    """A picture, sound or video that cannot be decoded, or not within its bounds; the message quotes what was seen.
-
-    It is a `ValueError`, so that code which knows nothing of modalmix can catch it; a file that is missing or may not be
-    read raises `OSError` as everywhere else.
-    """
+    """A medium that cannot be opened or decoded; the message says what was seen, in one line."""

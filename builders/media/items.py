@@ -1,14 +1,17 @@
 """Media items: pointers to the bytes of one image, video or sound.
 
-An item is a place, not the bytes: a whole file, or a byte range of one.  Opening it is lazy, and nothing here decodes.
+An item is a place, not the bytes: a whole file, a byte range of one, or a member of an archive. Opening it is lazy, and nothing
+here decodes.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import os
 from typing import NamedTuple
+
+from .archives.archive import Archive
+from .archives.files import read_range
 
 
 class Item(NamedTuple):
@@ -16,11 +19,13 @@ class Item(NamedTuple):
 
     Attributes:
         name: the file name it keeps in a built dataset, without folders.
-        path: local file that holds the bytes.
-        start: offset of the first byte in that file.
-        size: number of bytes in that file.
+        path: local file that holds the bytes; of an archive in pieces, the first.
+        start: offset of the first byte in that file; of a member of `archive`, as `Member.start` has it.
+        size: number of bytes in that file; of a member of `archive`, number of bytes it has when read.
         whole: the item is the whole file, so that a path alone says where it is.
         base64: the bytes in the file are base64 text of the item.
+        archive: the archive the bytes come out of; None where they lie as they are in `path`.
+        packed: as `Member.packed` has it.
     """
 
     name: str
@@ -29,6 +34,13 @@ class Item(NamedTuple):
     size: int
     whole: bool = True
     base64: bool = False
+    archive: Archive | None = None
+    packed: int = 0
+
+    @property
+    def direct(self) -> bool:
+        """Whether the item's bytes lie as they are in ``path[start : start + size]``."""
+        return self.archive is None and not self.base64
 
 
 class Media(NamedTuple):
@@ -41,15 +53,25 @@ class Media(NamedTuple):
     audio_q: list[Item]
 
 
-def read_bytes(item: Item) -> bytes:
+def read_bytes(item: Item, cache: str | None = None) -> bytes:
     """The bytes of an item, as its medium was encoded.
 
+    Args:
+        item: any.
+        cache: folder for the seek points of compressed archives; see `archives.seeking.cache_folder`.
+
     Raises:
-        OSError: the file is gone, or shorter than it was when the item was made.
+        OSError: the file is gone, damaged, or shorter than it was when the item was made.
         ValueError: the item should be base64, but is not.
     """
-    with open(item.path, "rb", buffering=0) as file:
-        data = os.pread(file.fileno(), item.size, item.start)
+    if item.archive is None:
+        data = read_range(item.path, item.size, item.start)
+    else:
+        from .archives.opened import opened
+        from .archives.streams import undamaged
+
+        with opened(item.archive, cache) as archive, undamaged(item.archive):
+            data = archive.read(item.start, item.size, item.packed)
     if len(data) != item.size:
         raise OSError(f"{item.path}: expected {item.size} bytes at {item.start}, found {len(data)}")
     if item.base64:

@@ -11,8 +11,8 @@ A mask is one object in one frame (`modalmix.builders.sample.Mask`).  Annotation
     [[x, y, x, y, x, y, …], …]                polygons, meaning their union               kept; needs the picture's size
     null                                      annotated as not there                      kept, without size
 
-and everything else is a finding that says what it looks like.  RLE itself is in `modalmix.builders.rle`.  Nothing here
-but `to_array` allocates a picture.
+and everything else is a finding that says what it looks like.  RLE itself is in `rle`, drawing in `regions`: nothing
+here allocates a picture.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from ..findings import Finding, finding, pointer
 from ..sample import Mask, Sample
 from ..turns import quote
 from ..verbatim import notes_of
 from . import rle
+from .regions import to_array
 from .rle import compress, run_lengths
 
 __all__ = [
@@ -45,45 +44,6 @@ __all__ = [
 
 _FAR = 100_000
 """Pixels; no picture format reaches this far, and COCO's rasteriser allocates by the length of the boundary."""
-_BOUNDARY = 4_000_000
-"""Pixels of boundary that `to_array` draws at most: the rasteriser takes some 120 bytes for each."""
-
-
-def to_array(mask: Mask, height: int | None = None, width: int | None = None) -> npt.NDArray[np.uint8]:
-    """The mask as a picture, equal to what pycocotools draws.
-
-    Args:
-        mask: the mask; RLE is decoded here, polygons by pycocotools (upstream's rasteriser).
-        height: of the picture, in pixels; used only for a mask that has no size of its own.
-        width: likewise.
-
-    Returns:
-        uint8, height × width, 1 inside and 0 outside, column-major as pycocotools gives it.
-
-    Raises:
-        ValueError: no size is known, the run lengths do not fill the picture, or the polygons have a boundary of more
-            than 4 million pixels.
-    """
-    h = mask.height if mask.height is not None else height
-    w = mask.width if mask.width is not None else width
-    if h is None or w is None:
-        raise ValueError("a mask that is annotated as not there needs the picture's height and width")
-    if mask.counts is not None:
-        runs = run_lengths(mask.counts)
-        if wrong := rle.misfit_runs(runs.tolist(), h, w):
-            raise ValueError(wrong)
-        colours = np.zeros(len(runs), np.uint8)
-        colours[1::2] = 1
-        filled: npt.NDArray[np.uint8] = colours.repeat(runs).reshape(w, h).T
-        return filled
-    if mask.polygons is None:
-        return np.zeros((h, w), np.uint8, order="F")
-    if sum(map(_boundary, mask.polygons)) > _BOUNDARY:
-        raise ValueError(f"the boundary of the polygons is longer than {_BOUNDARY:,} pixels")
-    from pycocotools import mask as coco
-
-    drawn: npt.NDArray[np.uint8] = coco.decode(coco.merge(coco.frPyObjects(mask.polygons, h, w)))
-    return drawn
 
 
 def read_mask(
@@ -255,12 +215,6 @@ def _polygons(
 
 def _distance(number: float) -> float:
     return abs(number) if number == number else math.inf
-
-
-def _boundary(polygon: Sequence[float]) -> float:
-    """Pixels the rasteriser walks along a polygon."""
-    x, y = np.asarray(polygon[0::2]), np.asarray(polygon[1::2])
-    return float(np.maximum(abs(x - np.roll(x, 1)), abs(y - np.roll(y, 1))).sum())
 
 
 def _looks(payload: object) -> str:

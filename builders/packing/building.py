@@ -92,7 +92,7 @@ def build_part(
 
 def _run(out: str, plan: Plan, tasks: Sequence[Task], workers: int, progress: Progress | None) -> None:
     """Runs tasks here, or in several processes."""
-    size = sum(planning.slice_size(piece) for task in tasks for piece in task.slices)
+    size = sum(planning.slice_size(piece) for task in tasks if not task.archives for piece in task.slices)
     read, total = 0, Counts()
 
     def told(more: int, counts: Counts) -> None:

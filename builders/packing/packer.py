@@ -15,6 +15,7 @@ from ..rejects import line
 from ..rows import Reject, Row
 from ..tables import media_items, named, table
 from .files import sync_folder
+from .passing import Held
 
 _ROWS_PER_GROUP = 16_384
 _ROW_BYTES = min(MAX_CELL_BYTES, MAX_COLUMN_BYTES - (1 << 20))  # the lengths of up to 262,144 items take 4 bytes each
@@ -165,10 +166,12 @@ class Packer:
             self._completed(shard)
 
 
-def _cell(item: Item) -> Cell:
-    if item.base64:
-        return read_bytes(item)
-    return FileRange(item.path, item.start, item.size, item.whole)
+def _cell(item: Item | Held) -> Cell:
+    if isinstance(item, Held):
+        return item.data
+    if item.direct:
+        return FileRange(item.path, item.start, item.size, item.whole)
+    return read_bytes(item)
 
 
 def _text_bytes(row: Row) -> int:

@@ -18,12 +18,15 @@ import msgspec
 
 from ..annotations import DataError, Slice, Source, plan
 from ..data import splits
+from ..lookup import compressed_archives, looked_up
+from ..media.archives import Archive
 from ..report import modalmix_version
 from ..rows import Counts, Options, Rewriters, Row, rows
 
 _SAMPLED_RECORDS = 200
 _FEWEST_BYTES = 64 << 20
 _USUAL_TASKS = 16
+_HELD_BYTES = 128 << 20
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -34,20 +37,32 @@ class Settings(msgspec.Struct, frozen=True):
         seed: for ``random:N`` of a mixture.
         row_group_bytes: a row group is closed when its rows have that many bytes.
         shard_bytes: likewise for a shard.
+        order: ``"archive"`` goes through each compressed archive once, and writes its rows in its order;
+            ``"annotation"`` keeps the order of the records, and reads members at random, which costs a multiple of that.
     """
 
     on_error: str = "reject"
     seed: int = 42
     row_group_bytes: int = 32 << 20
     shard_bytes: int = 500 << 20
+    order: str = "archive"
 
 
 class Task(msgspec.Struct, frozen=True):
-    """Slices of one split whose rows make shards of their own."""
+    """Rows of one split that make shards of their own.
+
+    Attributes:
+        number: its position in the plan.
+        split: of all its rows.
+        slices: the records to read.
+        archives: take the rows that members of these archives lead, in the archives' order; if empty, take the rows that
+            no member of any of `Plan.passes` leads, in the records' order.
+    """
 
     number: int
     split: str
     slices: list[Slice]
+    archives: list[Archive] = []
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -59,6 +74,7 @@ class Plan(msgspec.Struct, frozen=True):
         settings: how rows are packed.
         inputs: annotation file → its size in bytes and modification time in nanoseconds.
         sources: annotation file as it is told → its size in bytes.
+        passes: archives that are gone through once; the rows that their members lead are left to tasks of their own.
         tasks: in order.
     """
 
@@ -67,6 +83,7 @@ class Plan(msgspec.Struct, frozen=True):
     settings: Settings
     inputs: dict[str, tuple[int, int]]
     sources: dict[str, int]
+    passes: list[Archive]
     tasks: list[Task]
 
     def text(self) -> bytes:
@@ -83,6 +100,8 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
     options = _absolute(options)
     by_split = splits(data, format=options.format, seed=settings.seed)
     every = [source for sources in by_split.values() for source in sources]
+    options = looked_up(options, every)
+    passes = compressed_archives(options, every) if settings.order == "archive" else []
     total = sum(os.path.getsize(source.path) for source in every)
     slice_bytes = max(total // _tasks(every, options, settings, total), 1)
     tasks: list[Task] = []
@@ -98,12 +117,13 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
                     waiting, size = [], 0
         if waiting:
             tasks.append(Task(len(tasks), split, waiting))
+        tasks += _archive_tasks(len(tasks), split, passes, [task for task in tasks if task.split == split], total)
     inputs = {}
     for source in every:
         status = os.stat(source.path)
         inputs[source.path] = (status.st_size, status.st_mtime_ns)
     sizes = {source.file: inputs[source.path][0] for source in every}
-    return Plan(modalmix_version(), options, settings, inputs, sizes, tasks)
+    return Plan(modalmix_version(), options, settings, inputs, sizes, passes, tasks)
 
 
 def _absolute(options: Options) -> Options:
@@ -111,6 +131,19 @@ def _absolute(options: Options) -> Options:
     names = ("media_root", "image_folder", "video_folder")
     roots = {name: tuple(os.path.abspath(root) for root in getattr(options, name)) for name in names}
     return msgspec.structs.replace(options, **roots)
+
+
+def _archive_tasks(first: int, split: str, passes: list[Archive], tasks: Sequence[Task], total: int) -> list[Task]:
+    """Tasks for the rows that lead into archives.
+
+    Each of them reads all records of its split for the rows it is to take, and holds those; so they are as many as keep the
+    held rows small, and some more so that workers can share them.
+    """
+    if not passes:
+        return []
+    slices = [piece for task in tasks for piece in task.slices]
+    count = min(len(passes), max(_USUAL_TASKS // 4, total // _HELD_BYTES))
+    return [Task(first + i, split, slices, passes[i::count]) for i in range(count)]
 
 
 def slice_size(piece: Slice) -> int:

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
 
 from .. import rejects
 from ..report import Shard
-from ..rows import Counts, Reject, Rewriters, rows
+from ..rows import Counts, Reject
 from .files import checksum, sync_folder, write_whole
 from .packer import DoneShard, Packer
-from .plan import Plan, Task, slice_size
+from .passing import Progress, rows_of
+from .plan import Plan, Settings, Task, slice_size
 
 FOLDER = ".build"
-
-Progress = Callable[[int, Counts], None]
-"""Called with the annotation bytes read since the last call, and the counts of what was read in them."""
 
 
 class DoneTask(msgspec.Struct):
@@ -64,38 +62,30 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
     done = finished(out, task)
     if done is not None:
         if progress:
-            progress(sum(map(slice_size, task.slices)), done.counts)
+            progress(0 if task.archives else sum(map(slice_size, task.slices)), done.counts)
         return done
     settings = plan.settings
     journal = _Journal(out, task)
     packers: dict[str, Packer] = {}
-    rewriters = Rewriters(plan.options)
     total = Counts()
     rejected = _path(out, task, "rejected.jsonl")
     try:
         with _quick_garbage_collection(), open(f"{rejected}.tmp", "wb") as lines:
-            for piece in task.slices:
-                counts = Counts()
-                for row in rows(piece, plan.options, counts, rewriters.of(piece)):
-                    if isinstance(row, Reject):
-                        if settings.on_error == "raise":
-                            raise rejects.raised(row)
-                        lines.write(rejects.line(row))
-                        continue
-                    packer = packers.get(row.mix)
-                    if packer is None:
-                        packer = packers[row.mix] = journal.packer(
-                            row.mix, task, settings.row_group_bytes, settings.shard_bytes
-                        )
-                    packer.add(row)
-                total.add(counts)
-                if progress:
-                    progress(slice_size(piece), counts)
+            for row in rows_of(plan, task, total, progress):
+                if isinstance(row, Reject):
+                    if settings.on_error == "raise":
+                        raise rejects.raised(row)
+                    lines.write(rejects.line(row))
+                    continue
+                packer = packers.get(row.mix)
+                if packer is None:
+                    packer = packers[row.mix] = journal.packer(row.mix, task, settings)
+                packer.add(row)
             for mix, packer in sorted(packers.items()):
                 packer.close()
                 for shard in packer.done:
                     lines.writelines(line.encode() for line in shard.lost)
-                    total.written[mix] -= len(shard.lost)
+                    total.written[mix] = total.written.get(mix, 0) - len(shard.lost)
                     total.rejected += len(shard.lost)
                     for code in shard.codes:
                         total.findings[code] = total.findings.get(code, 0) + 1
@@ -157,14 +147,15 @@ class _Journal:
             else:
                 self._done.setdefault(entry.mix, []).append(entry.shard)
 
-    def packer(self, mix: str, task: Task, row_group_bytes: int, shard_bytes: int) -> Packer:
+    def packer(self, mix: str, task: Task, settings: Settings) -> Packer:
         """A packer that goes on behind the shards that are done."""
         prefix = f"data/{mix}/{task.split}-{task.number:05d}"
 
         def completed(shard: DoneShard) -> None:
             self._append(mix, shard)
 
-        return Packer(self._out, prefix, row_group_bytes, shard_bytes, self._done.get(mix, ()), completed)
+        done = self._done.get(mix, ())
+        return Packer(self._out, prefix, settings.row_group_bytes, settings.shard_bytes, done, completed)
 
     def _append(self, mix: str, shard: DoneShard) -> None:
         self._file.write(msgspec.json.encode(_Line(mix, shard)) + b"\n")

@@ -1,6 +1,6 @@
 """Workers: local processes that run the tasks of a plan.
 
-A worker is ``python -m modalmix.builders.packing.workers OUT``: it reads task numbers from its standard input and answers with
+A worker is a Python of its own (`main`): it reads task numbers from its standard input and answers with
 lines of JSON.  (A process of its own, and not one of `multiprocessing`: nothing of the caller's main module is run again.)  A
 worker that dies, of memory or by a signal, is replaced, and its task goes on where it stopped; a task that kills its worker
 three times is given up.
@@ -96,7 +96,7 @@ def run_all(out: str, tasks: Sequence[Task], count: int, progress: Callable[[int
 
 
 def _start(out: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", __name__, out]
+    command = [sys.executable, "-c", f"from {__name__} import main; main()", out]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
@@ -164,7 +164,8 @@ def _plan_of(out: str) -> Plan:
     return plan
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serves the process that started this one."""
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # whatever a library prints must not come between the answers
         serve(sys.argv[1], sys.stdin.buffer, answers)

@@ -1,0 +1,18 @@
+"""Archives: their members as media items, without unpacking.
+
+An **archive** is one or several files (pieces) that hold **members**; a member is a name, and where its bytes start::
+
+    X.tar                  X.tar.0  X.tar.1  X.tar.2          the pieces end to end are one stream
+    ├ name, start, size    └───────── one stream ────┘        start: offset in the (decompressed) stream
+    └ …                                                       zip: offset of the member's data; Parquet: number of the cell
+
+`kind` and `group` say what a file or folder holds, `members` lists, `item` makes a media item of a member (which
+`items.read_bytes` reads), and `read_through` reads many in one pass, in archive order. Nothing is ever written out of an archive,
+and what is no plain file with a plain name inside (links, devices, ``..``) is refused with a finding.
+"""
+
+from .archive import Archive, Limits, Member
+from .listing import item, members, read_through
+from .recognition import group, kind
+
+__all__ = ["Archive", "Limits", "Member", "group", "item", "kind", "members", "read_through"]

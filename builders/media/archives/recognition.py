@@ -1,0 +1,178 @@
+"""Recognition: which files are archives, and which are pieces of one.
+
+A name only says which files are worth a look; what they are is read off their first bytes. Large archives come in pieces::
+
+    X.tar.0  X.tar.1  X.tar.2          Ola's LibriSpeech.tar.0 …
+    X.tar.gz.00  X.tar.gz.01  …        VideoRefer-700K's panda_70m_split.tar.gz.00 …
+    X.zip.001  X.tar.part-aa           split, 7-Zip and others
+
+Both readings of such names occur: one archive cut by bytes (only the first piece starts with a header), or archives of their
+own. `group` finds out which, piece by piece.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Iterable
+
+from .archive import Archive
+from .tar import BLOCK, is_header
+
+_BY_NAME = {
+    ".tar": "tar",
+    ".tar.gz": "tar.gz",
+    ".tgz": "tar.gz",
+    ".tar.zst": "tar.zst",
+    ".tzst": "tar.zst",
+    ".zip": "zip",
+    ".parquet": "parquet",
+}
+_NAME = re.compile(
+    r".*(?P<suffix>\.tar\.gz|\.tgz|\.tar\.zst|\.tzst|\.tar|\.zip|\.parquet)"
+    r"(?P<piece>[._-]?(?:part)?[._-]?(?P<order>[0-9]{1,6}|[a-j][a-z]|a[a-z]{2}))?",
+    re.IGNORECASE | re.DOTALL,
+)
+_GZIP, _ZSTD, _ZIP, _PARQUET = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", (b"PK\x03\x04", b"PK\x05\x06"), b"PAR1"
+_HEAD = 256 << 10  # bytes that hold the first block of zstd (up to 128 KB of output) for certain
+_ZIP_END = b"PK\x05\x06"
+
+
+def kind(path: str) -> str | None:
+    """What kind of archive a file is: one of `archive.KINDS`, or None where its name is not that of an archive.
+
+    The first bytes decide: a ``.tar`` that is really gzip is ``tar.gz``. A file that begins like no archive (a damaged download,
+    a later piece) is of the kind its name says, so that listing it tells what is wrong.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    match = _NAME.fullmatch(os.path.basename(path))
+    if match is None:
+        return None
+    lettered = (match["order"] or "").isalpha()  # X.tar.asc, X.tar.br: no piece unless there is an X.tar.aa beside it
+    return _begins(path) or (None if lettered else _BY_NAME[match["suffix"].lower()])
+
+
+def group(paths: Iterable[str]) -> list[Archive]:
+    """The archives among files, each with its pieces.
+
+    Pieces are files of one folder whose names differ only in a counter behind ``.tar``, ``.tar.gz``, …. A piece starts an archive
+    of its own if it begins as one (for tar in gzip or zstd: if a tar header comes out first; for zip: if it also ends as one)
+    and, for plain tar, if the piece before does not run on into it. A piece missing in between ends an archive: what follows is
+    given apart, and listing it tells that its beginning is missing.
+
+    Args:
+        paths: files; those with other names are left out.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    archives: list[Archive] = []
+    pieces: dict[tuple[str, str, int], list[tuple[int, str]]] = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        match = _NAME.fullmatch(name)
+        if match is None:
+            continue
+        if match["piece"] is None:
+            archives.append(Archive((path,), _begins(path) or _BY_NAME[match["suffix"].lower()]))
+        else:
+            order = match["order"]
+            shape = name[: -len(order)]
+            width = 0 if order.isdigit() else len(order)
+            pieces.setdefault((folder, shape, width), []).append((_ordinal(order), path))
+    for (_, shape, _), found in pieces.items():
+        match = _NAME.fullmatch(shape.rstrip("._-").removesuffix("part").rstrip("._-"))
+        named = _BY_NAME[match["suffix"].lower()] if match else "tar"
+        found.sort()
+        if not width or found[0][0] == 0:  # letters count from aa
+            archives += _joined(found, named)
+    return sorted(archives, key=lambda archive: archive.paths)
+
+
+def _joined(pieces: list[tuple[int, str]], named: str) -> list[Archive]:
+    archives: list[Archive] = []
+    run: list[str] = []
+    run_kind = named
+    last = -1
+    for ordinal, path in pieces:
+        starts = _starts(path)
+        if run and starts == "tar" and run_kind == "tar" and not _ended(run):
+            starts = None  # cut right before a header
+        if starts is not None or not run or ordinal != last + 1:
+            if run:
+                archives.append(Archive(tuple(run), run_kind))
+            run, run_kind = [], starts or named
+        run.append(path)
+        last = ordinal
+    archives.append(Archive(tuple(run), run_kind))
+    return archives
+
+
+def _ordinal(order: str) -> int:
+    if order.isdigit():
+        return int(order)
+    value = 0
+    for char in order.lower():
+        value = value * 26 + ord(char) - ord("a")
+    return value
+
+
+def _begins(path: str) -> str | None:
+    """The kind of archive a file's first bytes are of."""
+    with open(path, "rb", buffering=0) as file:
+        head = file.read(BLOCK)
+    if head.startswith(_GZIP):
+        return "tar.gz"
+    if head.startswith(_ZSTD) or (head[1:4] == b"\x2a\x4d\x18" and head[:1] and head[0] & 0xF0 == 0x50):
+        return "tar.zst"
+    if head.startswith(_ZIP):
+        return "zip"
+    if head.startswith(_PARQUET):
+        return "parquet"
+    return "tar" if is_header(head) else None
+
+
+def _starts(path: str) -> str | None:
+    """The kind of archive a piece starts for certain, however unlikely its first bytes are by chance; None for none."""
+    begins = _begins(path)
+    if begins in ("tar", "parquet", None):
+        return begins
+    with open(path, "rb", buffering=0) as file:
+        head = file.read(_HEAD)
+        if begins == "zip":
+            file.seek(max(0, os.fstat(file.fileno()).st_size - (1 << 16) - 22))
+            return begins if _ZIP_END in file.read() else None
+    return begins if is_header(_first_block(head, begins)) else None
+
+
+def _first_block(head: bytes, kind: str) -> bytes:
+    """The first 512 bytes that come out of a compressed beginning; fewer where it is none."""
+    if kind == "tar.gz":
+        try:
+            return zlib.decompressobj(wbits=31).decompress(head, BLOCK)
+        except zlib.error:
+            return b""
+    import zstandard
+
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(head, read_across_frames=True) as reader:
+            return reader.read(BLOCK)
+    except zstandard.ZstdError:
+        return b""
+
+
+def _ended(run: list[str]) -> bool:
+    """Whether a tar of these pieces cannot run on into a next one: its end mark is there, or its size is no multiple of 512.
+
+    Where a file was cut right before a header and the member before ends in zeros, both readings list the same members.
+    """
+    size = sum(os.path.getsize(path) for path in run)
+    if size % BLOCK:
+        return True
+    with open(run[-1], "rb", buffering=0) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 2 * BLOCK))
+        tail = file.read()
+    return not any(tail)

@@ -1,0 +1,223 @@
+"""Sound tracks: the sound of a video, and of sound files that only FFmpeg knows, decoded in process by PyAV.
+
+Files are hostile: only containers that hold their own media are opened (a playlist could name other files or hosts), and
+nothing but the file itself is read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .audio import NoSoundError, Samples, check_rate, mixed
+from .errors import MediaError
+
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,ac3,eac3,dts,"
+    "aiff,au,caf,amr,amrnb,amrwb,ape,wv,tta,rm,mxf,nut,vob,dv,gif"
+)
+"""Names of FFmpeg's demuxers that may open a file: none that reads a second one."""
+
+_BLOCK = 1 << 18
+"""Samples, of all channels together, that are mixed at a time."""
+
+_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64, "flt": np.float32, "dbl": np.float64}
+
+_PREROLL = 1.0
+"""Seconds that are decoded and thrown away before a start that was sought: more than any codec looks back."""
+
+_TOLERANCE = 1.0
+"""Seconds by which a track may be shorter than its header says; muxers round, and cut at the video's end."""
+
+_OWN_ORDER = " channels ("
+"""Part of FFmpeg's name of a layout that is not one of the usual ones."""
+
+_SIDES = frozenset({"BL", "BR", "BC", "SL", "SR", "TBL", "TBR", "TBC"})
+
+
+def decoded(data: str | bytes, mono: bool, start: float, end: float | None) -> Iterator[tuple[int, Samples]]:
+    """The sound track block by block, as `modalmix.builders.media.audio.decoded`.
+
+    Args:
+        data: path or bytes.
+        mono: mix the channels down, with ffmpeg's weights for surround sound.
+        start: seconds.
+        end: seconds, or None.
+
+    Raises:
+        NoSoundError: there is no sound track.
+        MediaError: the file cannot be opened, or its sound not be decoded to its end.
+    """
+    import av
+
+    try:
+        with _opened(data) as container:
+            stream = container.streams.best("audio")
+            if stream is None:
+                raise NoSoundError("the file has no sound track")
+            for other in container.streams:
+                if other is not stream and hasattr(other, "discard"):
+                    other.discard = av.stream.Discard.all  # the bytes of the pictures are then not even read
+            yield from _blocks(container, stream, mono, start, end)
+    except (av.FFmpegError, UnicodeError, EOFError) as error:
+        raise MediaError(f"the sound cannot be decoded: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _opened(data: str | bytes) -> Any:
+    import av
+
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    if isinstance(data, bytes):
+        return av.open(io.BytesIO(data), options=options, metadata_errors="replace")
+    return av.open(f"file:{data}", options=options, metadata_errors="replace")
+
+
+def _blocks(container: Any, stream: Any, mono: bool, start: float, end: float | None) -> Iterator[tuple[int, Samples]]:
+    track: _Track | None = None
+    held = given = position = last = first = 0  # positions are samples from the sound's first
+    for frame in _frames(container, stream, start):
+        if track is None:
+            track = _Track.of(frame)
+            first, last = round(start * track.rate), (1 << 62) if end is None else round(end * track.rate)
+            position = _position(frame, stream, track.rate)
+            channels = len(track.names)
+            buffer = np.empty((channels, max(_BLOCK // channels, 1)), _TYPES[track.kind])
+        elif (frame.sample_rate, frame.layout.name, frame.format.name) != (track.rate, track.layout, track.format):
+            raise MediaError(
+                f"the sound changes from {track.rate} Hz {track.layout} to {frame.sample_rate} Hz {frame.layout.name}"
+            )
+        if position >= last:
+            break
+        count = frame.samples
+        if position + count > first:
+            begin, stop = max(first - position, 0), min(last - position, count)
+            if held + count > buffer.shape[1]:
+                if held:
+                    yield track.rate, track.mixed(buffer[:, :held], mono)
+                given, held = given + held, 0
+                if count > buffer.shape[1]:
+                    buffer = np.empty((len(buffer), count), buffer.dtype)
+            if track.planar:  # without to_ndarray, whose cost for frames of 1,024 samples is that of decoding them
+                for row, plane in zip(buffer, frame.planes, strict=False):
+                    row[held : held + stop - begin] = np.frombuffer(plane, buffer.dtype, count)[begin:stop]
+            else:
+                packed = np.frombuffer(frame.planes[0], buffer.dtype, count * len(buffer)).reshape(count, len(buffer))
+                buffer[:, held : held + stop - begin] = packed[begin:stop].T
+            held += stop - begin
+        position += count
+    if track is None:
+        raise MediaError("none of the sound can be decoded")
+    if held or not given:
+        yield track.rate, track.mixed(buffer[:, :held], mono)
+    if end is None and stream.duration is not None:
+        promised = float(stream.duration * stream.time_base)
+        if position / track.rate < promised - max(_TOLERANCE, 0.01 * promised):
+            raise MediaError(f"the sound breaks off after {position / track.rate:.1f} of {promised:.1f} seconds")
+
+
+class _Track(NamedTuple):
+    """What all frames of a sound track have in common.
+
+    Attributes:
+        rate: samples a second.
+        layout: FFmpeg's name of the channels.
+        names: of the channels.
+        format: FFmpeg's name of the samples' type.
+        kind: the same without the arrangement.
+        planar: each channel has a plane of its own.
+    """
+
+    rate: int
+    layout: str
+    names: tuple[str, ...]
+    format: str
+    kind: str
+    planar: bool
+
+    @classmethod
+    def of(cls, frame: Any) -> _Track:
+        """The track of its first frame."""
+        names = tuple(channel.name for channel in frame.layout.channels)
+        kind = frame.format.name.removesuffix("p")
+        if kind not in _TYPES or not names:
+            raise MediaError(f"the sound has {len(names)} channels of {frame.format.name} samples")
+        planar = bool(frame.format.is_planar)
+        return cls(check_rate(frame.sample_rate), frame.layout.name, names, frame.format.name, kind, planar)
+
+    def mixed(self, raw: NDArray[Any], mono: bool) -> Samples:
+        """Raw samples (channels, n) as float32 in [-1, 1], mixed down if asked; never a view of them."""
+        alone = raw.dtype == np.float32 and mono and len(raw) > 1  # then mixing makes new samples
+        samples: Samples = raw if alone else raw.astype(np.float32)
+        if raw.dtype == np.uint8:
+            samples -= 128
+        if raw.dtype.kind != "f":
+            samples *= np.float32(2.0 ** (1 - 8 * raw.dtype.itemsize))
+        return mixed(samples, _weights(self.names), mono, check=raw.dtype.kind == "f")
+
+
+def _frames(container: Any, stream: Any, start: float) -> Iterator[Any]:
+    """Decoded frames from `start` or some time before it on; from the first, where the file cannot be sought exactly.
+
+    Only where a tick of the clock is a sample does a time stamp say which sample it is: in mp4 nearly always, in Matroska
+    (milliseconds) never.
+    """
+    if start > 2 * _PREROLL and _exact(stream):
+        origin = stream.start_time * stream.time_base
+        container.seek(int((Fraction(start) - Fraction(_PREROLL) + origin) / stream.time_base), stream=stream)
+        frames = _decoded(container, stream)
+        frame = next(frames, None)
+        if frame is not None and frame.pts is not None and frame.pts * stream.time_base - origin <= start:
+            yield frame
+            yield from frames
+            return
+        container.seek(stream.start_time, stream=stream)
+    yield from _decoded(container, stream)
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """`container.decode`, but for channels in an order of their own (QuickTime's ``chan`` box), on which PyAV up to 19.0 crashes.
+
+    Its `AudioLayout` frees a list that belongs to the frame.  The frames cannot be had without; so these objects are never let
+    go, which costs some bytes per such file.
+    """
+    for packet in container.demux(stream):
+        frames = packet.decode()
+        if any(_OWN_ORDER in frame.layout.name for frame in frames):
+            name = frames[-1].layout.name
+            for frame in frames:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(frame.layout))
+            raise MediaError(f"the sound has its channels in an order of its own: {name}")
+        yield from frames
+
+
+def _exact(stream: Any) -> bool:
+    rate = stream.codec_context.sample_rate
+    return bool(stream.start_time is not None and stream.time_base and rate and stream.time_base == Fraction(1, rate))
+
+
+def _position(frame: Any, stream: Any, rate: int) -> int:
+    if frame.pts is None or not _exact(stream):
+        return 0
+    return max(0, round(Fraction((frame.pts - stream.start_time) * stream.time_base * rate)))
+
+
+def _weights(names: tuple[str, ...]) -> Samples | None:
+    """How loud each channel is in the mix; None for all alike.
+
+    As libswresample mixes to mono (``swr_build_matrix2``, ``ffmpeg -ac 1``): left and right −3 dB, sides and back −6 dB, the
+    low frequencies not at all, and the sum scaled to 1.  For stereo that is the mean.
+    """
+    if "FC" not in names or len(names) < 3:
+        return None
+    loud = [
+        1.0 if name == "FC" else 0.0 if name.startswith("LFE") else 0.5 if name in _SIDES else 0.5**0.5
+        for name in names
+    ]
+    weights: Samples = np.asarray(loud, np.float32) / np.float32(sum(loud))
+    return weights

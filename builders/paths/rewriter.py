@@ -1,0 +1,226 @@
+"""The rewriter: from a path as somebody else wrote it to a media item here.
+
+Annotations carry the paths of the machine they were made on.  A **media root** is a folder here that holds media, or an archive
+of them; with no rules, a path is looked up under each root by its *longest existing suffix*:
+
+::
+
+    written    /mnt/lustre/omni/data/finevideo_videos/a.mp4
+    tried      ROOT/mnt/lustre/omni/data/finevideo_videos/a.mp4 … ROOT/data/finevideo_videos/a.mp4
+               ROOT/finevideo_videos/a.mp4   ← there
+    (never)    anything outside of ROOT, by ``..`` or by a symbolic link
+
+With rules (see `rules`), which `learning` infers and a person may change, they decide, for folders of any depth, other spellings
+and archives under the roots.  Two files that fit equally are a finding, never a guess.  `Rewriter` is the one door: the rest of
+modalmix gives it a `Reference` and gets items or a finding back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from ..findings import Finding, finding
+from ..media.items import Item
+from ..sample import Reference
+from .learning import all_roots
+from .listing import FOLDER
+from .lookup import Lookup
+from .rules import Rule, Rules
+from .steps import steps
+from .trees import Disk, Here, Located, Refused
+
+_IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif"}
+)
+_PLAIN = (Rule("anywhere"),)
+
+
+class Rewriter:
+    """Looks up written paths under media roots.  It can be pickled, and works after fork.
+
+    Attributes:
+        roots: real paths of the roots for all kinds of media.
+        rules: the rules that decide; None for the longest existing suffix.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[str],
+        by_kind: Mapping[str, Sequence[str]] | None = None,
+        rules: Rules | None = None,
+        *,
+        cache: str | None = None,
+    ) -> None:
+        """Takes the roots.
+
+        Args:
+            roots: folders or archives.
+            by_kind: roots for ``image`` or ``video`` paths, besides those.
+            rules: how paths are rewritten.
+            cache: folder for the index of archives; by default in the user's cache.
+        """
+        self._arguments = (tuple(roots), dict(by_kind or {}), rules, cache)
+        self._where = all_roots(roots, by_kind)
+        self.roots = tuple(self._where.paths[i] for i in self._where.general)
+        self.rules = rules
+        self._disk = Disk(self._where.paths, cache, deep=rules is not None)
+        self._lookup: Lookup[Here, Located] = Lookup(rules.rules if rules else _PLAIN, self._disk, flat=rules is None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, self._arguments
+
+    @property
+    def watched(self) -> dict[str, int]:
+        """Every folder and archive whose content decided something, with its modification time in nanoseconds.
+
+        As long as none has changed, the same paths give the same items.
+        """
+        return self._disk.watched
+
+    def item(self, reference: Reference, kind: str, at: str) -> Item | Finding:
+        """The item of one image or sound.
+
+        Args:
+            reference: as written.
+            kind: ``image``, ``audio`` or ``video``: what to say, and which roots.
+            at: JSON pointer of the reference, for the finding.
+        """
+        found = self.locate(reference.path, kind, at)
+        if isinstance(found, Finding):
+            return found
+        if found.size == FOLDER:
+            return finding("media-kind", f"{reference.path!r} is a folder, not {_A[kind]}", at)
+        if reference.sizes is None:
+            return self._whole(found, reference.path, at)
+        items = self._patch(found, reference, at)
+        return items if isinstance(items, Finding) else items[0]
+
+    def video(self, reference: Reference | list[Reference], at: str) -> Item | list[Item] | Finding:
+        """The item of a container file, or the items of a video's frames (patch, folder, list of pictures)."""
+        if isinstance(reference, list):
+            frames: list[Item] = []
+            for i, one in enumerate(reference):
+                item = self.item(one, "video", f"{at}/{i}")
+                if isinstance(item, Finding):
+                    return item
+                frames.append(item)
+            return frames
+        found = self.locate(reference.path, "video", at)
+        if isinstance(found, Finding):
+            return found
+        if reference.sizes is not None:
+            if found.size == FOLDER:
+                return finding("media-kind", f"{reference.path!r} is a folder, not a patch", at)
+            return self._patch(found, reference, at)
+        return self._frames(found, at) if found.size == FOLDER else self._whole(found, reference.path, at)
+
+    def locate(self, written: str, kind: str, at: str) -> Located | Finding:
+        """Where a written path is here: the one lookup everything else builds on."""
+        try:
+            hits = self._lookup.find(written, self._where.of(kind))
+        except Refused as refused:
+            return refused.told(written, at)
+        if len(hits) == 1:
+            return hits[0].place
+        if hits:
+            return finding("media-ambiguous", f"{written!r} fits {' and '.join(sorted(hit.place for hit in hits))}", at)
+        path = steps(written)
+        if path is None:
+            return finding("path-invalid", f"the path is {written!r}", at)
+        if ".." in path:
+            return finding("path-outside-root", f"{written!r} leads above its own start", at)
+        if os.path.isabs(written) and os.path.exists(written):
+            return finding("path-outside-root", f"{written!r} exists, but under none of the media roots", at)
+        return finding("media-missing", f"{written!r} is under none of {len(self.roots)} media root(s)", at)
+
+    def _whole(self, found: Located, written: str, at: str) -> Item | Finding:
+        if found.size == 0:
+            return finding("media-empty", f"{written!r} has no bytes", at)
+        if found.place is not None:
+            return self._disk.index(found.place.root).item(found.place.entry)
+        return Item(found.rpartition("/")[2], str(found), 0, found.size)
+
+    def _patch(self, found: Located, reference: Reference, at: str) -> list[Item] | Finding:
+        file = self._whole(found, reference.path, at)
+        if isinstance(file, Finding):
+            return file
+        if not file.direct:
+            return finding(
+                "media-unreadable", f"{reference.path!r} is a patch in a compressed archive ({found}); unpack it", at
+            )
+        start = reference.start
+        items: list[Item] = []
+        for size in reference.sizes or ():
+            if size <= 0:
+                return finding("media-empty", f"the part of {reference.path!r} at byte {start} has {size} bytes", at)
+            items.append(
+                Item(f"{file.name}.{start}", file.path, file.start + start, size, whole=False, base64=reference.base64)
+            )
+            start += size
+        if reference.start < 0 or start > found.size or not items:
+            return finding(
+                "patch-out-of-range",
+                f"bytes {reference.start}–{start} of {reference.path!r}, which has {found.size}",
+                at,
+            )
+        return items
+
+    def _frames(self, folder: Located, at: str) -> list[Item] | Finding:
+        if folder.place is not None:
+            return self._frames_in_archives(folder, at)
+        self._disk.watch(str(folder))
+        listed = frames_in(str(folder), self._disk.watched.get(str(folder), 0))
+        for name, path, size in listed:
+            if size == 0:
+                return finding("media-empty", f"the frame {name!r} has no bytes", at)
+            if not path.startswith(self._disk.inside):
+                return finding("path-outside-root", f"the frame {name!r} is a link to {path!r}", at)
+        if not listed:
+            return finding("media-empty", f"the folder {str(folder)!r} holds no pictures", at)
+        return [Item(name, path, 0, size) for name, path, size in listed]
+
+    def _frames_in_archives(self, folder: Located, at: str) -> list[Item] | Finding:
+        assert folder.place is not None
+        one = self._disk.index(folder.place.root)
+        number = one.entries.number(one.entries.path(folder.place.entry))
+        found = one.entries.inside(number) if number is not None else []
+        frames = {one.entries.name(entry): entry for entry in found if is_picture(one.entries.name(entry))}
+        for name, entry in frames.items():
+            if one.entries.size[entry] == 0:
+                return finding("media-empty", f"the frame {name!r} has no bytes", at)
+        if not frames:
+            return finding("media-empty", f"the folder {str(folder)!r} holds no pictures", at)
+        if len(frames) < sum(is_picture(one.entries.name(entry)) for entry in found):
+            return finding("media-ambiguous", f"several archives hold frames of one name in {str(folder)!r}", at)
+        return [one.item(frames[name]) for name in sorted(frames)]
+
+
+_A = {"image": "an image", "audio": "a sound", "video": "a video"}
+
+
+def _made(
+    roots: Sequence[str], by_kind: Mapping[str, Sequence[str]], rules: Rules | None, cache: str | None
+) -> Rewriter:
+    return Rewriter(roots, by_kind, rules, cache=cache)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file in a folder of frames is one of them, by its name."""
+    return os.path.splitext(name)[1].lower() in _IMAGE_SUFFIXES
+
+
+@lru_cache(maxsize=1024)
+def frames_in(folder: str, _modified: int) -> tuple[tuple[str, str, int], ...]:
+    """The pictures of a folder of frames: name, real path and size in bytes, in VideoRefer's order.
+
+    A frame's index is its position in the *lexicographic* order of the names, not the number in its name
+    (VideoRefer, ``videorefer/mm_utils.py``, ``process_video``).
+    """
+    found: list[tuple[str, str, int]] = []
+    for entry in os.scandir(folder):
+        if is_picture(entry.name) and entry.is_file():
+            found.append((entry.name, os.path.realpath(entry.path), entry.stat().st_size))
+    return tuple(sorted(found))

@@ -1,0 +1,29 @@
+"""Views: what a trainer sees of a dataset, whether it was loaded in place or built.
+
+::
+
+    training(ds)      rows → decoded pictures, frames, sounds, masks, for Dataset and IterableDataset alike
+    messages(sample)  a row or a decoded sample → chat messages
+    collate(samples)  decoded samples → one ragged batch
+
+>>> from modalmix.builders import views
+>>> train = views.training(ds, num_frames=32, sampling_rate=16_000)
+>>> loader = torch.utils.data.DataLoader(train, batch_size=4, num_workers=2, collate_fn=views.collate)
+"""
+
+from .batches import collate
+from .chat import messages, time_instruction
+from .decoding import Recipe, decoded
+from .reading import SampleRejected, StreamView, TableView, training
+
+__all__ = [
+    "Recipe",
+    "SampleRejected",
+    "StreamView",
+    "TableView",
+    "collate",
+    "decoded",
+    "messages",
+    "time_instruction",
+    "training",
+]

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import copy
+import json
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import modalmix.builders
+from modalmix.builders import example, views
+
+Folders = dict[str, str]
+
+
+def row(*texts: str, **columns: Any) -> dict[str, Any]:
+    return {"id": "1", "system": None, "conversations": example.turns(*texts), **columns}
+
+
+def text(words: str) -> dict[str, str]:
+    return {"type": "text", "text": words}
+
+
+def test_placeholders_become_parts_in_their_order() -> None:
+    sample = row("<image>\nWhat moves in <video> and <audio>?", "A square.", images=["i"], videos=["v"], audios=["a"])
+    assert views.messages(sample) == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "image"},
+                text("What moves in "),
+                {"type": "video"},
+                text(" and "),
+                {"type": "audio"},
+                text("?"),
+            ],
+        },
+        {"role": "assistant", "content": [text("A square.")]},
+    ]
+
+
+def test_the_system_prompt_comes_first() -> None:
+    sample = {**row("Hi", "Ho"), "system": "Be brief."}
+    assert views.messages(sample)[0] == {"role": "system", "content": [text("Be brief.")]}
+    assert views.messages(sample, "text")[0] == {"role": "system", "content": "Be brief."}
+
+
+def test_text_messages_keep_placeholders_and_newlines() -> None:
+    sample = row("<image>\nWhat?\n<video>", "A.", "More <image>", "B.", images=["i", "j"], frames=[["f"]], videos=[])
+    assert views.messages(sample, "text") == [
+        {"role": "user", "content": "<image>\nWhat?\n<video>"},
+        {"role": "assistant", "content": "A."},
+        {"role": "user", "content": "More <image>"},
+        {"role": "assistant", "content": "B."},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("<image>\nWhat?", [text("What?")]),
+        ("What?\n<image>", [text("What?")]),
+        ("<image>\n\n What?\n", [text("\n What?\n")]),
+        ("<image>", []),
+        ("<image>\n", []),
+    ],
+)
+def test_one_newline_between_a_placeholder_and_its_text_is_notation(question: str, expected: list[Any]) -> None:
+    found = views.messages(row(question, "A.", images=["i"]))[0]["content"]
+    assert [part for part in found if part["type"] == "text"] == expected
+    assert [part["type"] for part in found].count("image") == 1
+
+
+def test_newlines_can_be_kept() -> None:
+    found = views.messages(row("<image>\nWhat?", "A.\n", images=["i"]), keep_newlines=True)
+    assert found[0]["content"] == [{"type": "image"}, text("\nWhat?")]
+    assert found[1]["content"] == [text("A.\n")]
+
+
+def test_media_can_be_carried_in_the_parts() -> None:
+    sample = row("<image><video><image>", "<audio>", images=["i", "j"], videos=["v"], audios=["a"])
+    user, assistant = views.messages(sample, media=True)
+    assert user["content"] == [
+        {"type": "image", "image": "i"},
+        {"type": "video", "video": "v"},
+        {"type": "image", "image": "j"},
+    ]
+    assert assistant["content"] == [{"type": "audio", "audio": "a"}]
+
+
+def test_regions_stay_in_the_text_under_the_name_asked_for() -> None:
+    sample = row(r"<video>\nIs <region> a \<region> tag?", "<region> is not.", videos=["v"])
+    assert views.messages(sample)[0]["content"][1] == text(r"\nIs <region> a <region> tag?")
+    assert views.messages(sample, "text", region="[R]")[0]["content"] == r"<video>\nIs [R] a <region> tag?"
+    assert views.messages(sample, region="[R]")[1]["content"] == [text("[R] is not.")]
+
+
+def test_literal_tags_are_text_in_parts() -> None:
+    sample = row(r"<image>\\<video> and \\\<audio>", "A.", images=["i"])
+    with pytest.raises(ValueError, match="1 <video>"):
+        views.messages(sample)
+    found = views.messages(row(r"<image>\<video> and \\\<audio>", "A.", images=["i"]))
+    assert found[0]["content"][1:] == [text(r"<video> and \<audio>")]
+
+
+def test_a_literal_tag_is_refused_where_the_trainer_would_take_it_for_a_placeholder() -> None:
+    with pytest.raises(ValueError, match="<video> is meant literally"):
+        views.messages(row(r"What does \<video> do?", "A."), "text")
+    assert views.messages(row(r"What does \<region> do?", "A."), "text")[0]["content"] == "What does <region> do?"
+
+
+@pytest.mark.parametrize(
+    ("question", "media", "told"),
+    [
+        ("What?", {"images": ["i"]}, r"0 <image> for 1 image\(s\)"),
+        ("<image><image>", {"images": ["i"]}, r"2 <image> for 1"),
+        ("<video>", {"images": []}, r"1 <video> for 0"),
+        ("<audio><audio><audio>", {"audios": ["a"], "audio_q": ["q"]}, r"3 <audio> for 1"),
+    ],
+)
+def test_placeholders_and_media_agree_in_number(question: str, media: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        views.messages(row(question, "A.", **media))
+
+
+def test_an_unknown_style_is_told() -> None:
+    with pytest.raises(ValueError, match='"parts" or "text"'):
+        views.messages(row("Hi", "Ho"), "sharegpt")  # type: ignore[arg-type]
+
+
+def test_a_spoken_question_stands_at_its_placeholder_or_in_front() -> None:
+    own = row("<image>\nIn speech: <audio>\n", "One.", images=["i"], audio_q=["q"])
+    assert [part["type"] for part in views.messages(own)[0]["content"]] == ["image", "text", "audio"]
+    bare = row("<image>\nHow many?", "One.", images=["i"], audio_q=["q"])
+    found = views.messages(bare, media=True)[0]["content"]
+    assert found == [{"type": "audio", "audio": "q"}, {"type": "image", "image": "i"}, text("How many?")]
+    assert views.messages(bare, "text")[0]["content"] == "<audio><image>\nHow many?"
+
+
+def test_the_time_instruction_is_llava_videos_and_does_not_accumulate() -> None:
+    sample = row("<video>\nWhat?", "A.", videos=["v"], durations=[2.0], frame_times=[[0.0, 0.5, 1.25]])
+    before = copy.deepcopy(sample)
+    words = (
+        "The video lasts for 2.00 seconds, and 3 frames are uniformly sampled from it. These frames are located at "
+        "0.00s,0.50s,1.25s.Please answer the following questions related to this video."
+    )
+    first = views.messages(sample, "text", time_instruction=True)
+    assert first[0]["content"] == f"<video>\n{words}\n\nWhat?"
+    assert views.messages(sample, "text", time_instruction=True) == first
+    assert sample == before
+    saved = row(first[0]["content"], "A.", videos=["v"], durations=[2.0], frame_times=[[0.0, 0.5, 1.25]])
+    assert views.messages(saved, "text", time_instruction=True) == first
+    parts = views.messages(sample, time_instruction=True)[0]["content"]
+    assert parts == [{"type": "video"}, text(f"{words}\n\nWhat?")]
+
+
+def test_a_time_instruction_needs_times() -> None:
+    with pytest.raises(KeyError, match="durations"):
+        views.messages(row("<video>", "A.", videos=["v"]), time_instruction=True)
+    unknown = row("<video>", "A.", videos=["v"], durations=[float("nan")], frame_times=[[float("nan")]])
+    with pytest.raises(ValueError, match="not known"):
+        views.messages(unknown, time_instruction=True)
+    assert views.messages(row("Hi", "Ho"), time_instruction=True)[0]["content"] == [text("Hi")]
+
+
+def test_every_row_of_the_example_becomes_messages(example_folders: Folders) -> None:
+    for name, folder in example_folders.items():
+        splits = modalmix.builders.load_dataset(name, data_dir=folder, streaming=True)
+        seen = 0
+        for one in chain.from_iterable(rows.decode(False) for rows in splits.values()):
+            kinds = [part["type"] for message in views.messages(one) for part in message["content"]]
+            columns = ("images", "videos", "frames", "audios", "audio_q")
+            images, videos, frames, audios, spoken = (len(one.get(name) or ()) for name in columns)
+            assert kinds.count("image") == images
+            assert kinds.count("video") == videos + frames
+            assert kinds.count("audio") == audios + spoken
+            assert [m["role"] for m in views.messages(one)][-2:] == ["user", "assistant"]
+            seen += 1
+        assert seen, name
+
+
+TEMPLATE = (
+    "{% for message in messages %}{{ message.role }} : {% for part in message.content %}"
+    "{% if part.type == 'image' %} <img> <|IMAGE|> </img> {% elif part.type == 'video' %} <vid> <|VIDEO|> </vid> "
+    "{% elif part.type == 'audio' %} <aud> <|AUDIO|> </aud> {% else %}{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}"
+)
+
+
+def processor() -> Any:
+    """A real omni processor with a vocabulary of its own."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("torchvision")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    special = {
+        "image_token": "<|IMAGE|>", "video_token": "<|VIDEO|>", "audio_token": "<|AUDIO|>", "vision_bos_token": "<img>",
+        "vision_eos_token": "</img>", "audio_bos_token": "<aud>", "audio_eos_token": "</aud>",
+    }  # fmt: skip
+    text = ["system", "user", "assistant", ":", "moves", "and", "sounds", "?"]
+    words = ["<unk>", "<pad>", *special.values(), "<vid>", "</vid>", *text]
+    model = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=model, unk_token="<unk>", pad_token="<pad>", extra_special_tokens=special
+    )
+    return transformers.Qwen2_5OmniProcessor(
+        transformers.Qwen2VLImageProcessor(),
+        transformers.Qwen2VLVideoProcessor(),
+        transformers.WhisperFeatureExtractor(),
+        tokenizer,
+        chat_template=TEMPLATE,
+    )
+
+
+def test_a_processor_of_transformers_takes_messages_and_arrays_as_they_are(tmp_path: Path) -> None:
+    omni = processor()
+    example.video(str(tmp_path / "clip.mp4"), 1)
+    example.sound(str(tmp_path / "tone.wav"), 2)
+    (tmp_path / "picture.jpg").write_bytes(example.picture(3))
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps(
+            {
+                "image": "picture.jpg",
+                "video": "clip.mp4",
+                "conversations": example.turns("<image>\nWhat moves in <video> ?", "A square."),
+            }
+        )
+    )
+    rows = modalmix.builders.load_dataset("lmms_finetune", data_dir=str(tmp_path), split="train", streaming=True)
+    (sample,) = views.training(rows, num_frames=4)
+    sound = views.decoded({"audios": [{"bytes": None, "path": str(tmp_path / "tone.wav")}]}, views.Recipe())["audios"]
+    sample = {**sample, "audios": sound, "conversations": [
+        {"from": "human", "value": "<image>\nWhat moves in <video> and sounds in <audio> ?"}, sample["conversations"][1]
+    ]}  # fmt: skip
+    chat = views.messages(sample, media=True)
+    carried = omni.apply_chat_template(
+        [chat], tokenize=True, return_dict=True, processor_kwargs={"return_tensors": "pt", "do_sample_frames": False}
+    )
+    apart = omni(
+        text=omni.apply_chat_template(views.messages(sample), tokenize=False),
+        images=sample["images"],
+        videos=sample["videos"],
+        audio=sample["audios"],
+        return_tensors="pt",
+        do_sample_frames=False,
+    )
+    assert carried.keys() == apart.keys()
+    assert all((carried[key] == apart[key]).all() for key in carried)
+    assert carried["video_grid_thw"][0][0] == 2, "four frames, two a step"
+    ids = carried["input_ids"][0].tolist()
+    at = [ids.index(omni.tokenizer.convert_tokens_to_ids(f"<|{kind}|>")) for kind in ("IMAGE", "VIDEO", "AUDIO")]
+    assert at == sorted(at), "in the order of the placeholders"
+    assert ids.count(omni.image_token_id) == carried["image_grid_thw"].prod() // 4
