@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 import datasets
 import pyarrow as pa
 from datasets.builder import Key
-from datasets.download.streaming_download_manager import StreamingDownloadManager
 
 from . import accounts, features, rejects
 from .annotations import DataError, Slice, Source, plan, sources
@@ -116,7 +115,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         by_split = self._sources()
         every = [source for sources in by_split.values() for source in sources]
-        options = looked_up(self.options(), every, thorough=not isinstance(dl_manager, StreamingDownloadManager))
+        options = looked_up(self.options(), every)
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"slices": self._slices(sources), "options": options})
             for split, sources in by_split.items()

@@ -1,40 +1,42 @@
 """Lookup: which rules the paths in some annotation files need, found out before the work begins.
 
-A path that stands under a media root as it is written, by its longest existing suffix, needs no rules, and where all do, nothing
-is learned, listed or kept.  Where some do not, the media roots are indexed, archives among them, and rules are learned from all
-paths (`modalmix.builders.paths`); they go with the options to whoever does the work, so that all look up alike.
+A path that stands under a media root as it is written, by its longest existing suffix, needs no rules.  So the paths of some
+records from all over each file are looked up first, and where all are found, nothing is learned, listed or kept.  Else the roots
+are indexed, archives among them, and rules are learned from all paths (`modalmix.builders.paths`); they go with the options to
+whoever does the work, so that all look up alike.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
 
-from .annotations import Source
+from .annotations import Source, plan
 from .findings import Finding
 from .media.archives import Archive
 from .paths import Rewriter, learn
 from .paths.index import index
-from .paths.written import written_paths
+from .paths.written import paths_in, written_paths
 from .rows import Options, Rewriters, key_of, roots_of
 
 logger = logging.getLogger("modalmix")
 
-_SAMPLED_PATHS = 2_000
+_SAMPLED_SLICES = 64
+_SAMPLED_PATHS = 100
+_SLICE_BYTES = 1 << 20
 _COMPRESSED = ("tar.gz", "tar.zst")
 
 
-def looked_up(options: Options, sources: Sequence[Source], *, thorough: bool = True) -> Options:
+def looked_up(options: Options, sources: Sequence[Source]) -> Options:
     """The options with the rules that the annotation files need.
 
     Args:
         options: as given; with rules of a person nothing is learned.
         sources: all annotation files.
-        thorough: look at all paths before saying that no rules are needed, and not at the first of each file alone.
 
     Raises:
         DataError: a media root does not exist.
@@ -47,13 +49,14 @@ def looked_up(options: Options, sources: Sequence[Source], *, thorough: bool = T
     learned = {}
     by_kind = {"image": options.image_folder, "video": options.video_folder}
     for roots, some in _by_roots(sources, options).items():
-        lost = _not_found(Rewriter(roots, by_kind), some, options, None if thorough else _SAMPLED_PATHS)
-        if not lost:
+        rewriter = Rewriter(roots, by_kind)
+        if not _lost(rewriter, (path for source in some for path in _sampled(source, options))):
             continue
-        found = learn(written_paths(some, options), roots, by_kind)
+        paths = written_paths(some, options)
+        found = learn(paths, roots, by_kind)
         rules = found.rules
         still = rules.missing + rules.ambiguous
-        if thorough and still >= lost:
+        if still >= _lost(rewriter, paths()):
             continue  # nothing is won by rules; most often the files are simply not there
         learned[key_of(roots)] = rules
         logger.warning(
@@ -83,10 +86,13 @@ def _by_roots(sources: Iterable[Source], options: Options) -> dict[tuple[str, ..
     return groups
 
 
-def _not_found(rewriter: Rewriter, sources: Sequence[Source], options: Options, most: int | None) -> int:
-    """How many paths of all records, or of the first of each file, the longest existing suffix does not find."""
-    return sum(
-        isinstance(rewriter.locate(path, kind, ""), Finding)
-        for source in sources
-        for kind, path in islice(written_paths([source], options)(), most)
-    )
+def _sampled(source: Source, options: Options) -> Iterator[tuple[str, str]]:
+    """Kind and path of media from the beginning of each of many slices of a file."""
+    size = max(os.path.getsize(source.path) // _SAMPLED_SLICES, _SLICE_BYTES)
+    for piece in plan(source, slice_bytes=size):
+        yield from islice(paths_in(msgspec.structs.replace(piece, row=0), options), _SAMPLED_PATHS)
+
+
+def _lost(rewriter: Rewriter, paths: Iterable[tuple[str, str]]) -> int:
+    """How many paths the longest existing suffix does not find."""
+    return sum(isinstance(rewriter.locate(path, kind, ""), Finding) for kind, path in paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import msgspec
 
@@ -25,12 +26,16 @@ class Report(msgspec.Struct):
         counts: what became of the records.
         shards: mix → split → shards.
         sources: annotation file → its size in bytes.
+        checksums: annotation file → its SHA-256.
+        options: what decided the rows, without any path of the machine it was built on.
     """
 
     version: str
     counts: Counts
     shards: dict[str, dict[str, list[Shard]]]
     sources: dict[str, int]
+    checksums: dict[str, str] = {}
+    options: dict[str, Any] = {}
 
     def all_shards(self) -> list[Shard]:
         """Every shard, mix by mix and split by split."""

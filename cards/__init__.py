@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .front import CardError
 from .rendering import render
+from .writing import for_hub, is_current, write
 
-__all__ = ["render"]
+__all__ = ["CardError", "for_hub", "is_current", "render", "write"]

@@ -1,22 +1,23 @@
-"""Rendering: from a build's report to its card.
+"""Rendering: from a build's report, and what is known of its sources, to its card.
 
-Text that comes from the data (file names) is escaped for Markdown; the YAML is written by a YAML library, never by hand.
+Text that comes from the data is escaped for Markdown and HTML; the YAML is written by a YAML library, never by hand.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from string import Template
-from typing import Any
 
-import yaml
-from datasets import DatasetInfo, Features, SplitDict, SplitInfo
-
-from ..builders import features
 from ..builders.findings import CATALOGUE
-from ..builders.report import Report, Shard
-from ..builders.sample import MODALITIES
+from ..builders.report import Report
+from . import front, sections
+from .facts import Facts, facts_of
+from .front import configs
+from .markdown import escape, shortened, table
+from .statistics import SampleRow, Statistics
+
+__all__ = ["configs", "render"]
 
 _MEANING = {
     "id": "upstream id, or `<file stem>:<ordinal>`",
@@ -33,49 +34,17 @@ _MEANING = {
     "num_frames": "frames the annotation asks for",
     "extra": "everything else the record said, as JSON",
 }
-_SIZES = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
+_VIEWS = "\n".join(
+    (
+        "For training, with modalmix installed (frames, waveforms and masks as arrays):",
+        "",
+        "```python",
+        "from modalmix.builders import views",
+        "",
+        "train = views.training(ds, num_frames=32, sampling_rate=16_000)",
+        "```",
+    )
 )
-
-
-def render(title: str, report: Report) -> str:
-    """The card of a built dataset.
-
-    Args:
-        title: its heading.
-        report: what the build did.
-
-    Returns:
-        The text of ``README.md``: YAML front matter and Markdown.
-    """
-    shown = configs(report)
-    rows = sum(report.counts.written.values())
-    default = next(iter(shown), None)
-    mapping = {
-        "yaml": yaml.safe_dump(_metadata(report, shown), sort_keys=False, allow_unicode=True),
-        "title": _escape(title),
-        "rows": f"{rows:,}",
-        "formats": ", ".join(sorted(report.counts.formats)) or "no",
-        "version": report.version,
-        "here": "PATH_OR_REPOSITORY",
-        "split": next(iter(shown[default][1]), "train") if default else "train",
-        "decoding": _DECODING if default and set(shown[default][0]) & {"videos", "audios", "audio_q"} else "",
-        "table": _table(shown),
-        "columns": "\n".join(f"| `{name}` | {_MEANING[name]} |" for name in (shown[default][0] if default else ())),
-        "read": f"{report.counts.read:,}",
-        "written": f"{rows:,}",
-        "rejected": f"{report.counts.rejected:,}",
-        "not_selected": f"{report.counts.not_selected:,}",
-        "findings": _findings(report.counts.findings),
-        "sources": ", ".join(f"`{_escape(name)}`" for name in sorted(report.sources)) or "none",
-    }
-    return Template(files(__package__).joinpath("card.md").read_text("utf-8")).substitute(mapping)
-
-
 _DECODING = """\
 Sound and video decode with torchcodec. Without it, ask for the encoded bytes:
 
@@ -84,74 +53,165 @@ from datasets import Audio, List, Video
 
 ds = ds.cast_column("videos", List(Video(decode=False)))   # and "audios", "audio_q": List(Audio(decode=False))
 ```
-
 """
 
 
-def configs(report: Report) -> dict[str, tuple[Features, dict[str, list[Shard]]]]:
-    """The configs of a built dataset, the default first: name → its features and its shards by split.
+def render(
+    title: str,
+    report: Report,
+    *,
+    existing: str | None = None,
+    here: str = "PATH_OR_REPOSITORY",
+    part: str | None = None,
+    statistics: Statistics | None = None,
+    plots: Mapping[str, str] | None = None,
+    explicit: bool = False,
+) -> str:
+    """The card of a built dataset.
 
-    Each mix is a config; where there are several, the default is ``all``, with the columns of all of them.
+    Args:
+        title: its heading.
+        report: what the build did.
+        existing: the card that is there; a person's text and keys in it, and other parts, stay.
+        here: what `load_dataset` is given in the examples.
+        part: name of the build among several in one repository.
+        statistics: of its rows, where they were counted.
+        plots: path → what it shows.
+        explicit: name each shard in the YAML; see `front.made`.
+
+    Returns:
+        The text of ``README.md``: YAML front matter and Markdown.
+
+    Raises:
+        modalmix.cards.front.CardError: `existing` cannot be read, or has a config of that name from something else.
     """
-    every = features.mixes(MODALITIES)
-    shown = {mix: (features.features(every[mix]), by_split) for mix, by_split in report.shards.items()}
-    if len(shown) < 2:
-        return shown
-    present = [modality for modality in MODALITIES if any(modality in every[mix] for mix in report.shards)]
-    together: dict[str, list[Shard]] = {}
-    for by_split in report.shards.values():
-        for split, shards in by_split.items():
-            together.setdefault(split, []).extend(shards)
-    return {features.ALL: (features.features(present), together), **shown}
+    facts = facts_of(report.sources, report.counts.formats)
+    ours = front.made(report, facts, part, explicit=explicit)
+    body = _body(title, report, facts, here, part, statistics, plots or {})
+    if existing is None:
+        return front.text(ours) + sections.put(None, part, body)
+    above, rest = sections.split_front(existing)
+    whole = front.merged(front.read(above), ours, part, sections.has(rest, part))
+    return front.text(whole) + sections.put(rest, part, body)
 
 
-def _metadata(report: Report, shown: dict[str, tuple[Features, dict[str, list[Shard]]]]) -> dict[str, Any]:
+def _body(
+    title: str,
+    report: Report,
+    facts: list[Facts],
+    here: str,
+    part: str | None,
+    statistics: Statistics | None,
+    plots: Mapping[str, str],
+) -> str:
+    shown = configs(report, part)
     rows = sum(report.counts.written.values())
-    infos, listed = [], []
-    for number, (name, (kinds, by_split)) in enumerate(shown.items()):
-        splits = SplitDict()
-        for split, shards in by_split.items():
-            count, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
-            splits.add(SplitInfo(name=split, num_examples=count, num_bytes=size))
-        info = DatasetInfo(features=kinds, splits=splits, config_name=name)
-        infos.append({"config_name": name, **info._to_yaml_dict()})
-        folder = "*" if name == features.ALL else name
-        files_of = [{"split": split, "path": f"data/{folder}/{split}-*.parquet"} for split in by_split]
-        listed.append(
-            {
-                "config_name": name,
-                "data_files": files_of,
-                "columns": list(kinds),
-                **({"default": True} if not number else {}),
-            }
-        )
-    return {
-        "size_categories": [next((label for limit, label in _SIZES if rows < limit), "n>10M")],
-        "tags": ["modalmix", *sorted(report.counts.formats)],
-        "configs": listed,
-        "dataset_info": infos,
+    default = next(iter(shown), None)
+    media = set(shown[default][0]) & {"videos", "audios", "audio_q"} if default else set()
+    split = next(iter(shown[default][1]), "train") if default else "train"
+    counts = report.counts
+    prefix = f"{part}/" if part else ""
+    mapping = {
+        "title": escape(title),
+        "rows": f"{rows:,}",
+        "formats": ", ".join(sorted(counts.formats)) or "no",
+        "what": _what(facts),
+        "version": escape(report.version),
+        "given": f'"{here}", "{part}"' if part else f'"{here}"',
+        "split": split,
+        "views": _VIEWS,
+        "decoding": _DECODING if media else "",
+        "table": _table(shown),
+        "columns": "\n".join(f"| `{name}` | {_MEANING[name]} |" for name in (shown[default][0] if default else ())),
+        "sample": _sample(statistics.sample) if statistics and statistics.sample else "",
+        "statistics": _statistics(statistics, {prefix + path: text for path, text in plots.items()}),
+        "read": f"{counts.read:,}",
+        "written": f"{rows:,}",
+        "rejected": f"{counts.rejected:,}",
+        "not_selected": f"{counts.not_selected:,}",
+        "rejects": f"{prefix}rejected.jsonl",
+        "findings": _findings(counts.findings),
+        "sources": _sources(report),
+        "attribution": _attribution(facts),
+        "citation": _citation(facts),
     }
+    return Template(files(__package__).joinpath("card.md").read_text("utf-8")).substitute(mapping)
 
 
-def _table(shown: dict[str, tuple[Features, dict[str, list[Shard]]]]) -> str:
-    lines = ["| config | split | rows | bytes | shards |", "|---|---|---:|---:|---:|"]
+def _what(facts: Iterable[Facts]) -> str:
+    return "\n".join(f"- **{escape(one.title)}**: {escape(one.holds)}" for one in facts)
+
+
+def _table(shown: Mapping[str, tuple[object, front.Splits]]) -> str:
+    rows = []
     for name, (_, by_split) in shown.items():
         for split, shards in by_split.items():
-            rows, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
-            lines.append(f"| `{name}` | {split} | {rows:,} | {size:,} | {len(shards)} |")
-    return "\n".join(lines)
+            count, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
+            rows.append((f"`{name}`", escape(split), f"{count:,}", f"{size:,}", str(len(shards))))
+    return table(("config", "split", "rows", "bytes", "shards"), rows, right=(2, 3, 4))
 
 
-def _findings(findings: dict[str, int]) -> str:
-    if not findings:
+def _sample(sample: SampleRow) -> str:
+    lines = ["## A row", "", f"The first row of `{sample.mix}`, id {escape(shortened(sample.id, 200))}:", ""]
+    for role, text in sample.turns:
+        lines += [f"> **{escape(role)}** {escape(shortened(text, 600))}", ">"]
+    for column, name, size in sample.media:
+        lines.append(f"> {column}: {escape(shortened(name, 200))} ({size:,} bytes)  ")
+    if sample.objects:
+        lines.append(f"> masks of {sample.objects} objects")
+    return "\n".join(lines).rstrip(">").rstrip() + "\n"
+
+
+def _statistics(statistics: Statistics | None, plots: Mapping[str, str]) -> str:
+    if statistics is None:
         return ""
-    lines = ["\n| finding | severity | records | meaning |", "|---|---|---:|---|"]
-    for code, count in sorted(findings.items()):
-        kind = CATALOGUE[code]
-        lines.append(f"| {code} {kind.name} | {kind.severity} | {count:,} | {_escape(kind.meaning)} |")
+    rows = []
+    for mix, one in statistics.mixes.items():
+        media = ", ".join(f"{count:,} {column}" for column, count in one.media.items()) or "–"
+        size = sum(one.media_bytes.values())
+        rows.append((f"`{mix}`", f"{one.rows:,}", media, f"{size:,}", f"{one.objects:,}"))
+    head = ("mix", "rows", "media", "bytes of media columns", "objects")
+    lines = ["## Statistics", "", table(head, rows, right=(1, 3, 4)), ""]
+    lines += [f"![{meaning}]({path})" for path, meaning in plots.items()]
     return "\n".join(lines) + "\n"
 
 
-def _escape(text: str) -> str:
-    """Text from the data as Markdown text: no markup, no HTML, one line."""
-    return re.sub(r"([\\`*_{}\[\]<>|#$])", r"\\\1", " ".join(text.split()))
+def _findings(findings: Mapping[str, int]) -> str:
+    if not findings:
+        return ""
+    rows = [
+        (f"{code} {CATALOGUE[code].name}", CATALOGUE[code].severity, f"{count:,}", escape(CATALOGUE[code].meaning))
+        for code, count in sorted(findings.items())
+        if code in CATALOGUE
+    ]
+    return "\n" + table(("finding", "severity", "records", "meaning"), rows, right=(2,)) + "\n"
+
+
+def _sources(report: Report) -> str:
+    """The annotation files, with what the report knows of each: bytes, and digests where it has them."""
+    digests: Mapping[str, str] = getattr(report, "checksums", None) or {}
+    rows = [
+        (escape(shortened(name, 300)), f"{size:,}", *((f"`{escape(digests.get(name, ''))}`",) if digests else ()))
+        for name, size in sorted(report.sources.items())[:200]
+    ]
+    head = ("annotation file", "bytes", *(("SHA-256",) if digests else ()))
+    more = len(report.sources) - len(rows)
+    return table(head, rows, right=(1,)) + (f"\n\nand {more:,} more, in `report.json`" if more > 0 else "")
+
+
+def _attribution(facts: Iterable[Facts]) -> str:
+    lines = []
+    for one in facts:
+        home = f" ([home]({one.home}))" if one.home else ""
+        terms = f"licence `{one.license}`" if one.license else "licence unknown"
+        note = f"; {escape(one.license_note)}" if one.license_note else ""
+        lines.append(f"- **{escape(one.title)}**{home}: {terms}{note}")
+        lines += [f"  - known defect: {escape(defect)}" for defect in one.defects]
+    return "\n".join(lines)
+
+
+def _citation(facts: Iterable[Facts]) -> str:
+    entries = [one.citation.strip() for one in facts if one.citation]
+    if not entries:
+        return ""
+    return "## Citation\n\n```bibtex\n" + "\n\n".join(dict.fromkeys(entries)) + "\n```\n"

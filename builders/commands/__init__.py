@@ -6,5 +6,5 @@ import what is heavy when they run, so that the help of all is quick.  `reading`
 `display` what they print.
 """
 
-NAMES = ("inspect", "paths", "build", "audio", "demo")
+NAMES = ("inspect", "paths", "check", "build", "audio", "push", "verify", "card", "download", "preview", "demo")
 """The commands in the order of the help; a name is that of its module."""

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ...cards import render
+from ... import cards
 from .. import features, rejects
 from ..annotations import DataError
 from ..report import Report, Shard
@@ -16,11 +16,11 @@ from ..rows import DEFAULTS, Counts, Options
 from ..sample import MODALITIES
 from . import plan as planning
 from . import work
-from .files import sync_folder, write_whole
+from .files import sha256, sync_folder, write_whole
 from .plan import Plan, Settings, Task
 from .workers import run_all
 
-_OURS = ("README.md", "report.json", rejects.FILE, "data", work.FOLDER)
+_OURS = ("README.md", "report.json", "statistics.json", "plots", rejects.FILE, "data", work.FOLDER)
 _PLAN = "plan.json"
 USUAL = Settings()
 
@@ -142,8 +142,9 @@ def finish(out: str) -> Report:
     _remove_strangers(os.path.join(out, "data"), out, kept)
     shown = {mix: packed[mix] for mix in features.mixes(MODALITIES) if mix in packed}
     counts.written = {mix: n for mix, n in sorted(counts.written.items()) if n}
-    report = Report(plan.version, counts, shown, plan.sources)
-    write_whole(os.path.join(out, "README.md"), render(os.path.basename(os.path.abspath(out)), report).encode())
+    digests = {file: sha256(path) for file, path in zip(plan.sources, plan.inputs, strict=True)}
+    report = Report(plan.version, counts, shown, plan.sources, digests, planning.described(plan))
+    cards.write(out, report)
     write_whole(os.path.join(out, "report.json"), report.text().encode())
     shutil.rmtree(os.path.join(out, work.FOLDER))
     sync_folder(out)

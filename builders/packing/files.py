@@ -6,6 +6,7 @@ rely on the file.
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import xxhash
@@ -29,6 +30,15 @@ def sync_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256(path: str) -> str:
+    """The SHA-256 of a file's bytes, hexadecimal: what others name files by."""
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def checksum(path: str) -> str:

@@ -126,6 +126,24 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
     return Plan(modalmix_version(), options, settings, inputs, sizes, passes, tasks)
 
 
+def described(plan: Plan) -> dict[str, Any]:
+    """What decided the rows of a build, for its report: nothing of the machine it was built on."""
+    options, settings = plan.options, plan.settings
+    rules = [
+        *(options.rules.rules if options.rules else ()),
+        *(rule for one in options.learned.values() for rule in one.rules),
+    ]
+    return {
+        "format": options.format or "modalmix",
+        "mixes": sorted(options.mixes) if options.mixes is not None else None,
+        "roles": list(options.roles),
+        "verify_masks": options.verify_masks,
+        "seed": settings.seed,
+        "order": settings.order,
+        "rules": [{"kind": rule.kind, "from": rule.before, "to": rule.to, "root": rule.root} for rule in rules],
+    }
+
+
 def _absolute(options: Options) -> Options:
     """The options with folders that mean the same wherever a worker stands."""
     names = ("media_root", "image_folder", "video_folder")

@@ -26,12 +26,13 @@ def written_paths(sources: Sequence[Source], options: Options) -> Paths:
     def paths() -> Iterator[tuple[str, str]]:
         for source in sources:
             for piece in plan(source):
-                yield from _paths(piece, options)
+                yield from paths_in(piece, options)
 
     return paths
 
 
-def _paths(piece: Slice, options: Options) -> Iterator[tuple[str, str]]:
+def paths_in(piece: Slice, options: Options) -> Iterator[tuple[str, str]]:
+    """Kind and path of each medium in a slice, in the order of the records."""
     recogniser = Recogniser(piece, options.roles) if options.format is None else None
     read_one = formats()[options.format].read if options.format is not None else None
     for block in read(piece):

@@ -1,0 +1,11 @@
+"""Checks: everything that is wrong with a dataset, told before a build or a GPU meets it.
+
+`check` reads DATA once, opens each of its media at most once, and writes every finding down; a `Diagnosis` sums them up.  `clean`
+writes annotation files without the rejected records, `page` draws the sums, `catalogue` is the text about each finding.
+"""
+
+from .diagnosis import Diagnosis, Example, Told
+from .doctor import check
+from .looking import DEPTHS, Depth
+
+__all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "Told", "check"]

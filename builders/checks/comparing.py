@@ -1,0 +1,75 @@
+"""Comparing: what columns of numbers about all records tell.  Pure functions; each gives places of records, and what of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .columns import Columns, Numbers, repeats
+
+
+def contradictions(sizes: Columns) -> tuple[Numbers, Numbers]:
+    """Places of records that say another size of a picture or video than the first that says one, and the places of those."""
+    values, places = sizes["size"], sizes["place"]
+    again, first = repeats(sizes["path"])
+    differ = values[again] != values[first]
+    return places[again[differ]], places[first[differ]]
+
+
+def misfits(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Masks that lie beyond the end of their video, or are of another size than it.
+
+    Args:
+        masks: ``medium``, ``place``, ``frame``, ``size`` of each record with masks.
+        facts: ``medium``, ``frames`` (-1 for a picture), ``size`` (0 where unknown) of each medium.
+
+    Returns:
+        For each record: its place, the medium, and that one's frames and size.
+    """
+    wanted, places = masks["medium"], masks["place"]
+    there, frames, sizes = _of(facts, wanted)
+    beyond = (frames >= 0) & (masks["frame"] >= frames)
+    # the first mask alone was noted: of several sizes in a record the format has told already
+    other = (masks["size"] != 0) & (sizes != 0) & (masks["size"] != sizes)
+    wrong = there & (beyond | other)
+    return places[wrong], wanted[wrong], frames[wrong], sizes[wrong]
+
+
+def too_many(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]:
+    """Places of records that ask for more frames than their video has, how many it has, and how many they ask for."""
+    there, frames, _ = _of(facts, asked["medium"])
+    wrong = there & (frames > 0) & (asked["frames"] > frames)
+    return asked["place"][wrong], frames[wrong], asked["frames"][wrong]
+
+
+def _of(facts: Columns, wanted: Numbers) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], Numbers, Numbers]:
+    """Whether there are facts of each medium, its frames, and its size."""
+    media = facts["medium"]
+    if not len(media):
+        return np.zeros(len(wanted), dtype=bool), wanted * 0, wanted * 0
+    order = np.argsort(media)
+    ordered = media[order]
+    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return ordered[at] == wanted, facts["frames"][order][at], facts["size"][order][at]
+
+
+def overlaps(ranges: Columns) -> tuple[Numbers, Numbers]:
+    """Places of records whose part of a patch begins inside of another one and ends after it, and the places of those."""
+    paths, starts, stops, places = (ranges[name] for name in ranges.names)
+    if not len(paths):
+        return paths, paths
+    order = np.lexsort((stops, starts, paths))
+    paths, starts, stops, places = paths[order], starts[order], stops[order], places[order]
+    again: list[int] = []
+    first: list[int] = []
+    bounds = np.flatnonzero(np.concatenate(([True], paths[1:] != paths[:-1], [True])))
+    for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        begin, end, where = starts[low:high], stops[low:high], places[low:high]
+        reach = np.maximum.accumulate(end)
+        # only parts that begin before this one does count: equal beginnings are one item referred to twice
+        before = np.searchsorted(begin, begin, side="left") - 1
+        furthest = np.where(before >= 0, reach[np.maximum(before, 0)], 0)
+        wrong = np.flatnonzero((before >= 0) & (begin < furthest) & (furthest < end))
+        for i in wrong.tolist():
+            again.append(int(where[i]))
+            first.append(int(where[int(np.argmax(end[: before[i] + 1]))]))
+    return np.array(again, np.int64), np.array(first, np.int64)

@@ -1,0 +1,72 @@
+"""The diagnosis: what a check gives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from ..annotations import Source
+from ..findings import CATALOGUE
+from ..rows import Counts
+from .columns import Numbers
+from .statistics import Spread
+
+
+class Example(msgspec.Struct, frozen=True):
+    """One finding as an example: where, and what was seen."""
+
+    file: str
+    row: int
+    id: str | None
+    pointer: str
+    message: str
+
+
+class Diagnosis(msgspec.Struct):
+    """What a check has found.
+
+    Attributes:
+        version: of modalmix.
+        depth: how deep it looked.
+        counts: what would become of the records; `rejected` counts those whose media are bad too.
+        examples: for each code some findings.
+        spreads: what is measured, by the names of `modalmix.builders.checks.statistics.UNITS`.
+        files: annotation file → number of records.
+        media: number of distinct media by what they should be; empty at depth ``quick``.
+        kinds: contents of media (jpeg, mp4 …) → how many.
+        complete: it was not stopped by `max_errors`.
+    """
+
+    version: str
+    depth: str
+    counts: Counts
+    examples: dict[str, list[Example]]
+    spreads: dict[str, Spread]
+    files: dict[str, int]
+    media: dict[str, int]
+    kinds: dict[str, int]
+    complete: bool
+
+    @property
+    def errors(self) -> int:
+        """How many findings of severity error there are."""
+        return sum(count for code, count in self.counts.findings.items() if CATALOGUE[code].severity == "error")
+
+    def text(self) -> str:
+        """As JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
+
+
+class Told(NamedTuple):
+    """A diagnosis with what a clean copy needs.
+
+    Attributes:
+        diagnosis: what was found.
+        bad: places (`modalmix.builders.checks.columns.place`) of the records with an error, ascending.
+        sources: the annotation files, in the order of the places.
+    """
+
+    diagnosis: Diagnosis
+    bad: Numbers
+    sources: list[Source]

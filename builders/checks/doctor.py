@@ -1,0 +1,394 @@
+"""The doctor: DATA is read once, its media opened once each, and everything that is wrong is told.
+
+::
+
+    slices ──look──► parts ─┬─ duplicates, overlaps, contradictions ──┐
+                            ├─ media: headers, or all decoded ────────┼─► late findings ─► told in one more pass over the
+                            └─ files nobody refers to                 ┘                     slices that have any
+
+Findings go to a file as they are met, those of the first pass first.  What is held of a record until the end is some ten numbers
+(`modalmix.builders.checks.columns`); the distinct media stand in a temporary SQLite file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+
+from ..annotations import Slice, plan, read
+from ..annotations.slices import SLICE_BYTES
+from ..data import splits
+from ..findings import CODE, Finding, finding, rejects
+from ..formats import formats
+from ..media.headers import HeaderCache
+from ..recognition import Recogniser
+from ..report import modalmix_version
+from ..rows import DEFAULTS, Options, Rewriters
+from ..sample import Sample
+from .columns import Columns, Numbers, members, place, placed, repeats
+from .comparing import contradictions, misfits, overlaps, too_many
+from .diagnosis import Diagnosis, Example, Told
+from .examining import examined, measure
+from .looking import A_TYPE, COLUMN_KINDS, DEPTHS, EXAMPLES, Depth, Entry, Part, look, nothing
+from .media import MediaStore
+from .orphans import orphans
+from .readers import Task, looked
+from .statistics import Spread
+
+__all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "check"]
+
+_MANY = 1 << 20
+_NAMES = list(CODE)
+_PART_BYTES = 16 << 20
+"""Of a slice where several processes read: small enough that all of them have work to the end."""
+_HELD = 200_000
+"""Numbers held before they go into a spread."""
+
+
+def check(
+    data: str | Sequence[str],
+    options: Options = DEFAULTS,
+    *,
+    depth: Depth = "headers",
+    findings: str | None = None,
+    max_errors: int | None = None,
+    seed: int = 42,
+    workers: int = 1,
+    threads: int | None = None,
+    cache: HeaderCache | None = None,
+    progress: Callable[[int], None] | None = None,
+    media_progress: Callable[[int, int], None] | None = None,
+) -> Told:
+    """Examines DATA.
+
+    Args:
+        data: annotation files; see `modalmix.builders.data`.
+        options: how records would become rows; `verify_masks` is done from depth ``headers`` on.
+        depth: ``quick`` opens no media; ``headers`` opens each once; ``full`` decodes all of each.
+        findings: file to write all findings to, as JSON Lines; it appears whole or not at all.
+        max_errors: stop reading after so many rejected records.
+        seed: for ``random:N`` of a mixture.
+        workers: processes that read annotations; one where there are fewer slices, or `max_errors` is given.
+        threads: media opened at once; as many as there are processors by default.
+        cache: headers known already; that of the user by default.
+        progress: told the bytes of annotations read since the last call.
+        media_progress: told how many media are done, and how many there are.
+
+    Raises:
+        DataError: the data cannot be found.
+        ValueError: there is no such depth.
+    """
+    if depth not in DEPTHS:
+        raise ValueError(f"depth is {depth!r}, not one of {', '.join(DEPTHS)}")
+    own = cache is None
+    cache = HeaderCache(create=depth != "quick") if cache is None else cache
+    folder = os.path.dirname(os.path.abspath(findings)) if findings else None
+    handle, spool_path = tempfile.mkstemp(prefix=".findings-", suffix=".jsonl", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as spool, MediaStore() as store:
+            doctor = _Doctor(data, options, depth, seed, spool, store, progress, workers)
+            doctor.read(max_errors)
+            doctor.compare()
+            if depth != "quick":
+                doctor.examine(cache, threads or os.cpu_count() or 1, media_progress)
+            doctor.look_around()
+            doctor.tell_late()
+            told = doctor.told()
+            spool.flush()
+            if findings:
+                os.fsync(spool.fileno())
+        if findings:
+            os.chmod(spool_path, 0o666 & ~_umask())
+            os.replace(spool_path, findings)
+        return told
+    finally:
+        if own:
+            cache.close()
+        if os.path.exists(spool_path):
+            os.unlink(spool_path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class _Doctor:
+    """One examination; its methods are called in the order of `check`."""
+
+    def __init__(
+        self,
+        data: str | Sequence[str],
+        options: Options,
+        depth: Depth,
+        seed: int,
+        spool: BinaryIO,
+        store: MediaStore,
+        progress: Callable[[int], None] | None,
+        workers: int,
+    ) -> None:
+        self.options = msgspec.structs.replace(
+            options, verify_masks=False
+        )  # done with the headers of all, see `examine`
+        self.verify = options.verify_masks
+        self.depth, self.spool, self.store, self.progress = depth, spool, store, progress
+        self.workers = workers
+        self.rewriters = Rewriters(options)
+        found = splits(data, format=options.format, seed=seed)
+        self.sources = [source for sources in found.values() for source in sources]
+        self.whole = bool(options.media_root) or os.path.isdir(data if isinstance(data, str) else data[0])
+        self.part = nothing()
+        self.pieces: list[tuple[int, Slice, int]] = []
+        self.late = Columns("place", "code", "about", "at")
+        self.media: dict[str, int] = {}
+        self.kinds: dict[str, int] = {}
+        self.files: dict[str, int] = {}
+        self.misfits: dict[int, tuple[int, int]] = {}
+
+    # ---- the first pass
+
+    def read(self, max_errors: int | None) -> None:
+        """Looks at every record."""
+        types: dict[str, dict[str, tuple[int, str | None]]] = {}
+        tasks = self._tasks()
+        row = 0
+        for i, (task, part) in enumerate(zip(tasks, self._parts(tasks, max_errors), strict=False)):
+            file, piece = task.file, task.piece
+            if i == 0 or file != tasks[i - 1].file:
+                types, row = {}, 0
+            self.pieces.append((file, piece, row))
+            row += part.counts.read
+            self.files[piece.file] = row
+            self.store.add(part.media)
+            self.part.join(part)
+            self._types(file, types, part)
+            if self.progress is not None:
+                self.progress(os.path.getsize(piece.path) if piece.stop < 0 else piece.stop - piece.start)
+            if part.stopped:
+                break
+
+    def _tasks(self) -> list[Task]:
+        """The slices of all files; they know their rows where several processes are to read them."""
+        exact = self.workers > 1
+        return [
+            Task(piece, file)
+            for file, source in enumerate(self.sources)
+            for piece in plan(source, exact=exact, slice_bytes=_PART_BYTES if exact else SLICE_BYTES)
+        ]
+
+    def _parts(self, tasks: list[Task], max_errors: int | None) -> Iterator[Part]:
+        if self.workers > 1 and len(tasks) > 1 and max_errors is None:
+            with tempfile.TemporaryDirectory(prefix="modalmix-check-") as folder:
+                for part, findings in looked(tasks, self.options, self.depth, folder, min(self.workers, len(tasks))):
+                    with open(findings, "rb") as file:
+                        shutil.copyfileobj(file, self.spool)
+                    os.unlink(findings)
+                    yield part
+            return
+        for task in tasks:
+            limit = None if max_errors is None else max(max_errors - self.part.counts.rejected, 1)
+            rewriter = self.rewriters.of(task.piece)
+            yield look(task.piece, task.file, self.options, rewriter, self.spool, depth=self.depth, limit=limit)
+
+    def _types(self, file: int, known: dict[str, dict[str, tuple[int, str | None]]], part: Part) -> None:
+        """Tells where the values of a key are of another type than before in the file."""
+        news = [(*first, key, name) for key, types in part.types.items() for name, first in types.items()]
+        for row, id_, key, name in sorted(news, key=lambda new: (new[0], new[2], new[3])):
+            before = known.setdefault(key, {})
+            if name in before:
+                continue
+            if before:
+                message = f"{key} is {A_TYPE[name]} here, and {' or '.join(A_TYPE[one] for one in before)} before"
+                found = finding("type-change", message, f"/{key}").placed(self.sources[file].file, row)
+                self._tell(Entry(found, id_))
+            before[name] = row, id_
+
+    # ---- what all records together tell
+
+    def compare(self) -> None:
+        """Finds equal ids and records, overlapping parts of patches, and sizes that contradict each other."""
+        part = self.part
+        for columns, name in ((part.ids, "id-duplicate"), (part.records, "record-duplicate")):
+            places = columns["place"]
+            again, first = repeats(columns["hash"])
+            self._late(name, places[again], places[first])
+        self._late("patch-overlap", *overlaps(part.ranges))
+        if self.depth == "quick":  # deeper, the files themselves say who is right
+            self._late("media-contradiction", *contradictions(part.sizes))
+
+    def _late(self, name: str, places: Numbers, about: Numbers, at: Numbers | None = None) -> None:
+        """Notes findings of one kind: the records they are of, and what each is about."""
+        zeros = np.zeros(len(places), np.int64)
+        code = zeros + (_NAMES.index(name) if name else -1)
+        self.late.append(places, code, about, zeros if at is None else at)
+
+    # ---- the media
+
+    def examine(self, cache: HeaderCache, threads: int, progress: Callable[[int, int], None] | None = None) -> None:
+        """Opens every distinct medium, and decodes it at depth ``full``."""
+        bad = Columns("medium")
+        facts = Columns("medium", "frames", "size")
+        gathered: dict[str, list[int]] = {}
+        total = len(self.store)
+        for done, (known, findings) in enumerate(examined(self.store, cache, self.depth, threads), 1):
+            if progress is not None:
+                progress(done, total)
+            header = known.header
+            self.media[known.medium] = self.media.get(known.medium, 0) + 1
+            if header.content:
+                self.kinds[header.content] = self.kinds.get(header.content, 0) + 1
+            if findings:
+                self.store.note(known.number, findings)
+                bad.add(known.number)
+            if not header.error:
+                frames = {"video": header.frames, "frames": len(known.items)}.get(known.medium, -1)
+                facts.add(known.number, frames, header.height << 32 | header.width)
+                measure(gathered, known)
+            if sum(map(len, gathered.values())) > _HELD:
+                self._spread(gathered)
+        self._spread(gathered)
+        part, references = self.part, self.part.references
+        marked = members(references["medium"], np.sort(bad["medium"]))
+        self._late("", references["place"][marked], references["medium"][marked], references["at"][marked])
+        if self.verify:
+            places, media, frames_of, sizes = misfits(part.masks, facts)
+            self._late("mask-size-differs", places, media)
+            for medium, count, size in zip(media.tolist(), frames_of.tolist(), sizes.tolist(), strict=True):
+                self.misfits[medium] = count, size
+        self._late("num-frames-too-many", *too_many(part.asked, facts))
+
+    def _spread(self, gathered: dict[str, list[int]]) -> None:
+        for name, values in gathered.items():
+            self.part.spreads.setdefault(name, Spread()).add(values)
+        gathered.clear()
+
+    # ---- files nobody refers to
+
+    def look_around(self) -> None:
+        """Finds media files under the roots that no record refers to, where all was read that is there, or roots were named."""
+        chosen = self.options.mixes is not None or any(source.take.strategy != "all" for source in self.sources)
+        if chosen or self.part.stopped or not self.whole:
+            return
+        known = np.unique(self.part.paths["hash"])
+        roots = dict.fromkeys(
+            root for _, piece, _ in self.pieces for root in self.rewriters.of(piece).roots if os.path.isdir(root)
+        )
+        for _, name in orphans(list(roots), known):
+            self._tell(Entry(Finding(CODE["media-orphan"], f"{name!r}", "", name), None))
+
+    # ---- telling
+
+    def _tell(self, entry: Entry) -> None:
+        self.part.counts.note([entry.found])
+        self.spool.write(entry.line())
+        known = self.part.examples.setdefault(entry.found.code, [])
+        if len(known) < EXAMPLES:
+            known.append(entry)
+
+    def tell_late(self) -> None:
+        """Reads the slices again that have late findings, to call the records by their ids and their parts by pointers."""
+        if not len(self.late):
+            return
+        places, codes, about, at = (self.late[name] for name in self.late.names)
+        order = np.argsort(places, kind="stable")
+        places, codes, about, at = places[order], codes[order], about[order], at[order]
+        for i, (file, piece, row) in enumerate(self.pieces):
+            after = self.pieces[i + 1] if i + 1 < len(self.pieces) else None
+            stop = place(file, after[2]) if after is not None and after[0] == file else place(file + 1, 0)
+            low, high = np.searchsorted(places, [place(file, row), stop]).tolist()
+            if low == high:
+                continue
+            wanted: dict[int, list[tuple[int, int, int]]] = {}
+            for j in range(low, high):
+                wanted.setdefault(placed(int(places[j]))[1], []).append((int(codes[j]), int(about[j]), int(at[j])))
+            for number, id_, mix, findings in self._again(piece, wanted):
+                for one in findings:
+                    self._tell(Entry(one.placed(piece.file, number), id_))
+                if rejects(findings):
+                    self.part.rejected.add(place(file, number))
+                    self.part.counts.rejected += 1
+                    self.part.counts.written[mix] -= 1
+
+    def _again(
+        self, piece: Slice, wanted: dict[int, list[tuple[int, int, int]]]
+    ) -> Iterator[tuple[int, str, str, list[Finding]]]:
+        read_as = reading(self.options, piece)
+        stem = piece.file.rpartition("/")[2].split(".")[0]
+        left = len(wanted)
+        for block in read(piece):
+            for number, record in enumerate(block.records, block.row):
+                if number not in wanted:
+                    continue
+                left -= 1
+                _, sample = read_as(record)
+                found: list[Finding] = []
+                for code, about, at in wanted[number]:
+                    found += self._finding(code, about, at, sample)
+                id_ = sample.id if sample.id is not None else f"{stem}:{number}"
+                yield number, id_, sample.mix, found
+            if not left:
+                return
+
+    def _finding(self, code: int, about: int, at: int, sample: Sample) -> list[Finding]:
+        if code < 0:  # a medium: what was found about it, at the reference's place
+            key, position = COLUMN_KINDS[at // _MANY], at % _MANY
+            several = {"image": len(sample.images), "video": len(sample.videos), "frames": len(sample.videos)}.get(
+                key, 1
+            )
+            pointer = f"/{'video' if key == 'frames' else key}" + (f"/{position}" if several > 1 else "")
+            return [Finding(one.code, one.message, pointer) for one in self.store.findings(about)]
+        name = _NAMES[code]
+        if name == "mask-size-differs":
+            from ..media.masks import media_findings
+
+            frames, size = self.misfits[about]
+            height, width = (size >> 32, size & 0xFFFFFFFF) if size else (None, None)
+            return media_findings(sample, frames=frames if frames >= 0 else None, height=height, width=width)
+        if name == "num-frames-too-many":
+            return [finding(name, f"{at} frames of a video of {about}", "/num_frames")]
+        file, row = placed(about)
+        return [finding(name, f"{_LATE[name]} {self.sources[file].file}:{row}")]
+
+    def told(self) -> Told:
+        """The result."""
+        part = self.part
+        part.counts.written = {mix: count for mix, count in part.counts.written.items() if count}
+        examples = {
+            code: [Example(e.found.file, e.found.row, e.id, e.found.pointer, e.found.message) for e in entries]
+            for code, entries in part.examples.items()
+        }
+        diagnosis = Diagnosis(
+            modalmix_version(),
+            self.depth,
+            part.counts,
+            examples,
+            part.spreads,
+            self.files,
+            self.media,
+            self.kinds,
+            not part.stopped,
+        )
+        return Told(diagnosis, np.sort(part.rejected["place"]), self.sources)
+
+
+def reading(options: Options, piece: Slice) -> Callable[[dict[str, Any]], tuple[str | None, Sample]]:
+    """A function from a record of a slice to its format's name and its sample, as the row pipeline reads it."""
+    if options.format is None:
+        return Recogniser(piece, options.roles)
+    name, read_one, roles = options.format, formats()[options.format].read, options.roles
+    return lambda record: (name, read_one(record, roles))
+
+
+_LATE = {
+    "id-duplicate": "the id is that of",
+    "record-duplicate": "the record is that of",
+    "patch-overlap": "its part of the patch overlaps one of",
+    "media-contradiction": "its picture or video has another size by",
+}

@@ -1,0 +1,399 @@
+"""Looking: one pass over a slice, through the same row pipeline as a build, that keeps what the rest of the check needs.
+
+::
+
+    slice ──rows──► Row / Reject ──► findings   written to a spool at once, three examples of a code kept
+                                 ──► numbers    hashes, places and sizes in columns; spreads
+                                 ──► media      each distinct one once per slice, and which record refers to which
+
+A `Part` is of one slice; parts are joined in the order of the slices (`modalmix.builders.checks.doctor`).  They travel between
+processes.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import msgspec
+
+from ..annotations import Slice
+from ..findings import CATALOGUE, Finding
+from ..formats import formats
+from ..media.items import Item, Media
+from ..paths import Rewriter
+from ..references import text_of_id
+from ..rows import Counts, Options, Reject, Row, rows
+from ..sample import Sample
+from .columns import Columns, hashed, place
+from .records import lookups, notes
+from .statistics import Spread, merged
+
+Depth = Literal["quick", "headers", "full"]
+DEPTHS: tuple[Depth, ...] = ("quick", "headers", "full")
+
+EXAMPLES = 3
+
+COLUMN_KINDS = ("image", "video", "frames", "audio", "audio_q")
+"""Where in a row a medium stands; its index is noted with each reference."""
+_MANY = 1 << 20
+_LOOKUP_CODES = frozenset({"MX101", "MX102", "MX103", "MX104", "MX105", "MX107", "MX109", "MX111"})
+
+
+class Entry(NamedTuple):
+    """A finding with what its record is called: one line of the findings file."""
+
+    found: Finding
+    id: str | None
+
+    def line(self) -> bytes:
+        """The line, newline included."""
+        one, kind = self.found, self.found.kind
+        entry = {
+            "code": one.code,
+            "name": kind.name,
+            "severity": kind.severity,
+            "file": one.file,
+            "row": one.row if one.row >= 0 else None,
+            "id": self.id,
+            "pointer": one.pointer,
+            "offset": one.offset,
+            "message": one.message,
+            "mend": kind.mend,
+        }
+        try:
+            return msgspec.json.encode(entry) + b"\n"
+        except (msgspec.MsgspecError, UnicodeError):
+            return json.dumps(entry).encode() + b"\n"  # lone surrogates
+
+
+class Part(msgspec.Struct):
+    """What a slice has told.
+
+    Attributes:
+        ids: hash of (file, id) and place of each record that has an id.
+        records: hash and place of each record.
+        rejected: places of records with an error.
+        paths: hash of each local path referred to, once a slice.
+        references: medium, place of the record, and where in it (index of `COLUMN_KINDS` × 2**20 + position).
+        sizes: hash of the path of a picture or video, height × 2**32 + width that a record says of it, place.
+        ranges: hash of the path of a patch, first byte, byte after the last, place.
+        masks: medium, place, largest frame, height × 2**32 + width of the first mask.
+        asked: medium, place, frames asked for.
+        media: hash → the distinct media, pickled; filled from depth ``headers`` on.
+        types: key → type of its values → ordinal and id of the first record where it is so.
+    """
+
+    counts: Counts
+    ids: Columns
+    records: Columns
+    rejected: Columns
+    paths: Columns
+    references: Columns
+    sizes: Columns
+    ranges: Columns
+    masks: Columns
+    asked: Columns
+    spreads: dict[str, Spread]
+    media: dict[int, tuple[str, bytes]]
+    examples: dict[str, list[Entry]]
+    types: dict[str, dict[str, tuple[int, str | None]]]
+    stopped: bool = False
+
+    def join(self, other: Part) -> None:
+        """Adds the next slice; its media are left to the caller."""
+        self.counts.add(other.counts)
+        for name in ("ids", "records", "rejected", "paths", "references", "sizes", "ranges", "masks", "asked"):
+            getattr(self, name).extend(getattr(other, name))
+        merged(self.spreads, other.spreads)
+        for code, entries in other.examples.items():
+            known = self.examples.setdefault(code, [])
+            known += entries[: EXAMPLES - len(known)]
+        self.stopped = self.stopped or other.stopped
+
+
+def nothing() -> Part:
+    """The part of no slice."""
+    return Part(
+        Counts(),
+        ids=Columns("hash", "place"),
+        records=Columns("hash", "place"),
+        rejected=Columns("place"),
+        paths=Columns("hash"),
+        references=Columns("medium", "place", "at"),
+        sizes=Columns("path", "size", "place"),
+        ranges=Columns("path", "start", "stop", "place"),
+        masks=Columns("medium", "place", "frame", "size"),
+        asked=Columns("medium", "place", "frames"),
+        spreads={},
+        media={},
+        examples={},
+        types={},
+    )
+
+
+def look(
+    piece: Slice,
+    file: int,
+    options: Options,
+    rewriter: Rewriter,
+    spool: BinaryIO,
+    *,
+    depth: Depth,
+    limit: int | None = None,
+) -> Part:
+    """Reads a slice.
+
+    Args:
+        piece: the slice.
+        file: index of its annotation file, for places.
+        options: how records become rows.
+        rewriter: where media are looked up.
+        spool: where the findings go, a line each.
+        depth: from ``headers`` on, the media are noted.
+        limit: stop after so many rejected records.
+    """
+    part = nothing()
+    looker = _Looker(part, piece, file, rewriter, spool, depth, options)
+    met: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
+    stream = rows(piece, options, part.counts, rewriter)
+    errors = 0
+    try:
+        for row in stream:
+            record = row.record
+            if record is not None:
+                signature = (tuple(record), tuple(map(type, record.values())))
+                if signature not in met:
+                    if len(met) > 10_000:
+                        met.clear()
+                    met[signature] = True
+                    looker.types(row)
+            if isinstance(row, Row):
+                looker.row(row)
+            else:
+                looker.reject(row)
+                errors += row.row >= 0
+                if limit is not None and errors >= limit:
+                    part.stopped = True
+                    break
+    finally:
+        stream.close()  # type: ignore[attr-defined]  # a generator, which closes the annotation file
+    looker.of_the_file()
+    looker.finish()
+    return part
+
+
+class _Looker:
+    """Takes rows one by one into a `Part`."""
+
+    def __init__(
+        self,
+        part: Part,
+        piece: Slice,
+        file: int,
+        rewriter: Rewriter,
+        spool: BinaryIO,
+        depth: Depth,
+        options: Options,
+    ) -> None:
+        self.part, self.piece, self.file, self.rewriter, self.spool = part, piece, file, rewriter, spool
+        self.deep = depth != "quick"
+        self.roles = options.roles
+        self.numbers: defaultdict[str, list[int]] = defaultdict(list)
+        self.seen_paths: dict[str, int] = {}
+        self.told: Counter[str] = Counter()
+
+    # ---- findings
+
+    def tell(self, one: Finding, id_: str | None) -> None:
+        entry = Entry(one, id_)
+        self.told[one.code] += 1
+        self.spool.write(entry.line())
+        known = self.part.examples.setdefault(one.code, [])
+        if len(known) < EXAMPLES:
+            known.append(entry)
+
+    def add(self, found: Finding, row: int, id_: str | None) -> None:
+        """Tells a finding that the pipeline has not counted."""
+        self.part.counts.note([found])
+        self.tell(found.placed(self.piece.file, row), id_)
+
+    def of_the_file(self) -> None:
+        """Tells what the pipeline has counted but given with no row: notes about the file as a whole, such as a mark."""
+        for code, count in self.part.counts.findings.items():
+            for _ in range(count - self.told[code]):
+                self.tell(Finding(code, CATALOGUE[code].meaning, "", self.piece.file), None)
+
+    def types(self, row: Row | Reject) -> None:
+        """Notes where a value of a key is of a type for the first time."""
+        known = self.part.types
+        for key, value in (row.record or {}).items():
+            if value is not None and (key in known or len(known) < _MOST_KEYS):
+                name = _TYPES.get(type(value), "number")
+                known.setdefault(key, {}).setdefault(name, (row.row, _id_of(row)))
+
+    # ---- rows
+
+    def row(self, row: Row) -> None:
+        part, sample = self.part, row.sample
+        for one in row.findings:
+            self.tell(one, row.id)
+        here = place(self.file, row.row)
+        for one in notes(row.format, sample, row.record):
+            self.add(one, row.row, row.id)
+        part.records.add(hashed(_encoded(row.record)), here)
+        if sample.id is not None:
+            part.ids.add(hashed(f"{self.file}\0{sample.id}".encode("utf-8", "surrogatepass")), here)
+        self._media(row.media, sample, here)
+        numbers = self.numbers
+        numbers["turns"].append(len(sample.turns))
+        numbers["characters"].append(sum(len(turn.value) for turn in sample.turns))
+        if sample.images:
+            numbers["images"].append(len(sample.images))
+        if sample.videos:
+            numbers["videos"].append(len(sample.videos))
+        if sample.audios or sample.audio_q:
+            numbers["sounds"].append(len(sample.audios) + len(sample.audio_q))
+        if sample.masks:
+            numbers["objects"].append(len(sample.masks))
+            numbers["masks"].append(sum(map(len, sample.masks)))
+            frames: defaultdict[int, int] = defaultdict(int)
+            for masks in sample.masks:
+                for mask in masks:
+                    frames[mask.frame] += 1
+            numbers["masks of a frame"] += frames.values()
+        if len(numbers["turns"]) > 100_000:
+            self.finish()
+
+    def reject(self, row: Reject) -> None:
+        part = self.part
+        id_ = _id_of(row)
+        for one in row.findings:
+            self.tell(one if one.file else one.placed(row.file, row.row), id_)
+        if row.row < 0:
+            return
+        here = place(self.file, row.row)
+        part.rejected.add(here)
+        if row.record is None:
+            return
+        part.records.add(hashed(_encoded(row.record)), here)
+        if id_ is not None:
+            part.ids.add(hashed(f"{self.file}\0{id_}".encode("utf-8", "surrogatepass")), here)
+        errors = [one for one in row.findings if one.severity == "error"]
+        if row.format and len(errors) == 1 and errors[0].code in _LOOKUP_CODES:
+            self._missed(row, errors[0], id_)
+
+    def _missed(self, row: Reject, first: Finding, id_: str | None) -> None:
+        """The other media of the record that are missing, and how the missing are called here."""
+        assert row.format is not None and row.record is not None
+        sample = formats()[row.format].read(row.record, self.roles)
+        told = False
+        for one in lookups(sample, self.rewriter):
+            if one.code == first.code and one.pointer == first.pointer and not told:
+                told = True  # the pipeline has told this one
+            else:
+                self.add(one, row.row, id_)
+
+    # ---- media
+
+    def _media(self, media: Media, sample: Sample, here: int) -> None:
+        total = 0
+        first = 0
+        whole = ""
+        for kind, items in enumerate((media.images, media.videos, None, media.audios, media.audio_q)):
+            if items is None:
+                for position, frames in enumerate(media.frames):
+                    total += sum(item.size for item in frames)
+                    self.numbers["frames given"].append(len(frames))
+                    self._frames_seen(frames, here)
+                    if self.deep:
+                        medium = self._refer("frames", frames, kind, position, here)
+                        first = first or medium
+                continue
+            for position, item in enumerate(items):
+                total += item.size
+                self._seen(item, here)
+                if self.deep:
+                    medium = self._refer(("image", "video", "", "audio", "audio")[kind], [item], kind, position, here)
+                    first = first or medium
+                whole = whole or item.path
+        if total:
+            self.numbers["row bytes"].append(total)
+        if sample.masks:
+            self._masks(sample, whole, first, here)
+        if sample.num_frames and first and self.deep and len(media.videos) == 1:
+            self.part.asked.add(first, here, min(sample.num_frames, 1 << 62))
+
+    def _seen(self, item: Item, here: int) -> None:
+        path = self._path(item.path)
+        if not item.whole and item.archive is None:
+            self.part.ranges.add(path, item.start, item.start + item.size, here)
+
+    def _frames_seen(self, frames: list[Item], here: int) -> None:
+        for item in frames if frames[0].whole else frames[:1]:
+            path = self._path(item.path)
+        if not frames[0].whole and frames[0].archive is None:
+            self.part.ranges.add(path, frames[0].start, frames[-1].start + frames[-1].size, here)
+
+    def _path(self, path: str) -> int:
+        known = self.seen_paths.get(path)
+        if known is None:
+            if len(self.seen_paths) >= 50_000:
+                self.seen_paths.clear()
+            known = self.seen_paths[path] = hashed(path.encode("utf-8", "surrogateescape"))
+            self.part.paths.add(known)
+        return known
+
+    def _refer(self, medium: str, items: list[Item], kind: int, position: int, here: int) -> int:
+        key = pickle.dumps((medium, items), 5) if len(items) > 1 else repr((medium, items)).encode("utf-8", "replace")
+        number = hashed(key)
+        if number not in self.part.media:
+            self.part.media[number] = (medium, pickle.dumps(items, 5))
+        self.part.references.add(number, here, kind * _MANY + position)
+        return number
+
+    def _masks(self, sample: Sample, whole: str, first: int, here: int) -> None:
+        sized = next((mask for masks in sample.masks for mask in masks if mask.height and mask.width), None)
+        size = (sized.height or 0) << 32 | (sized.width or 0) if sized else 0
+        if whole and size:
+            self.part.sizes.add(self._path(whole), size, here)
+        if first:
+            frame = max((mask.frame for masks in sample.masks for mask in masks), default=0)
+            self.part.masks.add(first, here, frame, size)
+
+    def finish(self) -> None:
+        """Takes the numbers held so far into the spreads."""
+        for name, values in self.numbers.items():
+            self.part.spreads.setdefault(name, Spread()).add(values)
+        self.numbers.clear()
+
+
+_MOST_KEYS = 1000
+_TYPES: dict[type, str] = {str: "text", list: "list", dict: "object", bool: "boolean", int: "number", float: "number"}
+A_TYPE = {"text": "a text", "list": "a list", "object": "an object", "boolean": "true or false", "number": "a number"}
+
+
+def _id_of(row: Row | Reject) -> str | None:
+    if isinstance(row, Row):
+        return row.id
+    return text_of_id(row.record.get("id")) if row.record is not None else None
+
+
+def _encoded(record: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(record)
+    except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError, RecursionError):
+        try:
+            return json.dumps(record).encode()  # integers beyond 64 bits, lone surrogates
+        except RecursionError:
+            return repr(id(record)).encode()  # too deep to compare: like no other
+
+
+def entries(path: str) -> Iterator[dict[str, Any]]:
+    """The findings of a file of them, one at a time."""
+    with open(path, "rb") as file:
+        for line in file:
+            yield json.loads(line)

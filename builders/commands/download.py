@@ -1,0 +1,61 @@
+"""``modalmix download``: an upstream release from the Hub."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+HELP = "an upstream release from the Hub, as far as a subset needs it"
+DESCRIPTION = (
+    "Downloads an upstream release by its name, at one commit, resumable; free disk is checked first. "
+    "Without NAME, lists the releases."
+)
+
+
+def add(parser: ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the release, such as llava-video-178k")
+    parser.add_argument("--subset", action="append", default=[], metavar="NAME", help="only this; may be given again")
+    parser.add_argument("--to", metavar="DIR", help="folder to download to (default: NAME)")
+    parser.add_argument(
+        "--revision", metavar="REVISION", help="branch or commit (default: the newest, then the same again)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be downloaded, and stop")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(arguments: Namespace) -> int:
+    """Runs the command."""
+    import msgspec
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    from ...upload import download
+    from ...upload.downloading import names
+
+    if not arguments.name:
+        for name, one in names().items():
+            subsets = ", ".join(one.download.subsets) if one.download else ""
+            print(f"{name:28} {one.title}{f' ({subsets})' if subsets else ''}\n{'':28} {one.sizes}")
+        return 0
+    if arguments.quiet or arguments.json or not sys.stderr.isatty():
+        disable_progress_bars()
+    done = download(
+        arguments.name,
+        arguments.to or arguments.name,
+        subsets=arguments.subset,
+        revision=arguments.revision,
+        dry_run=arguments.dry_run,
+        told=(lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr),
+    )
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(done), indent=2).decode())
+    elif not arguments.quiet:
+        shown = done.missing if arguments.dry_run else done.files
+        if arguments.dry_run:
+            for path, size in shown.items():
+                print(f"{size:>18,} {path}")
+        what = "to download" if arguments.dry_run else "in " + done.folder
+        print(f"{len(shown):,} files, {sum(shown.values()):,} bytes {what}, of {done.repository} at {done.commit}")
+        print(f"Next: {done.command}")
+    return 0

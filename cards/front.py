@@ -1,0 +1,237 @@
+"""Front matter: the YAML of a card, by which `datasets` and the Hub know the configs, and how it is kept beside that of others.
+
+A repository may hold several builds (parts), and a person may add keys by hand.  Of ``configs`` and ``dataset_info`` a part owns
+the entries whose files are its own; lists of words are united; any other key that is there already stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from datasets import DatasetInfo, Features, SplitDict, SplitInfo
+
+from ..builders import features
+from ..builders.report import Report, Shard
+from ..builders.sample import MODALITIES
+from .facts import Facts
+
+OURS = frozenset(("configs", "dataset_info", "size_categories"))
+"""Keys that only modalmix writes, entry by entry."""
+
+Splits = dict[str, list[Shard]]
+Front = dict[str, Any]
+
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+)
+_MODALITY = {"image": "image", "video": "video", "audio": "audio", "audio_q": "audio", "masks": None}
+_TASKS = {
+    "image": ["visual-question-answering", "image-text-to-text"],
+    "video": ["video-text-to-text"],
+    "audio": ["audio-text-to-text"],
+    "masks": ["mask-generation"],
+}
+
+
+class CardError(ValueError):
+    """A card that is there cannot be read: its front matter is not YAML, or no mapping."""
+
+
+def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features, Splits]]:
+    """The configs of a built dataset, the default first: name → its features and its shards by split.
+
+    Each mix is a config; where there are several, the default is ``all``, with the columns of all of them.  In a repository
+    that holds several builds, those of the part ``NAME`` are called ``NAME`` (all of it) and ``NAME-<mix>``.
+    """
+    every = features.mixes(MODALITIES)
+    shown = {mix: (features.features(every[mix]), by_split) for mix, by_split in report.shards.items()}
+    if len(shown) == 1 and part:
+        return {part: next(iter(shown.values()))}
+    if len(shown) < 2:
+        return shown
+    present = [modality for modality in MODALITIES if any(modality in every[mix] for mix in report.shards)]
+    together: Splits = {}
+    for by_split in report.shards.values():
+        for split, shards in by_split.items():
+            together.setdefault(split, []).extend(shards)
+    named = {f"{part}-{mix}" if part else mix: one for mix, one in shown.items()}
+    return {part or features.ALL: (features.features(present), together), **named}
+
+
+def made(report: Report, facts: list[Facts], part: str | None = None, *, explicit: bool = False) -> Front:
+    """The front matter of one build.
+
+    Args:
+        report: of the build.
+        facts: of the upstream datasets in it.
+        part: its name in the repository.
+        explicit: name each shard, where a pattern would match files that are not of this build.
+    """
+    rows = sum(report.counts.written.values())
+    shown = configs(report, part)
+    infos, listed = [], []
+    for number, (name, (kinds, by_split)) in enumerate(shown.items()):
+        infos.append({"config_name": name, **_info(name, kinds, by_split)})
+        listed.append(
+            {
+                "config_name": name,
+                "data_files": [
+                    {"split": split, "path": _paths(shards, split, part, explicit)}
+                    for split, shards in by_split.items()
+                ],
+                "columns": list(kinds),
+                **({"default": True} if not number else {}),
+            }
+        )
+    present = {modality for mix in report.shards for modality in features.mixes(MODALITIES)[mix]}
+    tasks = [task for modality, tasks in _TASKS.items() if modality in present for task in tasks]
+    licenses = list(dict.fromkeys(one.license for one in facts if one.license))
+    languages = list(dict.fromkeys(language for one in facts for language in one.language))
+    return {
+        **({"license": licenses if len(licenses) > 1 else licenses[0]} if licenses else {}),
+        **({"language": languages} if languages else {}),
+        **({"task_categories": tasks} if tasks else {}),
+        "size_categories": [_size(rows)],
+        "modalities": sorted({"text", *(_MODALITY[one] or "image" for one in present)}),
+        "tags": ["modalmix", *sorted(report.counts.formats)],
+        "configs": listed,
+        "dataset_info": infos,
+    }
+
+
+def merged(there: Front, ours: Front, part: str | None, again: bool) -> Front:
+    """The front matter of a card that is there already, with one build's put into it.
+
+    Args:
+        there: of the card.
+        ours: of the build; see `made`.
+        part: its name.
+        again: the card has a section of this part already; then keys that are there win, for a person may have
+            changed them.
+    """
+    out = dict(there)
+    kept = [one for one in _entries(there.get("configs")) if not _is_of(one, part)]
+    names = {one.get("config_name") for one in kept}
+    gone = {one.get("config_name") for one in _entries(there.get("configs")) if _is_of(one, part)}
+    mine = [dict(one) for one in ours["configs"]]
+    for one in mine:
+        if one["config_name"] in names:
+            raise CardError(f"the config {one['config_name']!r} is there already and reads files of something else")
+    if any(one.get("default") for one in kept):
+        for one in mine:
+            one.pop("default", None)
+    infos = [one for one in _entries(there.get("dataset_info")) if one.get("config_name") not in gone]
+    for key, value in ours.items():
+        if key in OURS:
+            continue
+        if key not in out or out[key] in (None, "", []):
+            out[key] = value
+        elif isinstance(value, list) or (key == "license" and not again):
+            out[key] = list(dict.fromkeys([*_words(out[key]), *_words(value)]))
+            if key == "license" and len(out[key]) == 1:
+                out[key] = out[key][0]
+    out["configs"] = [*kept, *mine]
+    out["dataset_info"] = [*infos, *ours["dataset_info"]]
+    out["size_categories"] = [_size(_rows(out))]
+    return out
+
+
+def read(text: str) -> Front:
+    """The front matter of a text.
+
+    Raises:
+        CardError: it is not YAML, or no mapping.
+    """
+    try:
+        front = yaml.safe_load(text) if text.strip() else {}
+    except yaml.YAMLError as error:
+        raise CardError(f"the front matter is no YAML: {' '.join(str(error).split())}") from None
+    if front is None:
+        return {}
+    if not isinstance(front, dict):
+        raise CardError("the front matter is no mapping")
+    return front
+
+
+def text(front: Front) -> str:
+    """The front matter as YAML, with its fences."""
+    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=120)}---\n"
+
+
+def _info(name: str, kinds: Features, by_split: Splits) -> dict[str, Any]:
+    splits = SplitDict()
+    for split, shards in by_split.items():
+        count, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
+        splits.add(SplitInfo(name=split, num_examples=count, num_bytes=size))
+    size = sum(shard.bytes for shards in by_split.values() for shard in shards)
+    info = DatasetInfo(features=kinds, splits=splits, config_name=name, download_size=size, dataset_size=size)
+    described: dict[str, Any] = info._to_yaml_dict()
+    return described
+
+
+def _paths(shards: list[Shard], split: str, part: str | None, explicit: bool) -> str | list[str]:
+    prefix = f"{part}/" if part else ""
+    if explicit:
+        return [prefix + shard.path for shard in shards]
+    folders = {shard.path.split("/")[1] for shard in shards}
+    return f"{prefix}data/{next(iter(folders)) if len(folders) == 1 else '*'}/{split}-*.parquet"
+
+
+def _entries(value: Any) -> list[dict[str, Any]]:
+    """``configs`` or ``dataset_info`` as a list; the Hub takes a single mapping too."""
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, dict)]
+
+
+def _is_of(config: Mapping[str, Any], part: str | None) -> bool:
+    """Whether all files of a config are of this part."""
+    prefix = f"{part}/data/" if part else "data/"
+    paths = list(_files(config.get("data_files")))
+    return bool(paths) and all(path.startswith(prefix) for path in paths)
+
+
+def _files(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = value.get("path", list(value.values()))
+        return _files(value)
+    if isinstance(value, list):
+        return [path for one in value for path in _files(one)]
+    return []
+
+
+def _words(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _rows(front: Front) -> int:
+    """Rows of all parts: of each config that is not a selection of another one's files."""
+    total = 0
+    seen: list[str] = []
+    counts = {one.get("config_name"): _examples(one) for one in _entries(front.get("dataset_info"))}
+    for one in _entries(front.get("configs")):
+        folders = {path.partition("data/")[0] for path in _files(one.get("data_files"))}
+        if folders and folders.issubset(seen):
+            continue
+        seen.extend(folders)
+        total += counts.get(one.get("config_name"), 0)
+    return total
+
+
+def _examples(info: Mapping[str, Any]) -> int:
+    splits = info.get("splits")
+    found = splits if isinstance(splits, list) else []
+    return sum(int(one.get("num_examples") or 0) for one in found if isinstance(one, dict))
+
+
+def _size(rows: int) -> str:
+    return next((label for limit, label in _SIZES if rows < limit), "n>1T" if rows >= 10**12 else "1B<n<10B")

@@ -1,0 +1,184 @@
+"""Statistics: what a card says of the rows, read from the shards without touching the media bytes.
+
+Lengths of texts and lists come from the columns' offsets, bytes of media from the footers; so a terabyte costs little more than
+its texts.  The result is kept in ``statistics.json`` beside the report, and made anew when the shards are others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..builders import features
+from ..builders.report import Report, Shard
+
+FILE = "statistics.json"
+BINS = 24
+"""Bin b of a histogram counts values from 2**(b-1) up to 2**b; bin 0 counts zeros."""
+
+
+class MixStatistics(msgspec.Struct):
+    """Statistics of one mix.
+
+    Attributes:
+        rows: of all splits.
+        turns: histogram of the turns of a row.
+        user: histogram of the characters of a turn of ``human``.
+        assistant: likewise, of ``gpt``.
+        media: column → how many items (pictures for ``frames``).
+        media_bytes: column → bytes of the column in the shards: those of the media and some 30 per page.
+        objects: annotated objects.
+    """
+
+    rows: int = 0
+    turns: list[int] = []
+    user: list[int] = []
+    assistant: list[int] = []
+    media: dict[str, int] = {}
+    media_bytes: dict[str, int] = {}
+    objects: int = 0
+
+
+class SampleRow(msgspec.Struct):
+    """A row to show: its id, its turns, and each medium's column, file name and bytes."""
+
+    id: str
+    mix: str
+    turns: list[tuple[str, str]]
+    media: list[tuple[str, str, int]]
+    objects: int
+
+
+class Statistics(msgspec.Struct):
+    """Statistics of a build.
+
+    Attributes:
+        shards: path → bytes of the shards they were made from.
+        mixes: mix → its statistics.
+        sample: the first row of the first shard.
+    """
+
+    shards: dict[str, int]
+    mixes: dict[str, MixStatistics]
+    sample: SampleRow | None = None
+
+
+def statistics(folder: str, report: Report) -> Statistics:
+    """The statistics of a build, from ``statistics.json`` where it fits the shards.
+
+    Raises:
+        OSError: a shard cannot be read.
+        pyarrow.ArrowException: a shard is no Parquet file.
+    """
+    shards, path = _sizes(report), os.path.join(folder, FILE)
+    known = _known(path)
+    if known and known.shards == shards:
+        return known
+    counted = Statistics(shards, {mix: _mix(folder, by_split) for mix, by_split in report.shards.items()})
+    counted.sample = _sample(folder, report)
+    with open(f"{path}.tmp", "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(counted), indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(f"{path}.tmp", path)
+    return counted
+
+
+def is_of(folder: str, report: Report) -> bool:
+    """Whether ``statistics.json`` of a folder is that of its shards."""
+    known = _known(os.path.join(folder, FILE))
+    return known is not None and known.shards == _sizes(report)
+
+
+def _sizes(report: Report) -> dict[str, int]:
+    return {shard.path: shard.bytes for shard in report.all_shards()}
+
+
+def _known(path: str) -> Statistics | None:
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(), type=Statistics)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _mix(folder: str, by_split: dict[str, list[Shard]]) -> MixStatistics:
+    one = MixStatistics(turns=[0] * BINS, user=[0] * BINS, assistant=[0] * BINS)
+    for shards in by_split.values():
+        for shard in shards:
+            with pq.ParquetFile(os.path.join(folder, shard.path)) as file:
+                _add(one, file)
+    one.media = {column: count for column, count in one.media.items() if count}
+    one.media_bytes = {column: size for column, size in one.media_bytes.items() if column in one.media}
+    return one
+
+
+def _add(one: MixStatistics, file: Any) -> None:
+    meta = file.metadata
+    one.rows += meta.num_rows
+    for group in range(meta.num_row_groups):
+        for number in range(meta.num_columns):
+            chunk = meta.row_group(group).column(number)
+            top = chunk.path_in_schema.partition(".")[0]
+            if top in features.MEDIA_COLUMNS and chunk.path_in_schema.endswith(".bytes"):
+                one.media_bytes[top] = one.media_bytes.get(top, 0) + chunk.total_uncompressed_size
+    leaves = [file.schema.column(number).path for number in range(len(file.schema))]
+    wanted = [
+        leaf
+        for leaf in leaves
+        if leaf.startswith("conversations.")
+        or (leaf.partition(".")[0] in features.MEDIA_COLUMNS and leaf.endswith(".path"))
+        or (leaf.startswith("masks.") and leaf.endswith(".frame"))
+    ]
+    for batch in file.iter_batches(8192, columns=wanted):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name == "conversations":
+                _add_turns(one, column)
+            elif name == "masks":
+                one.objects += len(column.flatten())
+            else:
+                flat = column.flatten()
+                count = len(flat.flatten()) if pa.types.is_list(flat.type) else len(flat)
+                one.media[name] = one.media.get(name, 0) + count
+
+
+def _add_turns(one: MixStatistics, column: Any) -> None:
+    _count(one.turns, pc.list_value_length(column))
+    turns = column.flatten()
+    roles, values = turns.field("from"), turns.field("value")
+    for histogram, role in ((one.user, "human"), (one.assistant, "gpt")):
+        _count(histogram, pc.utf8_length(values.filter(pc.equal(roles, role))))
+
+
+def _count(histogram: list[int], lengths: Any) -> None:
+    values = lengths.drop_null().to_numpy(zero_copy_only=False).astype(np.int64)
+    bins = np.minimum(np.ceil(np.log2(values + 1)).astype(np.int64), BINS - 1)
+    for index, count in enumerate(np.bincount(bins, minlength=BINS)):
+        histogram[index] += int(count)
+
+
+def _sample(folder: str, report: Report) -> SampleRow | None:
+    """The first row; only its row group is read, and of the media only what the columns hold in it."""
+    for mix, by_split in report.shards.items():
+        for shards in by_split.values():
+            with pq.ParquetFile(os.path.join(folder, shards[0].path)) as file:
+                row = next(file.iter_batches(1, row_groups=[0])).to_pylist()[0]
+            media = [(column, cell["path"] or "", len(cell["bytes"] or b"")) for column, cell in _cells(row)]
+            turns = [(turn["from"], turn["value"]) for turn in row["conversations"]]
+            kept = [(role, text[:2000]) for role, text in turns[:6]]
+            return SampleRow(row["id"], mix, kept, media[:12], len(row.get("masks") or ()))
+    return None
+
+
+def _cells(row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for column in features.MEDIA_COLUMNS:
+        for cell in row.get(column) or ():
+            for inner in cell if isinstance(cell, list) else [cell]:
+                yield column, inner

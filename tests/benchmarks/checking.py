@@ -1,0 +1,243 @@
+"""How fast a check is, against merely reading the records, and against merely opening the media.
+
+    python tests/benchmarks/checking.py                    100 MB of annotations; 3,000 pictures and 100 clips
+    python tests/benchmarks/checking.py --megabytes 1000 --pictures 6000 --clips 500
+
+Peers, each run in a process of its own, in turn, medians over ``--repeats``:
+
+read        read all records, nothing more                          ┐
+rows        read all rows, as a build does: samples, media looked up │ annotations about 2,000 pictures
+quick       ``check(depth="quick")``                                │
+workers     the same in a process for each processor                ┘
+open        open each file once, with Pillow or decord, in threads  ┐ a record a file; no header is known
+headers     ``check(depth="headers")``, cache empty                 ┘
+known       ``check(depth="headers")`` once more
+
+``×`` is against the first peer of the pair. Libraries are imported before the clock starts; peak is the resident memory of the
+process; all files are in the page cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from modalmix.builders import example
+
+PEERS = {
+    "read": "read",
+    "rows": "read",
+    "quick": "read",
+    "workers": "read",
+    "open": "open",
+    "headers": "open",
+    "known": "open",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=100, help="of annotations")
+    parser.add_argument(
+        "--turns", type=int, default=4, help="of a conversation; its text is some 300 characters a turn"
+    )
+    parser.add_argument("--pictures", type=int, default=3_000)
+    parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--run", nargs=2, metavar=("PEER", "FOLDER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        run_one(options.run[0], Path(options.run[1]))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_media(folder / "media", options.pictures, options.clips)
+        size = make_annotations(folder / "text", options.megabytes, options.turns)
+        print(f"{size / 1e6:,.0f} MB of annotations; {options.pictures:,} pictures, {options.clips:,} clips; "
+              f"median of {options.repeats}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")  # fmt: skip
+        compare(folder, options.peers, options.repeats)
+
+
+def make_annotations(folder: Path, megabytes: int, turns: int) -> int:
+    folder.mkdir()
+    for index in range(2_000):
+        (folder / f"{index}.jpg").write_bytes(example.picture(index % 50))
+    text = "A yellow square on a coloured ground, moving to the right. " * 5
+    more = [text] * (turns - 1)
+    size = index = 0
+    with open(folder / "train.jsonl", "w") as file:
+        while size < megabytes * 1_000_000:
+            record = {
+                "id": index,
+                "image": f"/mnt/x/{index % 2_000}.jpg",
+                "conversations": example.turns(f"<image>\n{text}", *more),
+            }
+            size += file.write(json.dumps(record) + "\n")
+            index += 1
+    return size
+
+
+def make_media(folder: Path, pictures: int, clips: int) -> None:
+    from io import BytesIO
+
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    file = BytesIO()
+    Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((640, 480)).save(file, "JPEG")
+    example.video(str(folder / "clip.mp4"), 1, frames=240, fps=24)
+    clip = (folder / "clip.mp4").read_bytes()
+    (folder / "clip.mp4").unlink()
+    records = []
+    for index in range(pictures):
+        (folder / f"{index}.jpg").write_bytes(file.getvalue())
+        records.append(
+            {"id": index, "image": f"/mnt/x/{index}.jpg", "conversations": example.turns("<image>\nWhat?", "A square.")}
+        )
+    for index in range(clips):
+        (folder / f"{index}.mp4").write_bytes(clip)
+        records.append(
+            {
+                "id": f"v{index}",
+                "video": f"/mnt/x/{index}.mp4",
+                "conversations": example.turns("<video>\nWhat?", "A square."),
+            }
+        )
+    (folder / "train.json").write_text(json.dumps(records))
+
+
+def compare(folder: Path, peers: list[str], repeats: int) -> None:
+    seconds: dict[str, list[float]] = {peer: [] for peer in peers}
+    peaks: dict[str, list[float]] = {peer: [] for peer in peers}
+    for _ in range(repeats):
+        for peer in peers:
+            if peer == "headers":
+                for name in (folder / "cache").glob("*") if (folder / "cache").exists() else ():
+                    name.unlink()
+            command = [sys.executable, __file__, "--run", peer, str(folder)]
+            done = subprocess.run(
+                command, capture_output=True, text=True, env={**os.environ, "MODALMIX_CACHE": str(folder / "cache")}
+            )
+            if done.returncode:
+                sys.exit(done.stderr)
+            result = json.loads(done.stdout.splitlines()[-1])
+            seconds[peer].append(result["seconds"])
+            peaks[peer].append(result["peak"])
+    print(f"{'':10} {'seconds':>8} {'×':>8} {'peak MB':>8}")
+    for peer in peers:
+        base = PEERS[peer]
+        ratio = statistics.median(seconds[peer]) / statistics.median(seconds[base]) if base in seconds else float("nan")
+        print(f"{peer:10} {statistics.median(seconds[peer]):8.2f} {ratio:8.2f} {statistics.median(peaks[peer]):8.0f}")
+
+
+def run_one(peer: str, folder: Path) -> None:
+    began = PEER[peer](folder)
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+def read_records(folder: Path) -> float:
+    from modalmix.builders.annotations import plan, read, sources
+
+    began = time.perf_counter()
+    count = sum(
+        len(block.records) for piece in plan(sources(str(folder / "text" / "train.jsonl"))[0]) for block in read(piece)
+    )
+    assert count
+    return began
+
+
+def read_rows(folder: Path) -> float:
+    from modalmix.builders import lmms_finetune  # noqa: F401
+    from modalmix.builders.annotations import plan, sources
+    from modalmix.builders.rows import Counts, Options, Rewriters, rows
+
+    options = Options(format="lmms_finetune")
+    rewriters = Rewriters(options)
+    began = time.perf_counter()
+    for piece in plan(sources(str(folder / "text" / "train.jsonl"))[0]):
+        for _ in rows(piece, options, Counts(), rewriters.of(piece)):
+            pass
+    return began
+
+
+def in_processes(folder: Path) -> float:
+    from modalmix.builders import lmms_finetune  # noqa: F401
+    from modalmix.builders.checks import check
+    from modalmix.builders.rows import Options
+
+    began = time.perf_counter()
+    options = Options(format="lmms_finetune")
+    told = check(str(folder / "text" / "train.jsonl"), options, depth="quick", workers=os.cpu_count() or 1)
+    assert told.diagnosis.errors == 0
+    return began
+
+
+def quick(folder: Path) -> float:
+    from modalmix.builders import lmms_finetune  # noqa: F401
+    from modalmix.builders.checks import check
+    from modalmix.builders.rows import Options
+
+    began = time.perf_counter()
+    told = check(str(folder / "text" / "train.jsonl"), Options(format="lmms_finetune"), depth="quick")
+    assert told.diagnosis.errors == 0
+    return began
+
+
+def open_media(folder: Path) -> float:
+    from concurrent.futures import ThreadPoolExecutor
+
+    import decord
+    from PIL import Image
+
+    def look(path: Path) -> tuple[int, int]:
+        if path.suffix == ".jpg":
+            with Image.open(path) as image:
+                return image.size
+        video = decord.VideoReader(str(path))
+        return len(video), video[0].shape[0]
+
+    paths = [path for path in sorted((folder / "media").iterdir()) if path.suffix != ".json"]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        assert len(list(pool.map(look, paths))) == len(paths)
+    return began
+
+
+def headers(folder: Path) -> float:
+    import av  # noqa: F401
+    import PIL.Image  # noqa: F401
+
+    from modalmix.builders import lmms_finetune  # noqa: F401
+    from modalmix.builders.checks import check
+    from modalmix.builders.rows import Options
+
+    began = time.perf_counter()
+    told = check(str(folder / "media" / "train.json"), Options(format="lmms_finetune"), depth="headers")
+    assert told.diagnosis.errors == 0
+    return began
+
+
+PEER = {
+    "read": read_records,
+    "rows": read_rows,
+    "quick": quick,
+    "workers": in_processes,
+    "open": open_media,
+    "headers": headers,
+    "known": headers,
+}
+
+if __name__ == "__main__":
+    main()

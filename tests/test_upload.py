@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hub import Hub
+from hub.client import MODALMIX, MODES, PUSH, Clients, RefusedError, Worker
+
+from modalmix.builders import example, packing
+from modalmix.builders.rows import Options
+
+_number = count()
+
+
+class World(NamedTuple):
+    """A Hub and a client of it, in one of the two ways of uploading."""
+
+    hub: Hub
+    clients: Clients
+    call: Worker
+
+    def new(self) -> str:
+        self.hub.log.clear()
+        return f"tester/set-{next(_number)}"
+
+    def shards(self, name: str, revision: str = "main") -> list[str]:
+        return [path for path in self.hub.files(name, revision) if path.endswith(".parquet")]
+
+    def card(self, name: str, revision: str = "main") -> str:
+        entry = self.hub.files(name, revision)["README.md"]
+        return Path(self.hub.store.blob(entry["blob"])).read_text()
+
+    def commits(self, name: str) -> int:
+        return len(self.hub.store.repos[name]["commits"]) - 1
+
+
+@pytest.fixture(scope="module", params=MODES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    with Hub(str(folder / "hub"), page=3) as hub:
+        clients = Clients(hub, folder / "home", request.param)
+        worker = Worker(clients)
+        yield World(hub, clients, worker)
+        worker.close()
+
+
+@pytest.fixture(scope="module")
+def ola(tmp_path_factory: pytest.TempPathFactory, example_folders: dict[str, str]) -> Path:
+    """A build of several mixes, with media of all kinds."""
+    folder = tmp_path_factory.mktemp("built") / "ola"
+    packing.build(example_folders["ola"], str(folder), Options(media_root=(example_folders["ola"],)))
+    return folder
+
+
+def build(tmp_path: Path, rows: int = 30, *, changed: int = -1, shards: int = 3, name: str = "out") -> Path:
+    """A build of pictures in several shards; the text of one row may be another."""
+    data = tmp_path / f"data-{name}"
+    data.mkdir(exist_ok=True)
+    records = []
+    for row in range(rows):
+        noise = random.Random(f"{tmp_path} {row}").randbytes(20_000)  # no other test has the same bytes
+        (data / f"{row}.jpg").write_bytes(example.picture(row) + noise)
+        answer = "Another answer." if row == changed else "A square."
+        records.append(
+            {"id": str(row), "image": f"{row}.jpg", "conversations": example.turns("<image>\nWhat?", answer)}
+        )
+    (data / "train.json").write_text(json.dumps(records))
+    size = sum(path.stat().st_size for path in data.glob("*.jpg"))
+    out = tmp_path / name
+    shutil.rmtree(out, ignore_errors=True)
+    settings = packing.Settings(row_group_bytes=size // (2 * shards), shard_bytes=size // shards)
+    packing.build(str(data), str(out), settings=settings)
+    return out
+
+
+def test_what_is_pushed_loads_as_it_does_here_and_is_not_sent_twice(world: World, ola: Path) -> None:
+    name = world.new()
+    done = world.call("push", folder=str(ola), repository=name, private=True)
+    assert done["committed"] and not done["verification"]["wrong"]
+    assert world.hub.store.repos[name]["private"]
+    assert set(done["verification"]["rows"]) >= {"all", "image", "video_audio"}.intersection(
+        done["verification"]["rows"]
+    )
+    local = world.call("load", where=str(ola))
+    assert len(local[0]) > 4
+    assert world.call("load", where=name) == world.call("load", where=name, streaming=True) == local
+    samples, arrays = world.call("view", where=name, streaming=True)
+    assert arrays > len(samples) > 4 and [samples, arrays] == world.call("view", where=str(ola)), "the training view"
+    sent = [one["path"] for one in world.hub.log if one["method"] == "PUT"]
+    assert sent and all(("/grant/" in path) == (world.clients.mode == "xet") for path in sent)
+    assert world.commits(name) == 1
+    world.hub.log.clear()
+    again = world.call("push", folder=str(ola), repository=name)
+    assert not again["committed"] and again["commit"] == done["commit"] and world.hub.sent() == 0
+    assert world.commits(name) == 1
+
+
+def test_only_the_shard_that_changed_is_sent(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    first = build(tmp_path)
+    world.call("push", folder=str(first), repository=name)
+    whole = world.hub.sent()
+    world.hub.log.clear()
+    done = world.call("push", folder=str(build(tmp_path, changed=3)), repository=name)
+    (sent,) = (path for path in done["plan"]["send"] if path.endswith(".parquet"))
+    assert sent == world.shards(name)[0] and len(world.shards(name)) >= 3
+    assert 0 < world.hub.sent() < whole / 2
+    assert done["verification"]["rows"] == {"image": "0"}
+
+
+def test_shards_that_are_no_longer_in_the_build_are_not_read_and_go_only_when_asked(
+    world: World, tmp_path: Path
+) -> None:
+    name = world.new()
+    world.call("push", folder=str(build(tmp_path, 30)), repository=name)
+    before = world.shards(name)
+    fewer = build(tmp_path, 10, shards=1)
+    stale = {path for path in before if not (fewer / path).exists()}
+    assert len(stale) >= 2
+    kept = world.call("push", folder=str(fewer), repository=name)
+    assert set(kept["plan"]["stale"]) == stale and stale < set(world.shards(name))
+    assert len(world.call("load", where=name)[0]) == 10, "the card must not read what is no longer in the build"
+    world.hub.log.clear()
+    planned = world.call("push", folder=str(fewer), repository=name, prune=True, dry_run=True)
+    assert set(planned["plan"]["stale"]) == stale and planned["commit"] is None
+    assert world.commits(name) == 2 and not [one for one in world.hub.log if one["path"].endswith("/commit/main")]
+    world.call("push", folder=str(fewer), repository=name, prune=True)
+    assert set(world.shards(name)) == set(before) - stale and world.commits(name) == 3
+    assert len(world.call("load", where=name)[0]) == 10
+
+
+def test_two_pushes_at_once_leave_both_configs_there(world: World, ola: Path, tmp_path: Path) -> None:
+    name = world.new()
+    world.call("push", folder=str(build(tmp_path)), repository=name)
+    copy = tmp_path / "copy"
+    shutil.copytree(ola, copy)
+    other = Worker(Clients(world.hub, tmp_path / "other-home", world.clients.mode))
+    world.hub.fault("POST", rf"/{name}/commit/", "meet", times=2)
+    results: dict[str, Any] = {}
+
+    def push(worker: Worker, folder: Path, config: str) -> None:
+        results[config] = worker("push", folder=str(folder), repository=name, config=config)
+
+    both = [
+        threading.Thread(target=push, args=(world.call, ola, "one")),
+        threading.Thread(target=push, args=(other, copy, "two")),
+    ]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    other.close()
+    assert all(not results[config]["verification"]["wrong"] for config in ("one", "two"))
+    front = yaml.safe_load(world.card(name).split("---\n")[1])
+    names = [config["config_name"] for config in front["configs"]]
+    assert {"image", "one", "two", "one-image_audio_q"} <= set(names) and len(names) == len(set(names))
+    assert [config["config_name"] for config in front["configs"] if config.get("default")] == ["image"]
+    local = world.call("load", where=str(ola))[0]
+    assert world.call("load", where=name, name="two", streaming=True)[0] == local
+    assert len(world.call("load", where=name)[0]) == 30
+    assert any(one["status"] == 412 for one in world.hub.log), "the commits did not meet"
+
+
+def test_a_pull_request_holds_the_build_and_main_does_not(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    out = build(tmp_path)
+    world.call("push", folder=str(out), repository=name)
+    same = world.call("push", folder=str(out), repository=name, create_pr=True)
+    assert not same["committed"] and same["verification"]["rows"] and world.hub.store.repos[name]["prs"] == []
+    changed = build(tmp_path, changed=29)
+    before = dict(world.hub.files(name))
+    world.hub.fault("POST", f"{name}/commit/", times=100, status=503)
+    with pytest.raises(RefusedError, match="503"):
+        world.call("push", folder=str(changed), repository=name, create_pr=True)
+    world.hub.clear()
+    done = world.call("push", folder=str(changed), repository=name, create_pr=True)
+    assert done["revision"] == "refs/pr/1" and done["url"].endswith("/discussions/1"), "the one that was begun"
+    assert len(world.hub.store.repos[name]["prs"]) == 1
+    assert world.hub.store.repos[name]["prs"][0]["status"] == "open"
+    assert world.hub.files(name) == before and world.hub.files(name, "refs/pr/1") != before
+    assert world.call("load", where=name, revision="refs/pr/1") == world.call("load", where=str(changed))
+    assert not world.call("verify", folder=str(changed), repository=name, revision="refs/pr/1")["wrong"]
+    wrong = world.call("verify", folder=str(changed), repository=name)["wrong"]
+    assert [path for path in wrong if path.endswith(".parquet")] == [world.shards(name)[-1]]
+
+
+def test_what_a_person_wrote_into_the_card_goes_along_and_stays(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    out = build(tmp_path)
+    text = (out / "README.md").read_text().replace("made anew. -->\n", "made anew. -->\nWhat *I* know.\n")
+    (out / "README.md").write_text(text.replace("---\n", "---\npretty_name: Mine\nlicense: cc-by-4.0\n", 1))
+    world.call("push", folder=str(out), repository=name)
+    card = world.card(name)
+    assert "What *I* know." in card and "pretty_name: Mine" in card and "license: cc-by-4.0" in card
+    store = world.hub.store
+    edited = store.regular(card.replace("What *I* know.", "What *we* know.").encode())
+    files = {**world.hub.files(name), "README.md": edited}
+    store.commit(name, "main", files, "by hand", "tester", store.repos[name]["refs"]["main"])
+    world.call("push", folder=str(build(tmp_path, changed=2)), repository=name)
+    assert "What *we* know." in world.card(name) and "pretty_name: Mine" in world.card(name)
+    assert f'load_dataset("{name}", split="train")' in world.card(name)
+
+
+def test_a_branch_is_made(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    done = world.call("push", folder=str(build(tmp_path)), repository=name, revision="v2")
+    assert done["revision"] == "v2" and world.shards(name) == [] and len(world.shards(name, "v2")) >= 3
+
+
+PUT = "/(lfs|grant)/[0-9a-f]+$"
+FAULTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+    "before anything is sent": [
+        ("GET", "whoami", {"status": 503}),
+        ("POST", "/repos/create", {"status": 503}),
+        ("GET", "/revision/", {"status": 503}),
+        ("GET", "/tree/", {"kind": "drop"}),
+        ("POST", "validate-yaml", {"status": 503}),
+    ],
+    "while shards are sent": [
+        ("POST", "/preupload/", {"status": 503}),
+        ("PUT", PUT, {"kind": "drop"}),
+        ("PUT", PUT, {"status": 503}),
+    ],
+    "at the commit": [
+        ("POST", "/commit/", {"status": 503}),
+        ("POST", "/commit/", {"status": 409}),
+        ("POST", "/commit/", {"status": 412}),
+        ("POST", "/commit/", {"status": 429, "headers": {"Retry-After": "0"}}),
+        ("POST", "/commit/", {"kind": "drop"}),
+    ],
+    "the answer of the commit is lost": [("POST", "/commit/", {"kind": "lost"})],
+    "while rows are read back": [("GET", "/blob/", {"kind": "truncate", "bytes": 1000})],
+}
+
+
+@pytest.mark.parametrize("when", FAULTS)
+def test_faults_pass_and_one_commit_is_made(world: World, tmp_path: Path, when: str) -> None:
+    name = world.new()
+    out = build(tmp_path)
+    for method, path, fault in FAULTS[when]:
+        world.hub.fault(method, path, **fault)
+    done = world.call("push", folder=str(out), repository=name)
+    assert world.hub.pending() == 0, "a fault was not met"
+    assert not done["verification"]["wrong"] and done["verification"]["rows"] == {"image": "0"}
+    assert world.commits(name) == 1, "one commit, whatever happened"
+
+
+def test_a_fault_that_stays_is_told_in_one_line(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    world.hub.fault("POST", rf"{name}/commit/", times=100, status=503)
+    with pytest.raises(RefusedError, match="503") as told:
+        world.call("push", folder=str(build(tmp_path)), repository=name)
+    assert "\n" not in str(told.value) and 80 < world.hub.pending() < 99
+    world.hub.clear()
+    assert world.shards(name) == []
+
+
+@pytest.mark.parametrize("moment", ["while shards are sent", "at the commit", "after the commit"])
+def test_killed_anywhere_the_same_command_goes_on(world: World, tmp_path: Path, moment: str) -> None:
+    name = world.new()
+    world.call("push", folder=str(build(tmp_path, 6, shards=1)), repository=name)
+    out = build(tmp_path, 40, shards=4, name="more")
+    world.hub.log.clear()
+    if moment == "while shards are sent":
+        world.hub.fault("PUT", PUT, "delay", seconds=1)
+    elif moment == "at the commit":
+        world.hub.fault("POST", f"{name}/commit/", "delay", seconds=1)
+    process = world.clients.start(PUSH, str(out), name)
+    states, before = set(), tuple(world.shards(name))
+    while process.poll() is None and (world.hub.pending() if world.hub.pending() else world.commits(name) < 2):
+        states.add(tuple(world.shards(name)))
+        if not world.hub.pending() and moment != "after the commit":
+            break
+        time.sleep(0.01)
+    ended = process.poll()
+    process.kill()
+    assert ended is None, process.communicate()
+    process.communicate()
+    time.sleep(1)
+    seen = len(world.call("load", where=name, streaming=True)[0])
+    assert seen in (6, 40) and (moment != "while shards are sent" or seen == 6), "a reader saw a part"
+    first = world.hub.sent()
+    world.hub.log.clear()
+    done = world.call("push", folder=str(out), repository=name)
+    total = sum(path.stat().st_size for path in out.rglob("*.parquet"))
+    assert not done["verification"]["wrong"] and len(world.call("load", where=name)[0]) == 40
+    assert states <= {before, tuple(world.shards(name))}, "something partial was there for a moment"
+    if moment != "while shards are sent":
+        assert first > total / 2 and world.hub.sent() < total / 10, "it was sent again"
+
+
+def test_refusals_are_one_clear_line(world: World, ola: Path, tmp_path: Path) -> None:
+    name = world.new()
+
+    def refusal(folder: Path = ola, repository: str = name, **given: Any) -> str:
+        with pytest.raises(RefusedError) as told:
+            world.call("push", folder=str(folder), repository=repository, **given)
+        text = str(told.value)
+        assert "\n" not in text and "hf_" not in text
+        return text
+
+    assert "may only read" in refusal(token="hf_reader")
+    assert "does not know this token" in refusal(token="hf_wrong")
+    assert "may not write" in refusal(repository="somebody/else")
+    assert "namespace/name" in refusal(repository="nothing")
+    assert "no finished build" in refusal(tmp_path)
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / ".build").mkdir()
+    assert "not finished" in refusal(unfinished)
+    assert "no name for a config" in refusal(config="../x")
+    out = build(tmp_path)
+    assert "viewer" in refusal(out, row_group_limit=1000)
+    shard = sorted(out.rglob("*.parquet"))[1]
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-10])
+    assert shard.name in refusal(out)
+    shard.unlink()
+    assert "missing" in refusal(out)
+    public = name + "-public"
+    world.hub.store.create(public, False, "tester")
+    assert "public" in refusal(repository=public, private=True)
+    bad = tmp_path / "bad"
+    shutil.copytree(ola, bad)
+    bad.joinpath("README.md").write_text("---\ntags: [1]\n---\n")
+    assert "must be a list of strings" in refusal(bad, repository=public)
+    assert name not in world.hub.store.repos, "nothing may be made before it is checked"
+
+
+def test_a_repository_that_holds_something_else_is_left_alone(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    store = world.hub.store
+    store.create(name, False, "tester")
+    files = {**world.hub.files(name), "model.bin": store.regular(b"mine")}
+    store.commit(name, "main", files, "mine", "tester", store.repos[name]["refs"]["main"])
+    with pytest.raises(RefusedError, match=r"something else \('model\.bin'"):
+        world.call("push", folder=str(build(tmp_path)), repository=name)
+    assert set(world.hub.files(name)) == {".gitattributes", "model.bin"}
+
+
+def test_a_text_that_names_a_folder_of_this_machine_is_not_sent(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    data = tmp_path / "data"
+    data.mkdir()
+    home = world.clients.home
+    record = {"id": "a", "conversations": example.turns("Hello?", "Yes."), "note": f"made in {home}/secret"}
+    (data / "a.json").write_text(json.dumps([record]))
+    packing.build(str(data), str(tmp_path / "out"))
+    with pytest.raises(RefusedError, match=r"column 'extra' names"):
+        world.call("push", folder=str(tmp_path / "out"), repository=name)
+    done = world.call("push", folder=str(tmp_path / "out"), repository=name, private_paths=True)
+    assert done["committed"]
+
+
+def test_neither_the_token_nor_this_machine_is_in_what_was_sent_or_written(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    out = build(tmp_path)
+    done = world.clients.run(MODALMIX, "push", str(out), name)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout + done.stderr
+    assert "rows read back" in " ".join(told.split()) and "hf_test" not in told
+    for path in out.rglob("*"):
+        assert path.is_dir() or b"hf_test" not in path.read_bytes(), path
+    for path, entry in world.hub.files(name).items():
+        sent = Path(world.hub.store.blob(entry["blob"])).read_bytes()
+        assert b"hf_test" not in sent and str(tmp_path).encode() not in sent, path
+    shard = world.shards(name)[0]
+    table = pq.read_table(out / shard, columns=["source"])
+    assert {row["file"] for row in table["source"].to_pylist()} == {"train.json"}
+    os.remove(out / ".push.json")
+    files = world.hub.store.at(world.hub.store.repos[name], "main")["files"]
+    files[shard] = world.hub.store.regular(b"PAR1")
+    checked = world.clients.run(MODALMIX, "verify", str(out), name)
+    assert checked.returncode == 1 and shard in checked.stdout

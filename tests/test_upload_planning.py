@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from modalmix.upload.errors import one_line
+from modalmix.upload.journal import hashed_bytes
+from modalmix.upload.planning import Remote, foreign, plan
+from modalmix.upload.retrying import Patience, retry, wait_after
+
+A, B = hashed_bytes(b"a"), hashed_bytes(b"b")
+
+
+def stored(data: bytes) -> Remote:
+    one = hashed_bytes(data)
+    return Remote(one.size, one.sha256, "of the pointer")
+
+
+def in_git(data: bytes) -> Remote:
+    one = hashed_bytes(data)
+    return Remote(one.size, None, one.git_sha1)
+
+
+@pytest.mark.parametrize("remote", [stored, in_git])
+def test_a_file_is_sent_unless_its_content_is_there_under_its_path(remote: object) -> None:
+    assert callable(remote)
+    made = plan({"x": A, "y": B}, {"x": remote(b"a"), "y": remote(b"a"), "z": remote(b"b")}, "", False)
+    assert set(made.send) == {"y"} and set(made.same) == {"x"}
+
+
+def test_only_shards_and_plots_of_the_same_part_are_stale() -> None:
+    shard = "data/image/train-00000-00001.parquet"
+    remote = dict.fromkeys(
+        [shard, f"one/{shard}", "plots/old.png", "data/notes.txt", "mine.parquet", "README.md"], stored(b"a")
+    )
+    assert set(plan({}, remote, "", True).stale) == {shard, "plots/old.png"}
+    assert plan({}, remote, "one/", True).delete == [f"one/{shard}"]
+    assert plan({}, remote, "one/", False).delete == [] and not plan({}, remote, "one/", False).changes
+
+
+def test_a_repository_is_ours_when_its_card_has_a_section_of_ours() -> None:
+    files = [".gitattributes", "README.md", "LICENSE"]
+    assert foreign(files, None) is None and foreign(files, "# Title") is None
+    assert foreign([*files, "data/train.csv"], "# Title") == "data/train.csv"
+    assert foreign([*files, "data/train.csv"], "<!-- modalmix: part main begins -->") is None
+
+
+def test_patience_ends_and_begins_anew_with_progress() -> None:
+    patience = Patience(0.0, 0.0, 3)
+    calls: list[int] = []
+
+    def always(until: int) -> int:
+        calls.append(1)
+        if len(calls) < until:
+            raise ConnectionError("gone")
+        return len(calls)
+
+    with pytest.raises(ConnectionError):
+        retry(lambda: always(10), patience, lambda line: None, "it")
+    assert len(calls) == 3
+    calls.clear()
+    assert retry(lambda: always(10), patience, lambda line: None, "it", mark=lambda: len(calls)) == 10
+
+
+def test_what_does_not_pass_is_not_tried_again() -> None:
+    patience = Patience()
+    assert wait_after(ValueError("no"), 0, patience) is None
+    assert wait_after(FileNotFoundError("no"), 0, patience) is None
+    waits = [wait_after(ConnectionError("gone"), number, patience) for number in range(10)]
+    assert waits[-1] is None and all(wait is not None and 0.7 <= wait <= 75 for wait in waits[:-1])
+
+
+def test_the_token_is_not_in_an_error_and_an_error_is_one_line() -> None:
+    text = one_line(RuntimeError("Bearer hf_secret\nis not\tgood" + "!" * 1000), "hf_secret")
+    assert text.startswith("Bearer *** is not good!") and len(text) == 400
