@@ -40,6 +40,8 @@ _TASKS = {
     "masks": ["mask-generation"],
 }
 
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times faster, where libyaml is there
+
 
 class CardError(ValueError):
     """A card that is there cannot be read: its front matter is not YAML, or no mapping."""
@@ -163,7 +165,7 @@ def read(text: str) -> Front:
 
 def text(front: Front) -> str:
     """The front matter as YAML, with its fences."""
-    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=120)}---\n"
+    return f"---\n{yaml.dump(front, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120)}---\n"
 
 
 def _info(name: str, kinds: Features, by_split: Splits) -> dict[str, Any]:

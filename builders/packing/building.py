@@ -118,7 +118,7 @@ def finish(out: str) -> Report:
     plan = planning.read(os.path.join(out, work.FOLDER, _PLAN))
     if plan is None:
         raise DataError(f"{out!r} holds no unfinished build")
-    done = {task.number: work.finished(out, task) for task in plan.tasks}
+    done = {task.number: work.claimed(out, task) for task in plan.tasks}
     missing = [number for number, task in done.items() if task is None]
     if missing:
         raise DataError(f"{len(missing)} of {len(done)} tasks are not done (the first is {missing[0]}); run them first")

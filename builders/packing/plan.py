@@ -24,7 +24,7 @@ from ..report import modalmix_version
 from ..rows import Counts, Options, Rewriters, Row, rows
 
 _SAMPLED_RECORDS = 200
-_FEWEST_BYTES = 64 << 20
+_FEWEST_BYTES = 128 << 20
 _USUAL_TASKS = 16
 _HELD_BYTES = 128 << 20
 

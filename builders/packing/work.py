@@ -17,7 +17,7 @@ import msgspec
 from .. import rejects
 from ..report import Shard
 from ..rows import Counts, Reject
-from .files import checksum, sync_folder, write_whole
+from .files import checksum
 from .packer import DoneShard, Packer
 from .passing import Progress, rows_of
 from .plan import Plan, Settings, Task, slice_size
@@ -32,11 +32,13 @@ class DoneTask(msgspec.Struct):
         counts: what became of its records.
         shards: by mix, in order.
         rejected: its part of the rejects, relative to the build's folder.
+        rejected_bytes: the size of that.
     """
 
     counts: Counts
     shards: dict[str, list[DoneShard]]
     rejected: str
+    rejected_bytes: int
 
 
 class _Line(msgspec.Struct):
@@ -90,31 +92,40 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
                     for code in shard.codes:
                         total.findings[code] = total.findings.get(code, 0) + 1
             lines.flush()
-            os.fsync(lines.fileno())
+            if lines.tell():
+                os.fsync(lines.fileno())
         os.replace(f"{rejected}.tmp", rejected)
-        sync_folder(os.path.dirname(rejected))
     except BaseException:
         for packer in packers.values():
             packer.abort()
         raise
     finally:
         journal.close()
-    done = DoneTask(
-        total, {mix: packer.done for mix, packer in sorted(packers.items())}, os.path.relpath(rejected, out)
-    )
-    write_whole(_path(out, task, "json"), msgspec.json.encode(done))
+    shards = {mix: packer.done for mix, packer in sorted(packers.items())}
+    done = DoneTask(total, shards, os.path.relpath(rejected, out), os.path.getsize(rejected))
+    path = _path(out, task, "json")
+    with open(f"{path}.tmp", "wb") as file:  # nor here: without it, the task is found in its journal
+        file.write(msgspec.json.encode(done))
+    os.replace(f"{path}.tmp", path)
     return done
 
 
 def finished(out: str, task: Task) -> DoneTask | None:
-    """What a task has made, if it is done and all of it is still there as it was."""
+    """What a task has made, if it is done and every byte of it is still there as it was."""
+    done = claimed(out, task)
+    return done if done and all(_is_whole(out, shard) for shards in done.shards.values() for shard in shards) else None
+
+
+def claimed(out: str, task: Task) -> DoneTask | None:
+    """What a task says it has made, if it is done and all of it is there; the bytes are not read."""
     try:
         with open(_path(out, task, "json"), "rb") as file:
             done = msgspec.json.decode(file.read(), type=DoneTask)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
-    whole = all(_is_whole(out, shard) for shards in done.shards.values() for shard in shards)
-    return done if whole and os.path.exists(os.path.join(out, done.rejected)) else None
+    lines = os.path.join(out, done.rejected)
+    there = os.path.exists(lines) and os.path.getsize(lines) == done.rejected_bytes
+    return done if there and all(_is_there(out, shard) for shards in done.shards.values() for shard in shards) else None
 
 
 class _Journal:
@@ -132,7 +143,6 @@ class _Journal:
         for mix, shards in self._done.items():
             for shard in shards:
                 self._append(mix, shard)
-        sync_folder(os.path.dirname(path))
 
     def _read(self, text: bytes) -> None:
         """Takes the shards of each mix up to the first that is not there as the journal says."""
@@ -158,8 +168,8 @@ class _Journal:
         return Packer(self._out, prefix, settings.row_group_bytes, settings.shard_bytes, done, completed)
 
     def _append(self, mix: str, shard: DoneShard) -> None:
+        # no fsync: the shard is on the disk, and a line that a power cut takes away costs making the shard again, no more
         self._file.write(msgspec.json.encode(_Line(mix, shard)) + b"\n")
-        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Closes the file."""
@@ -176,11 +186,13 @@ def shards_of(done: DoneTask) -> dict[str, list[Shard]]:
 
 def _is_whole(out: str, shard: DoneShard) -> bool:
     """Whether a shard is there with the bytes it was written with."""
-    path = os.path.join(out, shard.path)
-    if not shard.path:
-        return True
+    return _is_there(out, shard) and (not shard.path or checksum(os.path.join(out, shard.path)) == shard.checksum)
+
+
+def _is_there(out: str, shard: DoneShard) -> bool:
+    """Whether a shard is there, of the size it was written with."""
     try:
-        return os.path.getsize(path) == shard.bytes and checksum(path) == shard.checksum
+        return not shard.path or os.path.getsize(os.path.join(out, shard.path)) == shard.bytes
     except OSError:
         return False
 

@@ -13,6 +13,7 @@ was faster than ``copy_file_range`` for files of 90 KB and of 37 MB alike (which
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any, NamedTuple
 
 import xxhash
@@ -66,6 +67,43 @@ class MediaChanged(OSError):  # noqa: N818  what has happened, as in FileExistsE
 def size_of(cell: Cell) -> int:
     """Bytes of a cell, without opening anything."""
     return cell.size if isinstance(cell, FileRange) else len(cell)
+
+
+class Writeback:
+    """Has the system begin to write a file to the disk while it is still growing, so that little is left for the last fsync.
+
+    An error is kept and raised by `wait`: the system tells it once, and a later fsync would not know of it.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+
+    def begin(self) -> None:
+        """Begins to write what is in the file, unless that is still going on."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._write, daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Waits until nothing is being written; the file may be closed then.
+
+        Raises:
+            OSError: the disk has failed.
+        """
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _write(self) -> None:
+        try:
+            getattr(os, "fdatasync", os.fsync)(self._fd)
+        except OSError as error:
+            self._error = error
 
 
 class Gather:

@@ -24,6 +24,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import pages
-from .gather import Cell, FileRange, Gather, MediaChanged, size_of
+from .gather import Cell, FileRange, Gather, MediaChanged, Writeback, size_of
 from .thrift import BINARY, I16, I32, I64, LIST, STRUCT, Struct, decode, encode
 
 __all__ = [
@@ -145,6 +146,7 @@ class ShardWriter:
         self._footer = _footer(self._encoded(schema.empty_table(), extra))
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         self._out = Gather(self._fd)
+        self._writeback = Writeback(self._fd)
         try:
             self._out.append(_MAGIC)
             self._out.mark()
@@ -190,6 +192,7 @@ class ShardWriter:
             self._out.release()
         self._groups.append(written)
         self._rows += table.num_rows
+        self._writeback.begin()
 
     def close(self, *, fsync: bool = True) -> int:
         """Writes indexes and footer, and closes the file.
@@ -214,6 +217,7 @@ class ShardWriter:
             self._out.append(encoded + struct.pack("<I", len(encoded)) + _MAGIC)
             self._out.flush()
             if fsync:
+                self._writeback.wait()
                 os.fsync(self._fd)
         finally:
             self.abort()
@@ -229,6 +233,8 @@ class ShardWriter:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             self._out.release()
+            with suppress(OSError):  # the file is given up, or has been waited for
+                self._writeback.wait()
             os.close(fd)
 
     def __enter__(self) -> ShardWriter:

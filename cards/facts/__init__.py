@@ -73,13 +73,16 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     download: Download | None = None
 
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where libyaml is there
+
+
 @lru_cache(maxsize=1)
 def all_facts() -> dict[str, Facts]:
     """Every facts file: name → facts, in alphabetical order."""
     found = {}
     for entry in sorted(files(__package__).iterdir(), key=lambda one: one.name):
         if entry.name.endswith(".yaml"):
-            raw: Any = yaml.safe_load(entry.read_text("utf-8"))
+            raw: Any = yaml.load(entry.read_text("utf-8"), _LOADER)
             one = msgspec.convert(raw, Facts)
             found[one.name] = one
     return found
