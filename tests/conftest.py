@@ -17,7 +17,8 @@ def example_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Each test has a cache of `datasets` of its own."""
+    """Each test has caches of its own, `datasets`' and ours."""
+    monkeypatch.setenv("MODALMIX_CACHE", str(tmp_path / "modalmix-cache"))
     cache = tmp_path / "datasets-cache"
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(cache))
     datasets.disable_progress_bars()

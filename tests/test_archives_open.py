@@ -16,6 +16,7 @@ import pytest
 import zstandard
 from test_archives import Files, archive_of, frames, listed, tar_bytes, zip_bytes
 
+from modalmix.builders.caching import cache_folder
 from modalmix.builders.media import archives
 from modalmix.builders.media.archives import Archive, files, opened, seeking
 from modalmix.builders.media.archives.files import Joined
@@ -102,13 +103,13 @@ def test_the_cache_may_be_named_or_not_be_writable(tmp_path: Path, own_points: P
 
 
 def test_the_cache_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert seeking.cache_folder("/a/../b") == "/b"
+    assert cache_folder("/a/../b") == "/b"
     monkeypatch.delenv("MODALMIX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert seeking.cache_folder() == "/x/modalmix"
+    assert cache_folder() == "/x/modalmix"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
-    assert seeking.cache_folder() == "/home/me/.cache/modalmix"
+    assert cache_folder() == "/home/me/.cache/modalmix"
 
 
 # ---- zstd frames

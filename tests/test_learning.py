@@ -384,7 +384,7 @@ def annotations(folder: Path, written: Sequence[str]) -> str:
 def test_the_command_shows_saves_and_verifies(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+    monkeypatch.setenv("MODALMIX_CACHE", str(tmp_path / "user-cache"))
     put(root, "cross/[red]v[/red]/a.mp4"), put(root, "one/w/b.mp4", b"1"), put(root, "two/w/b.mp4", b"2")
     data = annotations(tmp_path, ["/m/[red]v[/red]/a.mp4", "/m/w/b.mp4", "/m/gone.mp4"])
     save = str(tmp_path / "rules.yaml")
@@ -394,7 +394,7 @@ def test_the_command_shows_saves_and_verifies(
     assert cli.main(["paths", data, "--media-root", str(root), "--rules", save, "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["total"], told["found"], told["missing"], told["ambiguous"]) == (3, 1, 1, 1)
-    assert Path(tmp_path, "user-cache", "modalmix", "paths").is_dir()
+    assert Path(tmp_path, "user-cache", "paths").is_dir()
 
 
 def test_the_command_ends_with_0_where_all_is_found(tmp_path: Path, root: Path) -> None:

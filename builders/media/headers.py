@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from ..caching import cache_folder
 from .items import Item, read_bytes
 
 Medium = Literal["image", "video", "audio"]
@@ -207,11 +208,8 @@ def _line(error: BaseException) -> str:
 
 
 def cache_file() -> str:
-    """Where headers are kept: ``headers.sqlite`` in ``$MODALMIX_CACHE``, or else in ``modalmix`` of the user's cache folder."""
-    base = os.environ.get("MODALMIX_CACHE")
-    if not base:
-        base = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "modalmix")
-    return os.path.join(base, "headers.sqlite")
+    """Where headers are kept: ``headers.sqlite`` in the cache folder."""
+    return os.path.join(cache_folder(), "headers.sqlite")
 
 
 class HeaderCache:

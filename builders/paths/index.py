@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..caching import cache_folder
 from ..findings import Finding
 from ..media import archives
 from ..media.archives import Archive, Member
@@ -151,12 +152,6 @@ class Index:
         if member < 0:
             return path
         return f"{path} (in {os.path.basename(self.known[self.members[0][member]].archive.paths[0])})"
-
-
-def cache_folder(cache: str | None = None) -> str:
-    """The folder for what can be made again: `cache`, or modalmix's in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return cache or os.path.join(base, "modalmix")
 
 
 def index(root: str, cache: str | None = None) -> Index:

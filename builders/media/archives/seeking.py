@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from ...caching import cache_folder
 from .archive import Archive, DamageError
 from .files import Joined, signature
 
@@ -31,16 +32,6 @@ _BUILDING_BUFFER = 4 * SPACING  # each time it fills its buffer, indexed_gzip st
 _SEEKING_BUFFER = 64 << 10  # each time it seeks, it fills its buffer
 _ZSTD_MAGIC = 0xFD2FB528
 _SKIPPABLE = 0x184D2A50
-
-
-def cache_folder(cache: str | None = None) -> str:
-    """Where seek points are kept: `cache`, or ``$MODALMIX_CACHE``, or ``modalmix`` in the user's cache folder."""
-    if cache is None:
-        cache = os.environ.get("MODALMIX_CACHE")
-    if cache:
-        return os.path.abspath(cache)
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(home, "modalmix")
 
 
 def points_path(archive: Archive, cache: str | None = None) -> str:
