@@ -26,6 +26,7 @@ from ..annotations.slices import SLICE_BYTES
 from ..data import splits
 from ..findings import CODE, Finding, finding, rejects
 from ..formats import formats
+from ..lookup import looked_up
 from ..media.headers import HeaderCache
 from ..recognition import Recogniser
 from ..report import modalmix_version
@@ -134,15 +135,15 @@ class _Doctor:
         progress: Callable[[int], None] | None,
         workers: int,
     ) -> None:
-        self.options = msgspec.structs.replace(
-            options, verify_masks=False
-        )  # done with the headers of all, see `examine`
+        found = splits(data, format=options.format, seed=seed)
+        self.sources = [source for sources in found.values() for source in sources]
+        options = looked_up(options, self.sources)
+        # masks are verified with the headers of all, see `examine`
+        self.options = msgspec.structs.replace(options, verify_masks=False)
         self.verify = options.verify_masks
         self.depth, self.spool, self.store, self.progress = depth, spool, store, progress
         self.workers = workers
         self.rewriters = Rewriters(options)
-        found = splits(data, format=options.format, seed=seed)
-        self.sources = [source for sources in found.values() for source in sources]
         self.whole = bool(options.media_root) or os.path.isdir(data if isinstance(data, str) else data[0])
         self.part = nothing()
         self.pieces: list[tuple[int, Slice, int]] = []

@@ -102,6 +102,8 @@ def lookups(sample: Sample, rewriter: Rewriter) -> list[Finding]:
             if isinstance(item, Finding):
                 found.append(item)
                 found += hints(one, item, at, rewriter.roots, partial(_item, rewriter, kind))
+            elif "\\" in one.path:  # a learned rule has found it; the trainer knows none
+                found.append(_backslash(one, at))
     for i, video in enumerate(sample.videos):
         at = f"/video/{i}" if len(sample.videos) > 1 else "/video"
         items = rewriter.video(video, at)
@@ -133,9 +135,13 @@ def hints(
     if "\\" in reference.path:
         other = with_slashes(reference)
         if not isinstance(look(other), Finding):
-            return [finding("path-backslash", f"{reference.path!r} is there as {other.path!r}", at)]
+            return [_backslash(reference, at)]
     there = other_case(reference.path, roots)
     return [finding("path-case", f"{reference.path!r} is there as {there!r}", at)] if there else []
+
+
+def _backslash(reference: Reference, at: str) -> Finding:
+    return finding("path-backslash", f"{reference.path!r} is there as {with_slashes(reference).path!r}", at)
 
 
 def with_slashes(reference: Reference) -> Reference:
