@@ -30,6 +30,11 @@ def notes(format_: str | None, sample: Sample, record: Mapping[str, Any]) -> lis
         absolute = next((one for one in references(sample) if one.path.startswith("/")), None)
         if absolute is not None:
             found.append(finding("path-absolute", f"{absolute.path!r}"))
+    groups = (("image", sample.images), ("video", sample.videos), ("audio", sample.audios), ("audio_q", sample.audio_q))
+    for key, group in groups:
+        for i, one in enumerate(group):
+            if isinstance(one, Reference) and "\\" in one.path:  # a learned rule has found it; the trainer knows none
+                found.append(_backslash(one, f"/{key}/{i}" if len(group) > 1 else f"/{key}"))
     if format_ == "ola" and sample.audios and (sample.videos or sample.images) and not sample.audio_q:
         found += disordered(record)
     return found
@@ -102,8 +107,6 @@ def lookups(sample: Sample, rewriter: Rewriter) -> list[Finding]:
             if isinstance(item, Finding):
                 found.append(item)
                 found += hints(one, item, at, rewriter.roots, partial(_item, rewriter, kind))
-            elif "\\" in one.path:  # a learned rule has found it; the trainer knows none
-                found.append(_backslash(one, at))
     for i, video in enumerate(sample.videos):
         at = f"/video/{i}" if len(sample.videos) > 1 else "/video"
         items = rewriter.video(video, at)
