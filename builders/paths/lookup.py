@@ -13,7 +13,9 @@ paths that came before, so that every process that reads a part of the data says
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from .rules import Prefixes, Rule
 from .steps import fold, steps, variants
@@ -42,7 +44,7 @@ class Tree(Protocol[Folder, Place]):
         """Whether several places hold the same bytes, so that it does not matter which is taken."""
 
 
-class Hit(NamedTuple, Generic[Place]):
+class Hit(msgspec.Struct, Generic[Place], frozen=True):
     """A place where a path was found.
 
     Attributes:
@@ -89,13 +91,19 @@ class Lookup(Generic[Folder, Place]):
             return []
         groups = variants(written, [spelling for _, spelling in self._textual])
         for group in groups[1:]:
-            found = {hit.place: hit._replace(spelling=path) for path in group for hit in self.exactly(path, roots)}
+            found = {
+                hit.place: msgspec.structs.replace(hit, spelling=path)
+                for path in group
+                for hit in self.exactly(path, roots)
+            }
             if found:
                 return list(found.values())
         if self._folded:
             for group in groups:
                 found = {
-                    hit.place: hit._replace(spelling=path) for path in group for hit in self._alike_ones(path, roots)
+                    hit.place: msgspec.structs.replace(hit, spelling=path)
+                    for path in group
+                    for hit in self._alike_ones(path, roots)
                 }
                 if found:
                     return list(found.values())
