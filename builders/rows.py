@@ -142,7 +142,7 @@ def rows(slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter) ->
         rewriter: where media are looked up.
     """
     take = slice_.take
-    read_as = _reader(options, slice_)
+    read_as = reading(options, slice_)
     stem = slice_.file.rpartition("/")[2].split(".")[0]
     wanted = options.mixes
     written: Counter[str] = Counter()
@@ -267,8 +267,8 @@ def mask_findings(sample: Sample, media: Media) -> list[Finding]:
     return media_findings(sample, frames=header.frames, height=header.height, width=header.width)
 
 
-def _reader(options: Options, piece: Slice) -> Callable[[dict[str, Any]], tuple[str | None, Sample]]:
-    """A function from a record to its format's name and its sample."""
+def reading(options: Options, piece: Slice) -> Callable[[dict[str, Any]], tuple[str | None, Sample]]:
+    """A function from a record of a slice to its format's name and its sample."""
     if options.format is None:
         return Recogniser(piece, options.roles)
     name, read_one, roles = options.format, formats()[options.format].read, options.roles

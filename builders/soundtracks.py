@@ -24,10 +24,8 @@ import msgspec
 from .annotations import DataError, plan, read
 from .data import splits
 from .findings import Finding
-from .formats import formats
 from .media.items import Item
-from .recognition import Recogniser
-from .rows import DEFAULTS, Options, Rewriters
+from .rows import DEFAULTS, Options, Rewriters, reading
 from .wavs import each_in_processes
 
 VIDEO_SUFFIXES = frozenset(
@@ -195,7 +193,7 @@ def _in_annotations(data: Sequence[str], options: Options, seed: int) -> Iterato
     for sources in splits(list(data), format=options.format, seed=seed).values():
         for source in sources:
             for piece in plan(source):
-                recogniser = Recogniser(piece, options.roles) if options.format is None else None
+                read_as = reading(options, piece)
                 rewriter = rewriters.of(piece)
                 for block in read(piece):
                     for one in block.findings:
@@ -204,10 +202,7 @@ def _in_annotations(data: Sequence[str], options: Options, seed: int) -> Iterato
                     for row, record in enumerate(block.records, block.row):
                         if not piece.take.selects(row):
                             continue
-                        if recogniser is not None:
-                            _, sample = recogniser(record)
-                        else:
-                            sample = formats()[options.format or ""].read(record, options.roles)
+                        _, sample = read_as(record)
                         if options.mixes is not None and sample.mix not in options.mixes:
                             continue
                         for i, video in enumerate(sample.videos):

@@ -21,11 +21,10 @@ from ..findings import Finding, rejects
 from ..media.headers import learn
 from ..media.items import Item, Media
 from ..paths import Rewriter
-from ..rows import Options, Rewriters, mask_findings, resolve
+from ..rows import Options, Rewriters, mask_findings, reading, resolve
 from ..sample import Sample
 from .columns import members, place
 from .diagnosis import Told
-from .doctor import reading
 from .media import Known, judged
 from .mends import Mend, mended
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -25,12 +25,10 @@ from ..annotations import Slice, plan, read
 from ..annotations.slices import SLICE_BYTES
 from ..data import splits
 from ..findings import CODE, Finding, finding, rejects
-from ..formats import formats
 from ..lookup import looked_up
 from ..media.headers import HeaderCache
-from ..recognition import Recogniser
 from ..report import modalmix_version
-from ..rows import DEFAULTS, Options, Rewriters
+from ..rows import DEFAULTS, Options, Rewriters, reading
 from ..sample import Sample
 from .columns import Columns, Numbers, members, place, placed, repeats
 from .comparing import contradictions, misfits, overlaps, too_many
@@ -377,14 +375,6 @@ class _Doctor:
             not part.stopped,
         )
         return Told(diagnosis, np.sort(part.rejected["place"]), self.sources)
-
-
-def reading(options: Options, piece: Slice) -> Callable[[dict[str, Any]], tuple[str | None, Sample]]:
-    """A function from a record of a slice to its format's name and its sample, as the row pipeline reads it."""
-    if options.format is None:
-        return Recogniser(piece, options.roles)
-    name, read_one, roles = options.format, formats()[options.format].read, options.roles
-    return lambda record: (name, read_one(record, roles))
 
 
 _LATE = {

@@ -90,20 +90,12 @@ class Lookup(Generic[Folder, Place]):
         if not self._textual and not self._folded:
             return []
         groups = variants(written, [spelling for _, spelling in self._textual])
-        for group in groups[1:]:
-            found = {
-                hit.place: msgspec.structs.replace(hit, spelling=path)
-                for path in group
-                for hit in self.exactly(path, roots)
-            }
-            if found:
-                return list(found.values())
-        if self._folded:
-            for group in groups:
+        for find, some in ((self.exactly, groups[1:]), (self._alike_ones, groups if self._folded else [])):
+            for group in some:
                 found = {
                     hit.place: msgspec.structs.replace(hit, spelling=path)
                     for path in group
-                    for hit in self._alike_ones(path, roots)
+                    for hit in find(path, roots)
                 }
                 if found:
                     return list(found.values())

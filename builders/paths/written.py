@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..annotations import Slice, Source, plan, read
-from ..formats import formats
-from ..recognition import Recogniser
-from ..rows import Options
+from ..rows import Options, reading
 from ..sample import Reference, Sample
 from .learning import Paths
 
@@ -33,13 +31,12 @@ def written_paths(sources: Sequence[Source], options: Options) -> Paths:
 
 def paths_in(piece: Slice, options: Options) -> Iterator[tuple[str, str]]:
     """Kind and path of each medium in a slice, in the order of the records."""
-    recogniser = Recogniser(piece, options.roles) if options.format is None else None
-    read_one = formats()[options.format].read if options.format is not None else None
+    read_as = reading(options, piece)
     for block in read(piece):
         for row, record in enumerate(block.records, block.row):
             if not piece.take.selects(row):
                 continue
-            sample = read_one(record, options.roles) if read_one else recogniser(record)[1] if recogniser else Sample()
+            _, sample = read_as(record)
             if options.mixes is None or sample.mix in options.mixes:
                 yield from _of(sample)
 

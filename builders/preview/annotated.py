@@ -17,12 +17,10 @@ import msgspec
 from ..annotations import DataError, Slice, Source, plan, read
 from ..data import splits
 from ..findings import Finding, rejects
-from ..formats import formats
 from ..lookup import looked_up
 from ..media.items import Item, Media, read_bytes
 from ..paths import Rewriter
-from ..recognition import Recogniser
-from ..rows import Counts, Options, Reject, Rewriters, mask_findings, rows
+from ..rows import Counts, Options, Reject, Rewriters, mask_findings, reading, rows
 from ..sample import Reference, Sample
 from ..tables import extra_text
 from .shown import Cell, Cells, Entry, Shown, Stored, entry
@@ -110,19 +108,13 @@ class Annotated:
         sample = Sample()
         text = None
         if one.record is not None:
-            _, sample = self._read(one.record, piece)
+            _, sample = reading(self._options, piece)(one.record)
         elif one.raw is not None:
             text = one.raw[:_RAW].decode("utf-8", "backslashreplace")
         id_ = sample.id if sample.id is not None else _id(piece, one.row)
         mix = sample.mix if one.record is not None else ""
         return entry((number, one.row), id_, mix, "rejected", _codes(one.findings), one.file, one.row, sample.turns,
                      sample.system, sample.text_q, text)  # fmt: skip
-
-    def _read(self, record: dict[str, Any], piece: Slice) -> tuple[str | None, Sample]:
-        name = self._options.format
-        if name is None:
-            return Recogniser(piece, self._options.roles)(record)
-        return name, formats()[name].read(record, self._options.roles)
 
     def shown(self, place: tuple[int, int]) -> Shown:
         """One record in full, its slice read again.
@@ -148,7 +140,7 @@ class Annotated:
         raise LookupError(f"{piece.file}: there is no record {row} any more")
 
     def _whole(self, record: dict[str, Any], piece: Slice, row: int, told: list[Finding]) -> Shown:
-        name, sample = self._read(record, piece)
+        name, sample = reading(self._options, piece)(record)
         media = _media(sample, self._showing.of(piece))
         findings = [*told, *sample.findings, *dict.fromkeys(_misses(media))]
         if not rejects(findings) and self._options.verify_masks and sample.masks:
