@@ -25,6 +25,10 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--max-shard-size", default="500MB", metavar="SIZE", help="size of a shard (default: %(default)s)"
     )
+    parser.add_argument("--split", metavar="NAME=FRACTION,…",
+                        help="deal the rows into splits: train=0.98,test=0.02 (default: those of the files)")  # fmt: skip
+    parser.add_argument("--split-by", choices=("media", "id"), default="media",
+                        help="one medium, or one id, never stands in two splits (default: %(default)s)")  # fmt: skip
     parser.add_argument("--on-error", choices=("reject", "raise"), default="reject",
                         help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
@@ -39,7 +43,11 @@ def run(arguments: Namespace) -> int:
     from .display import build_progress
 
     settings = packing.Settings(
-        on_error=arguments.on_error, seed=arguments.seed, shard_bytes=_size(arguments.max_shard_size)
+        on_error=arguments.on_error,
+        seed=arguments.seed,
+        shard_bytes=_size(arguments.max_shard_size),
+        splits=packing.parsed_splits(arguments.split) if arguments.split else (),
+        split_by=arguments.split_by,
     )
     if arguments.finish:
         report = packing.finish(arguments.out)

@@ -15,7 +15,7 @@ from ..report import Report, Shard
 from ..rows import DEFAULTS, Counts, Options
 from ..sample import MODALITIES
 from . import plan as planning
-from . import work
+from . import splitting, work
 from .files import sha256, sync_folder, write_whole
 from .plan import Plan, Settings, Task
 from .workers import run_all
@@ -130,17 +130,21 @@ def finish(out: str) -> Report:
             made = done[task.number]
             assert made is not None
             counts.add(made.counts)
-            for mix, shards in work.shards_of(made).items():
-                if shards:
-                    packed.setdefault(mix, {}).setdefault(task.split, []).extend(shards)
-                    kept.update(shard.path for shard in shards)
+            for mix, split, shard in work.shards_of(made):
+                packed.setdefault(mix, {}).setdefault(split, []).append(shard)
+                kept.add(shard.path)
             with open(os.path.join(out, made.rejected), "rb") as part:
                 shutil.copyfileobj(part, lines)
         lines.flush()
         os.fsync(lines.fileno())
     os.replace(lines.name, os.path.join(out, rejects.FILE))
     _remove_strangers(os.path.join(out, "data"), out, kept)
-    shown = {mix: packed[mix] for mix in features.mixes(MODALITIES) if mix in packed}
+    splits = [*dict.fromkeys([*(name for name, _ in plan.settings.splits), *(task.split for task in plan.tasks)])]
+    shown = {
+        mix: {split: packed[mix][split] for split in splits if split in packed[mix]}
+        for mix in features.mixes(MODALITIES)
+        if mix in packed
+    }
     counts.written = {mix: n for mix, n in sorted(counts.written.items()) if n}
     digests = {file: sha256(path) for file, path in zip(plan.sources, plan.inputs, strict=True)}
     report = Report(plan.version, counts, shown, plan.sources, digests, planning.described(plan))
@@ -181,6 +185,7 @@ def _begun(
     data: str | Sequence[str], out: str, options: Options, settings: Settings, overwrite: bool, part: str
 ) -> Iterator[Plan]:
     """A folder with its plan, locked: no second build of the same part gets in.  The lock ends with the process."""
+    splitting.check(settings.splits)
     _check_folder(out, overwrite)
     plan = planning.make(data, options, settings)
     os.makedirs(os.path.join(out, work.FOLDER), exist_ok=True)

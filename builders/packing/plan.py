@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True):
         shard_bytes: likewise for a shard.
         order: ``"archive"`` goes through each compressed archive once, and writes its rows in its order;
             ``"annotation"`` keeps the order of the records, and reads members at random, which costs a multiple of that.
+        splits: names and fractions of the splits that rows are dealt into; empty for those of the annotation files.
+        split_by: ``"media"`` deals by a row's lead medium, ``"id"`` by its id; see `modalmix.builders.packing.splitting`.
     """
 
     on_error: str = "reject"
@@ -46,14 +48,16 @@ class Settings(msgspec.Struct, frozen=True):
     row_group_bytes: int = 32 << 20
     shard_bytes: int = 500 << 20
     order: str = "archive"
+    splits: tuple[tuple[str, float], ...] = ()
+    split_by: str = "media"
 
 
 class Task(msgspec.Struct, frozen=True):
-    """Rows of one split that make shards of their own.
+    """Rows that make shards of their own.
 
     Attributes:
         number: its position in the plan.
-        split: of all its rows.
+        split: that of its annotation files; its rows have others if `Settings.splits` says so.
         slices: the records to read.
         archives: take the rows that members of these archives lead, in the archives' order; if empty, take the rows that
             no member of any of `Plan.passes` leads, in the records' order.
@@ -105,6 +109,8 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
     total = sum(os.path.getsize(source.path) for source in every)
     slice_bytes = max(total // _tasks(every, options, settings, total), 1)
     tasks: list[Task] = []
+    if settings.splits:
+        by_split = {"": every}
     for split, sources in by_split.items():
         waiting: list[Slice] = []
         size = 0
@@ -140,6 +146,8 @@ def described(plan: Plan) -> dict[str, Any]:
         "verify_masks": options.verify_masks,
         "seed": settings.seed,
         "order": settings.order,
+        "splits": dict(settings.splits),
+        "split_by": settings.split_by,
         "rules": [{"kind": rule.kind, "from": rule.before, "to": rule.to, "root": rule.root} for rule in rules],
     }
 

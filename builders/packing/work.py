@@ -21,6 +21,7 @@ from .files import checksum
 from .packer import DoneShard, Packer
 from .passing import Progress, rows_of
 from .plan import Plan, Settings, Task, slice_size
+from .splitting import Splitter
 
 FOLDER = ".build"
 
@@ -30,13 +31,13 @@ class DoneTask(msgspec.Struct):
 
     Attributes:
         counts: what became of its records.
-        shards: by mix, in order.
+        shards: by mix and split, in order.
         rejected: its part of the rejects, relative to the build's folder.
         rejected_bytes: the size of that.
     """
 
     counts: Counts
-    shards: dict[str, list[DoneShard]]
+    shards: dict[str, dict[str, list[DoneShard]]]
     rejected: str
     rejected_bytes: int
 
@@ -45,6 +46,7 @@ class _Line(msgspec.Struct):
     """A line of the journal."""
 
     mix: str
+    split: str
     shard: DoneShard
 
 
@@ -68,7 +70,8 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
         return done
     settings = plan.settings
     journal = _Journal(out, task)
-    packers: dict[str, Packer] = {}
+    splitter = Splitter(plan)
+    packers: dict[tuple[str, str], Packer] = {}
     total = Counts()
     rejected = _path(out, task, "rejected.jsonl")
     try:
@@ -79,11 +82,12 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
                         raise rejects.raised(row)
                     lines.write(rejects.line(row))
                     continue
-                packer = packers.get(row.mix)
+                key = row.mix, splitter.split_of(row, task.split)
+                packer = packers.get(key)
                 if packer is None:
-                    packer = packers[row.mix] = journal.packer(row.mix, task, settings)
+                    packer = packers[key] = journal.packer(*key, task, settings)
                 packer.add(row)
-            for mix, packer in sorted(packers.items()):
+            for (mix, _), packer in sorted(packers.items()):
                 packer.close()
                 for shard in packer.done:
                     lines.writelines(line.encode() for line in shard.lost)
@@ -101,7 +105,9 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
         raise
     finally:
         journal.close()
-    shards = {mix: packer.done for mix, packer in sorted(packers.items())}
+    shards: dict[str, dict[str, list[DoneShard]]] = {}
+    for (mix, split), packer in sorted(packers.items()):
+        shards.setdefault(mix, {})[split] = packer.done
     done = DoneTask(total, shards, os.path.relpath(rejected, out), os.path.getsize(rejected))
     path = _path(out, task, "json")
     with open(f"{path}.tmp", "wb") as file:  # nor here: without it, the task is found in its journal
@@ -113,7 +119,7 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
 def finished(out: str, task: Task) -> DoneTask | None:
     """What a task has made, if it is done and every byte of it is still there as it was."""
     done = claimed(out, task)
-    return done if done and all(_is_whole(out, shard) for shards in done.shards.values() for shard in shards) else None
+    return done if done and all(_is_whole(out, shard) for shard in _every(done)) else None
 
 
 def claimed(out: str, task: Task) -> DoneTask | None:
@@ -125,7 +131,7 @@ def claimed(out: str, task: Task) -> DoneTask | None:
         return None
     lines = os.path.join(out, done.rejected)
     there = os.path.exists(lines) and os.path.getsize(lines) == done.rejected_bytes
-    return done if there and all(_is_there(out, shard) for shards in done.shards.values() for shard in shards) else None
+    return done if there and all(_is_there(out, shard) for shard in _every(done)) else None
 
 
 class _Journal:
@@ -133,55 +139,61 @@ class _Journal:
 
     def __init__(self, out: str, task: Task) -> None:
         self._out = out
-        self._done: dict[str, list[DoneShard]] = {}
+        self._done: dict[tuple[str, str], list[DoneShard]] = {}
         path = _path(out, task, "journal")
         if os.path.exists(path):
             with open(path, "rb") as file:
                 self._read(file.read())
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115  closed by close()
         os.ftruncate(self._file.fileno(), 0)
-        for mix, shards in self._done.items():
+        for (mix, split), shards in self._done.items():
             for shard in shards:
-                self._append(mix, shard)
+                self._append(mix, split, shard)
 
     def _read(self, text: bytes) -> None:
-        """Takes the shards of each mix up to the first that is not there as the journal says."""
-        broken: set[str] = set()
+        """Takes the shards of each mix and split up to the first that is not there as the journal says."""
+        broken: set[tuple[str, str]] = set()
         for line in text.splitlines():
             try:
                 entry = msgspec.json.decode(line, type=_Line)
             except msgspec.MsgspecError:
                 return  # the end of a line that was cut off by a kill
-            if entry.mix in broken or not _is_whole(self._out, entry.shard):
-                broken.add(entry.mix)
+            key = entry.mix, entry.split
+            if key in broken or not _is_whole(self._out, entry.shard):
+                broken.add(key)
             else:
-                self._done.setdefault(entry.mix, []).append(entry.shard)
+                self._done.setdefault(key, []).append(entry.shard)
 
-    def packer(self, mix: str, task: Task, settings: Settings) -> Packer:
+    def packer(self, mix: str, split: str, task: Task, settings: Settings) -> Packer:
         """A packer that goes on behind the shards that are done."""
-        prefix = f"data/{mix}/{task.split}-{task.number:05d}"
+        prefix = f"data/{mix}/{split}-{task.number:05d}"
 
         def completed(shard: DoneShard) -> None:
-            self._append(mix, shard)
+            self._append(mix, split, shard)
 
-        done = self._done.get(mix, ())
+        done = self._done.get((mix, split), ())
         return Packer(self._out, prefix, settings.row_group_bytes, settings.shard_bytes, done, completed)
 
-    def _append(self, mix: str, shard: DoneShard) -> None:
+    def _append(self, mix: str, split: str, shard: DoneShard) -> None:
         # no fsync: the shard is on the disk, and a line that a power cut takes away costs making the shard again, no more
-        self._file.write(msgspec.json.encode(_Line(mix, shard)) + b"\n")
+        self._file.write(msgspec.json.encode(_Line(mix, split, shard)) + b"\n")
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
 
-def shards_of(done: DoneTask) -> dict[str, list[Shard]]:
-    """The shards of a task that hold rows, as a report has them."""
-    return {
-        mix: [Shard(shard.path, shard.rows, shard.bytes) for shard in shards if shard.path]
-        for mix, shards in done.shards.items()
-    }
+def shards_of(done: DoneTask) -> Iterator[tuple[str, str, Shard]]:
+    """Mix, split and shard, as a report has it, of each shard of a task that holds rows."""
+    for mix, by_split in done.shards.items():
+        for split, shards in by_split.items():
+            for shard in shards:
+                if shard.path:
+                    yield mix, split, Shard(shard.path, shard.rows, shard.bytes)
+
+
+def _every(done: DoneTask) -> Iterator[DoneShard]:
+    return (shard for by_split in done.shards.values() for shards in by_split.values() for shard in shards)
 
 
 def _is_whole(out: str, shard: DoneShard) -> bool:
