@@ -7,12 +7,13 @@ An **archive** is one or several files (pieces) that hold **members**; a member 
     └ …                                                       zip: offset of the member's data; Parquet: number of the cell
 
 `kind` and `group` say what a file or folder holds, `members` lists, `item` makes a media item of a member (which
-`items.read_bytes` reads), and `read_through` reads many in one pass, in archive order. Nothing is ever written out of an archive,
-and what is no plain file with a plain name inside (links, devices, ``..``) is refused with a finding.
+`items.read_bytes` reads), and `read_through` reads many in one pass, in archive order; `pass_through` does so with an archive
+that lies elsewhere. Nothing is ever written out of an archive, and what is no plain file with a plain name inside (links,
+devices, ``..``) is refused with a finding.
 """
 
 from .archive import Archive, Limits, Member
-from .listing import item, members, read_through
+from .listing import item, members, pass_through, read_through
 from .recognition import group, kind
 
-__all__ = ["Archive", "Limits", "Member", "group", "item", "kind", "members", "read_through"]
+__all__ = ["Archive", "Limits", "Member", "group", "item", "kind", "members", "pass_through", "read_through"]

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from ...findings import Finding
 from .archive import BombError, DamageError, Gate, Member
+from .files import Whole
 
 _ID_NAMES = (
     "original_video_filename",
@@ -82,14 +83,17 @@ class IdColumn(NamedTuple):
     key: str | None
 
 
-def opened(path: str) -> pq.ParquetFile:
+def opened(source: str | Whole) -> pq.ParquetFile:
     """A Parquet file, whose pages are read as they are needed.
+
+    Args:
+        source: its path, or what it is read from.
 
     Raises:
         DamageError: it is none.
     """
     try:
-        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        file = pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
         file.schema_arrow  # noqa: B018  # names that are no UTF-8, say, show only here
         return file
     except _DAMAGE as error:
@@ -111,14 +115,14 @@ def media_columns(schema: pa.Schema) -> list[MediaColumn]:
 
 
 def walk(
-    file: pq.ParquetFile, gate: Gate, wants: Callable[[int], bool], id_column: str | None
+    file: pq.ParquetFile, gate: Gate, wants: Callable[[Member], bool], id_column: str | None
 ) -> Iterator[tuple[Member, bytes | None] | Finding]:
     """The cells of all media columns, row by row.
 
     Args:
         file: from `opened`.
         gate: what is taken.
-        wants: says of a member's `start` whether its bytes are asked for.
+        wants: says of a member whether its bytes are asked for.
         id_column: name of the id column, with dots between the steps.
 
     Raises:
@@ -164,8 +168,8 @@ def walk(
                 elif refused := gate.new(name, size):
                     yield refused
                 else:
-                    start = (row + i) * len(media) + index
-                    yield Member(name, start, size), data[i].as_py() if wants(start) else None
+                    member = Member(name, (row + i) * len(media) + index, size)
+                    yield member, data[i].as_py() if wants(member) else None
         row += len(batch)
 
 

@@ -30,52 +30,22 @@ def signature(paths: Sequence[str]) -> Signature:
     return tuple(found)
 
 
-class Joined(io.RawIOBase):
-    """The pieces of an archive end to end, as one file that is read.
-
-    `pread` moves nothing, so threads and forked processes may share the object; the position that `read` and `seek` use is
-    the object's own.
+class Whole(io.RawIOBase):
+    """An archive as one file of bytes, wherever it lies; who opens it there says how `pread` reads.
 
     Attributes:
-        size: of all pieces together, in bytes.
+        size: in bytes.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        """Opens all pieces.
+    size: int
 
-        Raises:
-            OSError: one cannot be opened.
-        """
+    def __init__(self) -> None:
         super().__init__()
-        self._descriptors: list[int] = []
-        try:
-            for path in paths:
-                self._descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-            sizes = [os.fstat(descriptor).st_size for descriptor in self._descriptors]
-        except OSError:
-            self.close()
-            raise
-        self._starts = [0, *accumulate(sizes)][:-1]
-        self.size = sum(sizes)
         self._at = 0
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes at `offset`; fewer only at the end."""
-        if offset < 0 or offset >= self.size or size <= 0:
-            return b""
-        piece = bisect_right(self._starts, offset) - 1
-        data = os.pread(self._descriptors[piece], size, offset - self._starts[piece])
-        if len(data) == size or offset + len(data) >= self.size:
-            return data
-        parts = [data]
-        missing = size - len(data)
-        while missing > 0 and data:
-            offset += len(data)
-            piece = bisect_right(self._starts, offset) - 1
-            data = os.pread(self._descriptors[piece], missing, offset - self._starts[piece])
-            parts.append(data)
-            missing -= len(data)
-        return b"".join(parts)
+        raise NotImplementedError
 
     def readable(self) -> bool:
         """Always."""
@@ -107,6 +77,53 @@ class Joined(io.RawIOBase):
     def tell(self) -> int:
         """The place `read` goes on at."""
         return self._at
+
+
+class Joined(Whole):
+    """The pieces of an archive end to end, as one file that is read.
+
+    `pread` moves nothing, so threads and forked processes may share the object; the position that `read` and `seek` use is
+    the object's own.
+
+    Attributes:
+        size: of all pieces together, in bytes.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        """Opens all pieces.
+
+        Raises:
+            OSError: one cannot be opened.
+        """
+        super().__init__()
+        self._descriptors: list[int] = []
+        try:
+            for path in paths:
+                self._descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            sizes = [os.fstat(descriptor).st_size for descriptor in self._descriptors]
+        except OSError:
+            self.close()
+            raise
+        self._starts = [0, *accumulate(sizes)][:-1]
+        self.size = sum(sizes)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Up to `size` bytes at `offset`; fewer only at the end."""
+        if offset < 0 or offset >= self.size or size <= 0:
+            return b""
+        piece = bisect_right(self._starts, offset) - 1
+        data = os.pread(self._descriptors[piece], size, offset - self._starts[piece])
+        if len(data) == size or offset + len(data) >= self.size:
+            return data
+        parts = [data]
+        missing = size - len(data)
+        while missing > 0 and data:
+            offset += len(data)
+            piece = bisect_right(self._starts, offset) - 1
+            data = os.pread(self._descriptors[piece], missing, offset - self._starts[piece])
+            parts.append(data)
+            missing -= len(data)
+        return b"".join(parts)
 
     def close(self) -> None:
         """Closes all pieces."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING
 
 from ...findings import Finding
 from . import tar, zipfiles
 from .archive import DEFAULT_LIMITS, Archive, BombError, DamageError, Gate, Limits, Member
-from .files import Joined
+from .files import Joined, Whole
 from .seeking import gzip_file, save_points
 from .streams import Inflated, in_order
 
 if TYPE_CHECKING:
     from ..items import Item
 
-_NONE: frozenset[int] = frozenset()
+
+def _no_bytes(member: Member) -> bool:
+    return False
 
 
 def members(
@@ -44,7 +46,7 @@ def members(
             elif archive.kind == "zip":
                 yield from zipfiles.walk(file, gate)
             else:
-                for one in _walk(archive, file, gate, _NONE, id_column):
+                for one in _walk(archive, file, gate, _no_bytes, id_column):
                     yield one if isinstance(one, Finding) else one[0]
     except DamageError as error:
         yield gate.refuse("archive-bomb" if isinstance(error, BombError) else "archive-damaged", str(error))
@@ -72,18 +74,49 @@ def read_through(
     Yields:
         Members with their bytes, and the findings that `members` yields. The pass goes on to the archive's end.
     """
-    gate = Gate(archive, limits)
+
+    def wants(member: Member) -> bool:
+        return wanted is None or member.start in wanted
+
     try:
         with Joined(archive.paths) as file:
-            for one in _walk(archive, file, gate, wanted, id_column):
+            for one in pass_through(archive, file, wants, limits=limits, id_column=id_column):
                 if isinstance(one, Finding):
                     yield one
                 elif one[1] is not None:
                     yield one[0], one[1]
+    except OSError as error:
+        yield Gate(archive, limits).refuse("archive-damaged", f"it cannot be read: {error}")
+
+
+def pass_through(
+    archive: Archive,
+    file: Whole,
+    wants: Callable[[Member], bool],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    id_column: str | None = None,
+) -> Iterator[tuple[Member, bytes | None] | Finding]:
+    """Every member of an archive in its order, those that are wanted with their bytes.
+
+    Args:
+        archive: what is read, as findings name it.
+        file: its bytes, which are read from the beginning to the end, and hardly ever back.
+        wants: asked of each member when it comes by.
+        limits: what is taken for a bomb.
+        id_column: see `members`.
+
+    Yields:
+        Members, and the findings that `members` yields. The pass goes on to the archive's end.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    gate = Gate(archive, limits)
+    try:
+        yield from _walk(archive, file, gate, wants, id_column)
     except DamageError as error:
         yield gate.refuse("archive-bomb" if isinstance(error, BombError) else "archive-damaged", str(error))
-    except OSError as error:
-        yield gate.refuse("archive-damaged", f"it cannot be read: {error}")
 
 
 def item(archive: Archive, member: Member) -> Item:
@@ -116,7 +149,7 @@ def _members_of_gzip(archive: Archive, file: Joined, gate: Gate, cache: str | No
     unpacked, ready = gzip_file(archive, file, cache)
     try:
         stream = Inflated(unpacked, file.size, gate.limits, jumps=ready)
-        for one in tar.walk(stream, gate, _NONE.__contains__):
+        for one in tar.walk(stream, gate, _no_bytes):
             yield one if isinstance(one, Finding) else one[0]
         if not ready:
             while stream.skip(1 << 20):  # what comes after the last member, so that the points are all there
@@ -127,19 +160,16 @@ def _members_of_gzip(archive: Archive, file: Joined, gate: Gate, cache: str | No
 
 
 def _walk(
-    archive: Archive, file: Joined, gate: Gate, wanted: Container[int] | None, id_column: str | None
+    archive: Archive, file: Whole, gate: Gate, wants: Callable[[Member], bool], id_column: str | None
 ) -> Iterator[tuple[Member, bytes | None] | Finding]:
-    def wants(start: int) -> bool:
-        return wanted is None or start in wanted
-
     if archive.kind == "parquet":
         from . import columns
 
-        for path in archive.paths:
-            yield from columns.walk(columns.opened(path), gate, wants, id_column)
+        for source in archive.paths if isinstance(file, Joined) else (file,):
+            yield from columns.walk(columns.opened(source), gate, wants, id_column)
     elif archive.kind == "zip":
         for one in zipfiles.walk(file, gate):
-            if isinstance(one, Finding) or not wants(one.start):
+            if isinstance(one, Finding) or not wants(one):
                 yield one if isinstance(one, Finding) else (one, None)
                 continue
             data = file.pread(one.packed or one.size, one.start)

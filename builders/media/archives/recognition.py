@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import BinaryIO
 
 from .archive import Archive
 from .tar import BLOCK, is_header
@@ -38,6 +39,12 @@ _GZIP, _ZSTD, _ZIP, _PARQUET = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", (b"PK\x03\x
 _HEAD = 256 << 10  # bytes that hold the first block of zstd (up to 128 KB of output) for certain
 _ZIP_END = b"PK\x05\x06"
 
+Opened = Callable[[str], BinaryIO]
+
+
+def _on_disk(path: str) -> BinaryIO:
+    return open(path, "rb", buffering=0)
+
 
 def kind(path: str) -> str | None:
     """What kind of archive a file is: one of `archive.KINDS`, or None where its name is not that of an archive.
@@ -52,10 +59,29 @@ def kind(path: str) -> str | None:
     if match is None:
         return None
     lettered = (match["order"] or "").isalpha()  # X.tar.asc, X.tar.br: no piece unless there is an X.tar.aa beside it
-    return _begins(path) or (None if lettered else _BY_NAME[match["suffix"].lower()])
+    return _begins(path, _on_disk) or (None if lettered else _BY_NAME[match["suffix"].lower()])
 
 
-def group(paths: Iterable[str]) -> list[Archive]:
+def kind_by_name(name: str) -> str | None:
+    """What kind of archive a file would be by its name alone; None for another file, or a piece of an archive."""
+    match = _NAME.fullmatch(name)
+    return None if match is None or match["piece"] is not None else _BY_NAME[match["suffix"].lower()]
+
+
+def kind_by_head(head: bytes) -> str | None:
+    """What kind of archive begins with these 512 bytes; None where none does."""
+    if head.startswith(_GZIP):
+        return "tar.gz"
+    if head.startswith(_ZSTD) or (head[1:4] == b"\x2a\x4d\x18" and head[:1] and head[0] & 0xF0 == 0x50):
+        return "tar.zst"
+    if head.startswith(_ZIP):
+        return "zip"
+    if head.startswith(_PARQUET):
+        return "parquet"
+    return "tar" if is_header(head) else None
+
+
+def group(paths: Iterable[str], opened: Opened = _on_disk) -> list[Archive]:
     """The archives among files, each with its pieces.
 
     Pieces are files of one folder whose names differ only in a counter behind ``.tar``, ``.tar.gz``, …. A piece starts an archive
@@ -65,6 +91,7 @@ def group(paths: Iterable[str]) -> list[Archive]:
 
     Args:
         paths: files; those with other names are left out.
+        opened: opens one of them, for reading from any place.
 
     Raises:
         OSError: a file cannot be read.
@@ -77,7 +104,7 @@ def group(paths: Iterable[str]) -> list[Archive]:
         if match is None:
             continue
         if match["piece"] is None:
-            archives.append(Archive((path,), _begins(path) or _BY_NAME[match["suffix"].lower()]))
+            archives.append(Archive((path,), _begins(path, opened) or _BY_NAME[match["suffix"].lower()]))
         else:
             order = match["order"]
             shape = name[: -len(order)]
@@ -88,18 +115,18 @@ def group(paths: Iterable[str]) -> list[Archive]:
         named = _BY_NAME[match["suffix"].lower()] if match else "tar"
         found.sort()
         if not width or found[0][0] == 0:  # letters count from aa
-            archives += _joined(found, named)
+            archives += _joined(found, named, opened)
     return sorted(archives, key=lambda archive: archive.paths)
 
 
-def _joined(pieces: list[tuple[int, str]], named: str) -> list[Archive]:
+def _joined(pieces: list[tuple[int, str]], named: str, opened: Opened) -> list[Archive]:
     archives: list[Archive] = []
     run: list[str] = []
     run_kind = named
     last = -1
     for ordinal, path in pieces:
-        starts = _starts(path)
-        if run and starts == "tar" and run_kind == "tar" and not _ended(run):
+        starts = _starts(path, opened)
+        if run and starts == "tar" and run_kind == "tar" and not _ended(run, opened):
             starts = None  # cut right before a header
         if starts is not None or not run or ordinal != last + 1:
             if run:
@@ -120,30 +147,21 @@ def _ordinal(order: str) -> int:
     return value
 
 
-def _begins(path: str) -> str | None:
+def _begins(path: str, opened: Opened) -> str | None:
     """The kind of archive a file's first bytes are of."""
-    with open(path, "rb", buffering=0) as file:
-        head = file.read(BLOCK)
-    if head.startswith(_GZIP):
-        return "tar.gz"
-    if head.startswith(_ZSTD) or (head[1:4] == b"\x2a\x4d\x18" and head[:1] and head[0] & 0xF0 == 0x50):
-        return "tar.zst"
-    if head.startswith(_ZIP):
-        return "zip"
-    if head.startswith(_PARQUET):
-        return "parquet"
-    return "tar" if is_header(head) else None
+    with opened(path) as file:
+        return kind_by_head(file.read(BLOCK))
 
 
-def _starts(path: str) -> str | None:
+def _starts(path: str, opened: Opened) -> str | None:
     """The kind of archive a piece starts for certain, however unlikely its first bytes are by chance; None for none."""
-    begins = _begins(path)
+    begins = _begins(path, opened)
     if begins in ("tar", "parquet", None):
         return begins
-    with open(path, "rb", buffering=0) as file:
+    with opened(path) as file:
         head = file.read(_HEAD)
         if begins == "zip":
-            file.seek(max(0, os.fstat(file.fileno()).st_size - (1 << 16) - 22))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - (1 << 16) - 22))
             return begins if _ZIP_END in file.read() else None
     return begins if is_header(_first_block(head, begins)) else None
 
@@ -164,15 +182,19 @@ def _first_block(head: bytes, kind: str) -> bytes:
         return b""
 
 
-def _ended(run: list[str]) -> bool:
+def _ended(run: list[str], opened: Opened) -> bool:
     """Whether a tar of these pieces cannot run on into a next one: its end mark is there, or its size is no multiple of 512.
 
     Where a file was cut right before a header and the member before ends in zeros, both readings list the same members.
     """
-    size = sum(os.path.getsize(path) for path in run)
+    size = 0
+    for path in run:
+        with opened(path) as file:
+            last = file.seek(0, os.SEEK_END)
+            size += last
+            if path == run[-1]:
+                file.seek(max(0, last - 2 * BLOCK))
+                tail = file.read()
     if size % BLOCK:
         return True
-    with open(run[-1], "rb", buffering=0) as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - 2 * BLOCK))
-        tail = file.read()
     return not any(tail)

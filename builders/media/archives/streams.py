@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .archive import Archive, BombError, DamageError, Limits
-from .files import Joined
+from .files import Whole
 
 _CHUNK = 1 << 20
 _PLAIN_BUFFER = 64 << 10
@@ -18,7 +18,7 @@ _PLAIN_BUFFER = 64 << 10
 class Plain:
     """A tar that is not compressed: going past bytes costs nothing."""
 
-    def __init__(self, file: Joined) -> None:
+    def __init__(self, file: Whole) -> None:
         """At the beginning of `file`."""
         self._file = file
         self._at = 0
@@ -127,14 +127,14 @@ def damage(at: int) -> Iterator[None]:
         raise DamageError(f"its compressed bytes are damaged after {at:,} bytes came out: {error}") from error
 
 
-def in_order(archive: Archive, file: Joined, limits: Limits) -> Plain | Inflated:
+def in_order(archive: Archive, file: Whole, limits: Limits) -> Plain | Inflated:
     """The bytes of a tar from its beginning, by the fastest way through."""
     if archive.kind == "tar":
         return Plain(file)
     return Inflated(decompressing(archive, file), file.size, limits)
 
 
-def decompressing(archive: Archive, file: Joined) -> Any:
+def decompressing(archive: Archive, file: Whole) -> Any:
     """A file of the bytes that come out of a ``tar.gz`` or ``tar.zst``, for reading it once."""
     if archive.kind == "tar.zst":
         return from_zstd(file, 0)

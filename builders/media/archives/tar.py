@@ -84,13 +84,15 @@ def number(field: bytes) -> int:
     return int(digits or b"0", 8)
 
 
-def walk(stream: Stream, gate: Gate, wants: Callable[[int], bool]) -> Iterator[tuple[Member, bytes | None] | Finding]:
+def walk(
+    stream: Stream, gate: Gate, wants: Callable[[Member], bool]
+) -> Iterator[tuple[Member, bytes | None] | Finding]:
     """The members of a tar stream, each after its last byte has been met.
 
     Args:
         stream: at the first header.
         gate: what is taken.
-        wants: says of a member's `start` whether its bytes are asked for; all others are gone past.
+        wants: says of a member whether its bytes are asked for; all others are gone past.
 
     Yields:
         A member with its bytes, or None for one that was not asked for; or a finding about something refused.
@@ -164,7 +166,8 @@ def walk(stream: Stream, gate: Gate, wants: Callable[[int], bool]) -> Iterator[t
             if refused is not None:
                 yield refused
             continue
-        if wants(start):
+        member = Member(name, start, size)
+        if wants(member):
             data: bytes | None = stream.read(size)
             if data is None or len(data) < size:
                 raise DamageError(f"it ends inside {name!r}: {size:,} bytes at byte {start:,}")
@@ -173,7 +176,7 @@ def walk(stream: Stream, gate: Gate, wants: Callable[[int], bool]) -> Iterator[t
         else:
             data = None
             offset = _past(stream, size, offset, raw)
-        yield Member(name, start, size), data
+        yield member, data
 
 
 def _after_end(stream: Stream) -> tuple[bytes, int]:
