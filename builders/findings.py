@@ -258,7 +258,7 @@ _KINDS = [
         "MX145",
         "patch-overlap",
         "warning",
-        "Two items of a patch overlap: one of them begins in the middle of the other.",
+        "Two items of a patch overlap, and are not the same one.",
         "Correct start_num and size, or pack the patch again.",
     ),
     # ---- archives
@@ -411,6 +411,20 @@ _KINDS = [
         "The frames of one video are of different sizes.",
         "Pack the frames again at one size.",
     ),
+    Kind(
+        "MX147",
+        "patch-channels",
+        "info",
+        "The path of a patch of frames holds a word by which the trainer swaps their red and blue.",
+        "Keep the path's word if the colours are to be those the trainer has seen; extra says channel_order.",
+    ),
+    Kind(
+        "MX148",
+        "frames-order",
+        "warning",
+        "The frames of a folder are in another order by their names than by the numbers in them.",
+        "Pad the numbers with zeros (00001.jpg), so that both orders are one.",
+    ),
     # ---- turns and placeholders
     Kind("MX201", "turns-missing", "error", "The record has no turns.", "Give it at least a question and an answer."),
     Kind(
@@ -490,6 +504,13 @@ _KINDS = [
         "warning",
         "More frames are asked for than the video has.",
         "Ask for no more frames than there are; upstream repeats the first one.",
+    ),
+    Kind(
+        "MX218",
+        "placeholder-unseen",
+        "warning",
+        "A placeholder stands where the trainer does not look for it.",
+        "Move it into a question (or, a <region>, behind the picture or video).",
     ),
     # ---- masks
     Kind(

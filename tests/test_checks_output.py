@@ -18,7 +18,7 @@ import pytest
 from modalmix.builders import example
 from modalmix.builders.annotations import DataError, plan, read, sources
 from modalmix.builders.checks import check, doctor
-from modalmix.builders.checks.catalogue import EXAMPLES, UPSTREAM, catalogue
+from modalmix.builders.checks.catalogue import SECTIONS, catalogue, upstream
 from modalmix.builders.checks.clean import write_clean
 from modalmix.builders.checks.columns import Columns, hashed, place, placed, repeats
 from modalmix.builders.checks.mends import mended
@@ -358,6 +358,15 @@ def test_the_page_of_findings_is_up_to_date() -> None:
     assert written == catalogue(), "python -m modalmix.builders.checks.catalogue > docs/findings.md"
 
 
-def test_what_is_said_of_upstream_is_said_of_findings_there_are() -> None:
-    assert set(UPSTREAM) | set(EXAMPLES) <= set(CODE)
+def test_of_every_finding_it_is_said_what_upstream_does_with_it() -> None:
+    assert set(upstream()) == set(CODE)
+    assert all(one.upstream.endswith(".") and one.example for one in upstream().values())
     assert all(kind.meaning.endswith(".") and kind.mend.endswith(".") for kind in CATALOGUE.values())
+
+
+def test_every_finding_stands_on_the_page_once_and_is_linked() -> None:
+    page = catalogue()
+    for code, kind in CATALOGUE.items():
+        assert page.count(f"\n### {code} `{kind.name}` · {kind.severity}\n") == 1
+        assert page.count(f'<a id="{code.lower()}"></a>') == 1 and page.count(f"(#{code.lower()})") == 2
+    assert all(page.count(f"\n## {section.title}\n") == 1 for section in SECTIONS)

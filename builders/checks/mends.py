@@ -7,7 +7,7 @@ wrong is left out like any other.
 patch-size-list   ``"size": [n]`` of an image or a sound becomes ``"size": n``
 path-backslash    ``images\a.jpg`` becomes ``images/a.jpg``, if that is there
 mask-payload      a flat polygon ``[x, y, …]``, or one of points ``[[x, y], …]``, becomes ``[[x, y, …]]``
-placeholder-order ``<image>…<speech>`` of an Ola turn becomes ``<speech><image>`` in front, as its trainer has it
+placeholder-order the tags of a turn go in front, as the trainer has them (`modalmix.builders.checks.placeholders`)
 ================  ======================================================================================
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..findings import CODE, pointer
+from .placeholders import moved
 
 _MEDIA_KEYS = ("image", "images", "video", "audio", "audio_q", "video_long")
 _SCALAR_KEYS = ("image", "audio", "audio_q")
@@ -43,8 +44,8 @@ def mended(format_: str | None, record: dict[str, Any]) -> tuple[dict[str, Any],
     mends += _paths(record)
     if format_ == "videorefer":
         mends += _polygons(record)
-    if format_ == "ola":
-        mends += _order(record)
+    if format_ is not None:
+        mends += _order(format_, record)
     if not mends:
         return record, []
     changed = copy.deepcopy(record)
@@ -112,13 +113,6 @@ def _numbers(values: list[Any]) -> bool:
     return all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
 
 
-def _order(record: dict[str, Any]) -> Iterator[Mend]:
-    if "audio_q" in record or not isinstance(record.get("conversations"), list):
-        return  # a spoken question's tag is left where it is
-    for i, turn in enumerate(record["conversations"]):
-        text = turn.get("value") if isinstance(turn, dict) else None
-        if not isinstance(text, str) or text.count("<speech>") != 1 or text.count("<image>") != 1:
-            continue
-        now = "<speech><image>\n" + text.replace("<speech>", "").replace("<image>", "").strip()
-        if now != text and not text.startswith("<speech><image>\n"):
-            yield Mend(CODE["placeholder-order"], pointer("conversations", i, "value"), text, now)
+def _order(format_: str, record: dict[str, Any]) -> Iterator[Mend]:
+    for i, text, now in moved(format_, record):
+        yield Mend(CODE["placeholder-order"], pointer("conversations", i, "value"), text, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 
 from ..findings import CATALOGUE
-from .catalogue import UPSTREAM
+from .catalogue import upstream
 from .diagnosis import Diagnosis
 from .statistics import UNITS, Spread
 
@@ -101,7 +101,8 @@ def _findings(diagnosis: Diagnosis) -> str:
         counts.items(), key=lambda pair: (_ORDER[CATALOGUE[pair[0]].severity], -pair[1], pair[0])
     ):
         kind = CATALOGUE[code]
-        upstream = f"<dt>upstream</dt><dd>{escape(UPSTREAM[kind.name])}</dd>" if kind.name in UPSTREAM else ""
+        known = upstream().get(kind.name)
+        trained = f"<dt>upstream</dt><dd>{escape(known.upstream)}</dd>" if known else ""
         shown = "".join(
             f"<pre>{escape(_place(one.file, one.row, one.id, one.pointer))}\n{escape(one.message)}</pre>"
             for one in diagnosis.examples.get(code, ())
@@ -109,7 +110,7 @@ def _findings(diagnosis: Diagnosis) -> str:
         parts.append(
             f'<details{" open" if kind.severity == "error" else ""}><summary><code class="{kind.severity}">{code}</code>'
             f'<span>{escape(kind.name)}</span><span class="n">{count:,}</span></summary><div><dl>'
-            f"<dt>means</dt><dd>{escape(kind.meaning)}</dd>{upstream}<dt>mend</dt><dd>{escape(kind.mend)}</dd></dl>"
+            f"<dt>means</dt><dd>{escape(kind.meaning)}</dd>{trained}<dt>mend</dt><dd>{escape(kind.mend)}</dd></dl>"
             f"{shown}</div></details>"
         )
     return "".join(parts)

@@ -15,7 +15,8 @@ from typing import Any
 from ..findings import Finding, finding
 from ..paths import Rewriter
 from ..sample import Mask, Reference, Sample
-from ..turns import ROLES, Roles
+from ..verbatim import notes_of
+from .placeholders import placement
 
 _RELATIVE = frozenset({"aria"})
 """Formats whose trainers put a folder in front of a path that is absolute, too; the others take it as it is."""
@@ -35,8 +36,10 @@ def notes(format_: str | None, sample: Sample, record: Mapping[str, Any]) -> lis
         for i, one in enumerate(group):
             if isinstance(one, Reference) and "\\" in one.path:  # a learned rule has found it; the trainer knows none
                 found.append(_backslash(one, f"/{key}/{i}" if len(group) > 1 else f"/{key}"))
-    if format_ == "ola" and sample.audios and (sample.videos or sample.images) and not sample.audio_q:
-        found += disordered(record)
+    found += placement(format_, sample, record)
+    if format_ == "ola" and sample.videos and notes_of(sample.extra).get("channel_order") == "BGR":
+        patch = next((one.path for one in sample.videos if isinstance(one, Reference)), "")
+        found.append(finding("patch-channels", f"{patch!r}", "/video"))
     return found
 
 
@@ -72,22 +75,6 @@ def _is_empty(mask: Mask) -> bool:
 def _area(polygon: Sequence[float]) -> float:
     xs, ys = polygon[::2], polygon[1::2]
     return sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))
-
-
-_FRONT = re.compile(r"<speech><image>\n")
-
-
-def disordered(record: Mapping[str, Any], roles: Roles = ROLES) -> list[Finding]:
-    """Turns of Ola in which sound and picture do not stand in front as the trainer puts them.
-
-    ``preprocess_multimodal`` takes both tags out of such a turn and puts ``<speech><image>`` and a line break in front of it.
-    """
-    found: list[Finding] = []
-    for i, turn in enumerate(record.get("conversations") or ()):
-        text = turn.get("value") if isinstance(turn, dict) else None
-        if isinstance(text, str) and "<speech>" in text and "<image>" in text and not _FRONT.match(text):
-            found.append(finding("placeholder-order", f"the turn begins {text[:40]!r}", f"/conversations/{i}/value"))
-    return found
 
 
 # ---- media that are not there
