@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
@@ -71,19 +72,24 @@ def row(name: str, **media: Any) -> Row:
 
 
 def content(rows: list[Row], folder: Path | None = None) -> Content:
-    """Rows as tables and cells; with a folder, the bytes of every second cell lie in a file there."""
+    """Rows as tables and cells; with a folder, the bytes of every second medium lie in a file there.
+
+    The same object is the same medium, wherever it occurs.
+    """
     cells: dict[str, list[Any]] = {name: [] for name in MEDIA}
+    places: dict[int, bytes | FileRange] = {}
     store = open(folder / "store.bin", "ab") if folder else None  # noqa: SIM115  closed below
 
     def take(column: str, value: Any) -> Any:
         if isinstance(value, list):
             return [take(column, inner) for inner in value]
         data = value["bytes"]
-        if store and len(cells[column]) % 2:
-            cells[column].append(FileRange(store.name, store.tell(), len(data)))
-            store.write(data)
-        else:
-            cells[column].append(data)
+        if id(data) not in places:
+            places[id(data)] = data
+            if store and len(places) % 2:
+                places[id(data)] = FileRange(store.name, store.tell(), len(data))
+                store.write(data)
+        cells[column].append(places[id(data)])
         return value["path"]
 
     columns = {name: media_column(SCHEMA.field(name).type, [take(name, r[name]) for r in rows]) for name in MEDIA}
@@ -147,8 +153,9 @@ def levels(data: bytes, count: int, width: int) -> list[int]:
             out += [bits >> (index * width) & ((1 << width) - 1) for index in range((head >> 1) * 8)]
             at += size
         else:
-            out += [data[at]] * (head >> 1)
-            at += 1
+            size = -(-width // 8)
+            out += [int.from_bytes(data[at : at + size], "little")] * (head >> 1)
+            at += size
     assert at == len(data)
     return out[:count]
 
@@ -170,9 +177,14 @@ def check_layout(path: Path) -> int:
             top = parsed.schema.column(leaf)
             first = meta[11][1] if 11 in meta else meta[9][1]
             assert first == at, "chunks follow each other without a gap"
+            stored = 0
             if 11 in meta:
                 head, body = thrift.decode(data, at)
-                at = body + head[3][1]
+                at, stored = body + head[3][1], head[7][1][1][1]
+                if meta[4][1] == 0:
+                    for _ in range(stored):
+                        body += 4 + int.from_bytes(data[body : body + 4], "little")
+                    assert body == at, "a dictionary page ends with its last value"
             assert meta[9][1] == at
             locations = thrift.decode(data, fields[4][1])[0][1][1][1]
             values = rows = 0
@@ -200,9 +212,15 @@ def check_layout(path: Path) -> int:
                         data[body + 4 : body + 4 + length], count, top.max_definition_level.bit_length()
                     )
                     body += 4 + length
-                    for _ in range(definition.count(top.max_definition_level)):
-                        body += 4 + int.from_bytes(data[body : body + 4], "little")
-                    assert body == at
+                    cells = definition.count(top.max_definition_level)
+                    if head[5][1][2][1] == pages.RLE_DICTIONARY:
+                        indices = levels(data[body + 1 : at], cells, data[body])
+                        assert len(indices) == cells > 0
+                        assert max(indices) < stored
+                    else:
+                        for _ in range(cells):
+                            body += 4 + int.from_bytes(data[body : body + 4], "little")
+                        assert body == at
                 elif len(locations) > 1:
                     following = locations.index(location) + 1
                     rows = locations[following][3][1] if following < len(locations) else group[3][1]
@@ -280,12 +298,135 @@ def test_datasets_loads_features_and_bytes(shard: tuple[Path, pa.Table], tmp_pat
     assert list(loaded) == truth.to_pylist()
 
 
+# ---- media once
+
+
+def questions(videos: int, times: int, size: int, seed: int = 5) -> list[Row]:
+    """Rows about videos, several in a row about each; every fifth row has a picture of its own, and there are frames."""
+    rng = random.Random(seed)
+    rows = []
+    for video in range(videos):
+        clip, frames = rng.randbytes(size), [item(rng.randbytes(200), f"{n}.jpg") for n in range(3)]
+        for time in range(times):
+            images = [item(rng.randbytes(300))] if time % 5 == 0 else []
+            clips = [item(clip, f"{video}.mp4")]
+            rows.append(row(f"{video}/{time}", videos=clips, images=images, frames=[frames, []], audios=[]))
+    return rows
+
+
+def media_leaves(path: Path, column: str) -> list[Any]:
+    metadata = pq.read_metadata(path)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    leaves = [group.column(number) for group in groups for number in range(metadata.num_columns)]
+    return [leaf for leaf in leaves if leaf.path_in_schema.startswith(column) and leaf.path_in_schema.endswith("bytes")]
+
+
+@pytest.fixture
+def repeated(tmp_path: Path) -> tuple[Path, pa.Table]:
+    groups = [content(questions(6, 7, 20_000, seed), tmp_path) for seed in range(2)]
+    path = write(tmp_path / "repeated.parquet", groups)
+    return path, pa.concat_tables([group.truth for group in groups])
+
+
+def test_a_medium_that_many_rows_show_is_stored_once_in_a_row_group(repeated: tuple[Path, pa.Table]) -> None:
+    path, truth = repeated
+    check_layout(path)
+    assert pq.read_table(path).equals(truth)
+    for leaf in media_leaves(path, "videos"):
+        assert 6 * 20_000 < leaf.total_compressed_size < 6 * 20_000 + 1_000
+        assert leaf.has_dictionary_page
+        assert set(leaf.encodings) == {"PLAIN", "RLE", "RLE_DICTIONARY"}
+    for leaf in media_leaves(path, "images"):
+        assert not leaf.has_dictionary_page
+        assert set(leaf.encodings) == {"PLAIN", "RLE"}
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_datasets_gives_repeated_media_as_plain_values(
+    repeated: tuple[Path, pa.Table], tmp_path: Path, streaming: bool
+) -> None:
+    path, truth = repeated
+    loaded = datasets.load_dataset(
+        "parquet", data_files=str(path), split="train", streaming=streaming, cache_dir=str(tmp_path / "cache")
+    )
+    assert loaded.features == FEATURES
+    assert list(loaded) == truth.to_pylist()
+
+
+def test_duckdb_and_polars_read_repeated_media(repeated: tuple[Path, pa.Table]) -> None:
+    duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
+    path, truth = repeated
+    assert duckdb.sql(f"SELECT * FROM '{path}'").to_arrow_table().to_pylist() == truth.to_pylist()
+    assert polars.read_parquet(path).to_dicts() == truth.to_pylist()
+    assert polars.scan_parquet(path).slice(40, 5).collect().to_dicts() == truth.slice(40, 5).to_pylist()
+    found = duckdb.sql(f"SELECT videos[1].bytes FROM '{path}' WHERE id = '3/2'").fetchall()
+    assert found == [(one[0]["bytes"],) for one in truth.filter(pa.compute.field("id") == "3/2")["videos"].to_pylist()]
+
+
+def test_media_of_one_row_alone_stay_outside_of_the_dictionary(tmp_path: Path) -> None:
+    rows = questions(1, 2, 5_000) + questions(40, 1, 5_000, seed=6) + questions(1, 3, 5_000, seed=7)
+    group = content(rows)
+    path = write(tmp_path / "shard.parquet", [group], page_bytes=20_000)
+    assert check_layout(path)
+    assert pq.read_table(path).equals(group.truth)
+    data = path.read_bytes()
+    (leaf,) = media_leaves(path, "videos")
+    header, _ = thrift.decode(data, leaf.dictionary_page_offset)
+    assert 2 * 5_000 < header[2][1] < 2 * 5_000 + 100
+    assert leaf.total_compressed_size < 42 * 5_000 + 2_000
+
+
+def test_a_row_with_one_repeated_medium_has_all_of_its_media_in_the_dictionary(tmp_path: Path) -> None:
+    again = b"again" * 100
+    pairs = [[again, b"one" * 100], [b"two" * 100], [b"three" * 100, again], []]
+    rows = [row(str(n), images=[item(data) for data in pair]) for n, pair in enumerate(pairs)]
+    group = content(rows)
+    path = write(tmp_path / "shard.parquet", [group])
+    check_layout(path)
+    assert pq.read_table(path).equals(group.truth)
+    (leaf,) = media_leaves(path, "images")
+    header, _ = thrift.decode(path.read_bytes(), leaf.dictionary_page_offset)
+    assert header[7][1][1][1] == 3
+
+
+def test_the_same_range_of_a_file_is_one_medium_and_another_range_is_not(tmp_path: Path) -> None:
+    (tmp_path / "patch").write_bytes(bytes(range(250)) * 8)
+    path = tmp_path / "shard.parquet"
+    with ShardWriter(path, SCHEMA, media=MEDIA) as shard:
+        ranges = [FileRange(str(tmp_path / "patch"), start, 1_000) for start in (0, 250, 1_000, 0)]
+        shard.write_row_group(images_table(4), cells_for(ranges))
+    (leaf,) = media_leaves(path, "images")
+    assert 3 * 1_000 < leaf.total_compressed_size < 4 * 1_000
+    expected = [(bytes(range(250)) * 8)[start : start + 1_000] for start in (0, 250, 1_000, 0)]
+    assert [images[0]["bytes"] for images in pq.read_table(path)["images"].to_pylist()] == expected
+
+
+@given(st.integers(1, 70_000), st.data())
+def test_indices_are_decoded_by_the_rules_of_the_specification(values: int, data: st.DataObject) -> None:
+    indices = data.draw(st.lists(st.integers(0, values - 1), min_size=1, max_size=40))
+    for array in (indices, [indices[0]] * len(indices)):
+        block = pages.indices_block(np.array(array), values)
+        assert block[0] == max((values - 1).bit_length(), 1)
+        assert levels(block[1:], len(array), block[0]) == array
+
+
+@given(st.integers(0, 2**31 - 65), st.integers(0, 2**31 - 1))
+def test_a_dictionary_header_is_the_thrift_struct_it_stands_for(size: int, values: int) -> None:
+    number = thrift.I32
+    told = {1: (number, values), 2: (number, 0)}
+    expected = {1: (number, 2), 2: (number, size), 3: (number, size), 7: (thrift.STRUCT, told)}
+    assert pages.dictionary_header(size, values) == thrift.encode(expected)
+
+
 # ---- levels and pages
+
+
+REPEATED = [b"first", b"second" * 9, bytes(500), *(b"%d" % number for number in range(300))]
 
 
 @st.composite
 def row_groups(draw: st.DrawFn) -> list[list[Row]]:
-    data = st.binary(max_size=40)
+    data = st.one_of(st.binary(max_size=40), st.sampled_from(REPEATED))
     items = st.lists(st.builds(item, data, st.text(max_size=5)), max_size=5)
     one = st.builds(
         lambda images, videos, frames, audios, poster: row(
@@ -332,6 +473,14 @@ def test_any_rows_read_back_as_if_pyarrow_had_written_them(
         pytest.param([row("a", frames=[[]]), row("b", frames=[[], []]), row("c")], id="lists of empty lists"),
         pytest.param([row(str(n), frames=[[], [item(b"")]], images=[item(b"")] * 3) for n in range(9)], id="no bytes"),
         pytest.param([row(str(n)) for n in range(pages.MAX_PAGE_ROWS + 5)], id="more rows than a page may have"),
+        pytest.param(
+            [row(str(n)) for n in range(9)]
+            + [row("a", images=[item(REPEATED[0])])] * 2
+            + [row(str(n)) for n in range(pages.MAX_PAGE_ROWS + 5)]
+            + [row("b", images=[item(b"alone")])],
+            id="empty rows around repeated media",
+        ),
+        pytest.param([row(str(n), images=[item(REPEATED[n % 303])]) for n in range(900)], id="300 media three times"),
     ],
 )
 def test_extreme_shapes_read_back(tmp_path: Path, rows: list[Row]) -> None:
@@ -372,6 +521,10 @@ def test_a_page_header_is_the_thrift_struct_it_stands_for(size: int, entries: in
     header = pages.page_header(size, entries)
     number = thrift.I32
     data = {1: (number, entries), 2: (number, 0), 3: (number, 3), 4: (number, 3)}
+    shared = data | {2: (number, pages.RLE_DICTIONARY)}
+    assert pages.page_header(size, entries, pages.RLE_DICTIONARY) == thrift.encode(
+        {1: (number, 0), 2: (number, size), 3: (number, size), 5: (thrift.STRUCT, shared)}
+    )
     assert header == thrift.encode({1: (number, 0), 2: (number, size), 3: (number, size), 5: (thrift.STRUCT, data)})
     assert size + len(header) <= pages.MAX_PAGE_BYTES
 

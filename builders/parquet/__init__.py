@@ -1,11 +1,12 @@
 """Parquet: writing shards whose media bytes never pass through Arrow.
 
-`shards` is the writer; `pages` lays out the media leaves' pages, `gather` moves the bytes into them, `thrift` encodes headers
-and footer.
+`shards` is the writer; `leaves` writes a media leaf, `pages` lays out its pages, `gather` moves the bytes into them, `thrift`
+encodes headers and footer.
 """
 
 from .gather import Cell, FileRange, Gather, MediaChanged
-from .shards import CHUNKING, CREATED_BY, MAX_CELL_BYTES, MAX_COLUMN_BYTES, PAGE_BYTES, ShardWriter, media_column
+from .leaves import MAX_CELL_BYTES, MAX_COLUMN_BYTES
+from .shards import CHUNKING, CREATED_BY, PAGE_BYTES, ShardWriter, media_column
 
 __all__ = [
     "CHUNKING",

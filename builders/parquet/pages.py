@@ -1,10 +1,15 @@
-"""Data pages of a media leaf: repetition and definition levels, where pages end, and what stands before the values.
+"""Pages of a media leaf: repetition and definition levels, where pages end, and what stands before the values.
 
 A PLAIN, uncompressed BYTE_ARRAY page (version 1) is nothing but a header, two small arrays and the values behind their
 lengths, so that the bytes of a media item can be moved into it as they are::
 
     page header │ length, repetition levels │ length, definition levels │ 4-byte size, bytes │ 4-byte size, bytes │ …
     (thrift)    │ (only if in a list)       │ (only if nullable)        │ one per cell
+
+A cell that occurs several times in a row group stands once in the chunk's dictionary page, whose body is values like those
+above; data pages then hold numbers of its values in their place (RLE_DICTIONARY)::
+
+    page header │ 4-byte size, bytes │ …              page header │ levels as above │ bits per index │ runs of indices
 
 **Levels.**  Each cell and each empty list is one entry.  Its repetition level says at which depth of lists it
 continues (0: a new row), its definition level how much of the nesting is there (less than the maximum: an empty list).
@@ -39,6 +44,9 @@ MAX_PAGE_BYTES = 2**31 - 1
 
 MAX_PAGE_ROWS = 20_000
 """As pyarrow's own limit, so that a page of nearly nothing but empty lists stays a unit to seek to."""
+
+PLAIN, RLE, RLE_DICTIONARY = 0, 3, 8
+"""Encodings in ``parquet.thrift``."""
 
 LENGTH_BYTES = 4
 """What stands before each value of a PLAIN BYTE_ARRAY page."""
@@ -173,42 +181,75 @@ def _mixed(numbers: Keys) -> Keys:
 
 
 def levels_block(levels: Levels, maximum: int) -> bytes:
-    """Levels as a page holds them: length, then one run; b"" where the maximum is 0, as there is nothing to tell.
-
-    Levels that are all equal are one repeated run of a few bytes, others one bit-packed run.
-    """
+    """Levels as a page holds them: length, then one run; b"" where the maximum is 0, as there is nothing to tell."""
     if maximum == 0:
         return b""
-    first = int(levels[0])
-    if (levels == first).all():
-        body = varint(len(levels) << 1) + bytes([first])
-    else:
-        width = maximum.bit_length()
-        groups = -(-len(levels) // 8)
-        padded = np.zeros((groups * 8, 1), np.uint8)
-        padded[: len(levels), 0] = levels
-        bits = (padded >> np.arange(width, dtype=np.uint8)) & 1
-        body = varint(groups << 1 | 1) + np.packbits(bits, bitorder="little").tobytes()
+    body = _hybrid(levels, maximum.bit_length())
     return len(body).to_bytes(4, "little") + body
 
 
-def page_header(body_bytes: int, entries: int) -> bytes:
-    """The thrift PageHeader of a PLAIN version 1 data page, uncompressed.
+def indices_block(indices: Ints, values: int) -> bytes:
+    """Dictionary indices as a page holds them: the number of bits each takes, then one run.
+
+    Args:
+        indices: at least one, each less than `values`.
+        values: in the dictionary.
+    """
+    width = max((values - 1).bit_length(), 1)  # 0 bits are legal, and not known to every reader
+    return bytes([width]) + _hybrid(indices, width)
+
+
+def _hybrid(numbers: Levels | Ints, width: int) -> bytes:
+    """Numbers in the hybrid of run-length encoding and bit-packing.
+
+    Numbers that are all equal are one repeated run of a few bytes, others one bit-packed run.
+    """
+    first = int(numbers[0])
+    if (numbers == first).all():
+        return varint(len(numbers) << 1) + first.to_bytes(-(-width // 8), "little")
+    groups = -(-len(numbers) // 8)
+    padded = np.zeros((groups * 8, 1), numbers.dtype)
+    padded[: len(numbers), 0] = numbers
+    bits = (padded >> np.arange(width, dtype=numbers.dtype)) & 1
+    return varint(groups << 1 | 1) + np.packbits(bits.astype(np.uint8), bitorder="little").tobytes()
+
+
+def page_header(body_bytes: int, entries: int, encoding: int = PLAIN) -> bytes:
+    """The thrift PageHeader of a version 1 data page, uncompressed.
 
     Args:
         body_bytes: levels and values.
         entries: levels in the page: cells and empty lists.
+        encoding: of the values, `PLAIN` or `RLE_DICTIONARY`.
 
     Raises:
         ValueError: the page would be larger than Parquet can say.
     """
+    # 1: type DATA_PAGE · 2, 3: sizes · 5: {1: values, 2: encoding, 3: RLE, 4: RLE}
+    data = b"\x2c\x15" + varint(entries << 1) + b"\x15" + varint(encoding << 1) + b"\x15\x06\x15\x06\0\0"
+    return b"\x15\x00" + _page_sizes(body_bytes) + data
+
+
+def dictionary_header(body_bytes: int, values: int) -> bytes:
+    """The thrift PageHeader of a dictionary page of PLAIN values, uncompressed.
+
+    Args:
+        body_bytes: the values with their lengths.
+        values: how many.
+
+    Raises:
+        ValueError: the page would be larger than Parquet can say.
+    """
+    # 1: type DICTIONARY_PAGE · 2, 3: sizes · 7: {1: values, 2: PLAIN}
+    return b"\x15\x04" + _page_sizes(body_bytes) + b"\x4c\x15" + varint(values << 1) + b"\x15\x00\0\0"
+
+
+def _page_sizes(body_bytes: int) -> bytes:
+    """Fields 2 and 3 of a PageHeader."""
     if body_bytes > MAX_PAGE_BYTES - 64:  # the header counts as well, and is shorter than this
         raise ValueError(f"a page of {body_bytes} bytes: Parquet allows {MAX_PAGE_BYTES} with its header")
     size = varint(body_bytes << 1)
-    # 1: type DATA_PAGE · 2, 3: sizes · 5: {1: values, 2: PLAIN, 3: RLE, 4: RLE}
-    return (
-        b"\x15\x00\x15" + size + b"\x15" + size + b"\x2c\x15" + varint(entries << 1) + b"\x15\x00\x15\x06\x15\x06\0\0"
-    )
+    return b"\x15" + size + b"\x15" + size
 
 
 def histogram(levels: Levels, maximum: int) -> list[int]:

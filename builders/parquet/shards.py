@@ -1,12 +1,12 @@
 """Shards: Parquet files whose media bytes never pass through Arrow.
 
 What is small (texts, masks, the ``path`` of each media item) is encoded by pyarrow, in memory, row group by row group.
-What is large, the ``bytes`` leaf of the media columns, is moved from where it lies into pages written by hand (`pages`,
-`gather`).  The footer is pyarrow's own, changed where the two are joined::
+What is large, the ``bytes`` leaf of the media columns, is moved from where it lies into pages written by hand (`leaves`,
+`pages`, `gather`).  The footer is pyarrow's own, changed where the two are joined::
 
     PAR1
     row group   id · conversations · …      pages as pyarrow encoded them, compressed, dictionaries, chunked by content
-                images.list.element.bytes   our pages: PLAIN, uncompressed
+                images.list.element.bytes   our pages, uncompressed: see `leaves`
                 images.list.element.path    pyarrow's again
     row group   …
     column indexes (pyarrow's) · offset indexes (pyarrow's, moved, and ours)
@@ -28,24 +28,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import pages
-from .gather import Cell, FileRange, Gather, MediaChanged, Writeback, size_of
+from .gather import Cell, Gather, Writeback
+from .leaves import Leaf, leaf_of, write_leaf
 from .thrift import BINARY, I16, I32, I64, LIST, STRUCT, Struct, decode, encode
-
-__all__ = [
-    "MAX_CELL_BYTES", "MAX_COLUMN_BYTES", "Cell", "FileRange", "MediaChanged", "ShardWriter", "media_column",
-]  # fmt: skip
-
-MAX_CELL_BYTES = 2**31 - 2**16
-"""The largest cell: a page's size and a value's length are int32, and the page's header and levels count as well."""
-
-MAX_COLUMN_BYTES = MAX_CELL_BYTES
-"""The cells of one media column in one row group together: of larger ones pyarrow cannot read a nested column ("Nested
-data conversions not implemented for chunked array outputs", apache/arrow#21526)."""
 
 PAGE_BYTES = 1 << 20
 
@@ -56,20 +45,9 @@ CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_l
 """Content-defined chunking of the small columns, the values and the metadata key of `datasets`."""
 
 _MAGIC = b"PAR1"
-_PLAIN, _RLE = 0, 3
 # Fields of parquet.thrift.  ColumnChunk: 2 file_offset, 3 meta_data, 4 and 5 offset index, 6 and 7 column index.
-# ColumnMetaData: 2 encodings, 3 path, 4 codec, 5 values, 6 and 7 sizes, 9 data page, 10 index page, 11 dictionary page,
-# 12 statistics, 13 encoding statistics, 16 size statistics.  RowGroup: 1 columns, 2 bytes, 3 rows, 5 offset,
-# 6 compressed bytes, 7 ordinal.  FileMetaData: 2 schema, 3 rows, 4 row groups, 5 metadata, 6 created by.
-
-
-class _Leaf(NamedTuple):
-    """One media leaf of a row group, ready to be written."""
-
-    cells: Sequence[Cell]
-    sizes: pages.Ints
-    structure: pages.Structure
-    levels: tuple[int, int]
+# ColumnMetaData: see `leaves`.  RowGroup: 1 columns, 2 bytes, 3 rows, 5 offset, 6 compressed bytes, 7 ordinal.
+# FileMetaData: 2 schema, 3 rows, 4 row groups, 5 metadata, 6 created by.
 
 
 class _Chunk(NamedTuple):
@@ -174,7 +152,7 @@ class ShardWriter:
             raise ValueError(f"the table has the schema {table.schema}, the writer {self._schema}")
         if set(cells) != set(self._nesting):
             raise ValueError(f"cells for {sorted(cells)}, but the media columns are {sorted(self._nesting)}")
-        leaves = {nest.leaf: _leaf(table.column(name), nest, cells[name]) for name, nest in self._nesting.items()}
+        leaves = {nest.leaf: leaf_of(table.column(name), nest, cells[name]) for name, nest in self._nesting.items()}
         if not table.num_rows:
             return
         encoded = self._encoded(table, {})
@@ -268,7 +246,7 @@ class ShardWriter:
                 writer.add_key_value_metadata(metadata)
         return memoryview(sink.getvalue()).cast("B")
 
-    def _write_group(self, encoded: memoryview, leaves: Mapping[tuple[str, ...], _Leaf]) -> tuple[Struct, list[_Chunk]]:
+    def _write_group(self, encoded: memoryview, leaves: Mapping[tuple[str, ...], Leaf]) -> tuple[Struct, list[_Chunk]]:
         group: Struct = _footer(encoded)[4][1][1][0]
         start, raw_bytes = self._out.position, 0
         chunks: list[_Chunk] = []
@@ -278,7 +256,7 @@ class ShardWriter:
             if leaf is None:
                 chunks.append(self._copy_chunk(encoded, fields))
             else:
-                chunks.append(self._write_leaf(fields, leaf))
+                chunks.append(_Chunk(fields, b"", write_leaf(self._out, meta, leaf, self._page_bytes)))
             raw_bytes += meta[6][1]
         group[2] = (I64, raw_bytes)
         group[5] = (I64, start)
@@ -305,57 +283,6 @@ class ShardWriter:
             location[1] = (I64, location[1][1] + shift)
         return _Chunk(fields, column_index, encode(offset_index))
 
-    def _write_leaf(self, fields: Struct, leaf: _Leaf) -> _Chunk:
-        """The pages of a media leaf, and in `fields` what is to be said of them."""
-        name = fields[3][1][3][1][1][0].decode()
-        begin = self._out.position
-        shape, sizes = leaf.structure, leaf.sizes.tolist()
-        row_bytes = np.diff(np.concatenate([[0], np.cumsum(leaf.sizes + pages.LENGTH_BYTES)])[shape.cells])
-        locations: list[Struct] = []
-        page_raw: list[int] = []
-        first_row = 0
-        for end_row in pages.page_ends(row_bytes, pages.row_keys(leaf.sizes, shape.cells), self._page_bytes):
-            entries = slice(shape.entries[first_row], shape.entries[end_row])
-            block = pages.levels_block(shape.repetition[entries], leaf.levels[0])
-            block += pages.levels_block(shape.definition[entries], leaf.levels[1])
-            first, last = int(shape.cells[first_row]), int(shape.cells[end_row])
-            raw = sum(sizes[first:last])
-            body = len(block) + raw + pages.LENGTH_BYTES * (last - first)
-            at = self._out.position
-            self._out.append(pages.page_header(body, int(entries.stop - entries.start)) + block)
-            self._append_cells(name, leaf.cells, sizes, first, last)
-            size = self._out.position - at
-            locations.append({1: (I64, at), 2: (I32, size), 3: (I64, first_row)})
-            page_raw.append(raw)
-            first_row = end_row
-        written = self._out.position - begin
-        meta: Struct = fields[3][1]
-        for number in (8, 10, 11, 12, 14, 15):
-            meta.pop(number, None)
-        meta[2] = (LIST, (I32, [_PLAIN, _RLE]))
-        meta[4] = (I32, 0)
-        meta[5] = (I64, len(shape.definition))
-        meta[6] = meta[7] = (I64, written)
-        meta[9] = (I64, begin)
-        meta[13] = (LIST, (STRUCT, [{1: (I32, 0), 2: (I32, _PLAIN), 3: (I32, len(locations))}]))
-        meta[16] = (STRUCT, _size_statistics(sum(page_raw), leaf))
-        offset_index: Struct = {1: (LIST, (STRUCT, locations)), 2: (LIST, (I64, page_raw))}
-        return _Chunk(fields, b"", encode(offset_index))
-
-    def _append_cells(self, column: str, cells: Sequence[Cell], sizes: list[int], first: int, last: int) -> None:
-        out, length = self._out, struct.Struct("<I").pack
-        for index in range(first, last):
-            cell = cells[index]
-            out.append(length(sizes[index]))
-            if isinstance(cell, FileRange):
-                try:
-                    out.append_range(cell)
-                except MediaChanged as error:
-                    error.column, error.cell = column, index
-                    raise
-            else:
-                out.append(cell)
-
     def _write_indexes(self) -> None:
         """Column indexes of all chunks, then their offset indexes, as other writers lay them out."""
         chunks = [chunk for _, group in self._groups for chunk in group]
@@ -374,48 +301,3 @@ def _footer(encoded: memoryview) -> Struct:
     """The FileMetaData of a Parquet file in memory."""
     size = int.from_bytes(encoded[-8:-4], "little")
     return decode(encoded, len(encoded) - 8 - size)[0]
-
-
-def _size_statistics(raw_bytes: int, leaf: _Leaf) -> Struct:
-    """How large the values are, and how often each level occurs: what readers size their memory by."""
-    repetition = pages.histogram(leaf.structure.repetition, leaf.levels[0])
-    definition = pages.histogram(leaf.structure.definition, leaf.levels[1])
-    return {1: (I64, raw_bytes), 2: (LIST, (I64, repetition)), 3: (LIST, (I64, definition))}
-
-
-def _leaf(column: pa.ChunkedArray, nest: pages.Nesting, cells: Sequence[Cell]) -> _Leaf:
-    """Structure and sizes of a media column.
-
-    Raises:
-        ValueError: nulls, bytes in the table, another number of cells than the table has items, or too many bytes.
-    """
-    name = nest.leaf[0]
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
-    offsets: list[pages.Ints] = []
-    for _ in nest.empty:
-        _no_nulls(array, name)
-        raw = np.asarray(array.offsets).astype(np.int64)
-        offsets.append(raw - raw[0] if len(raw) else np.zeros(1, np.int64))
-        array = array.flatten()
-    _no_nulls(array, name)
-    data = array.flatten()[array.type.get_field_index("bytes")]
-    if data.null_count != len(data):
-        raise ValueError(f"media column {name!r} holds bytes in the table; they belong into the cells")
-    if len(cells) != len(array):
-        raise ValueError(f"media column {name!r} has {len(array)} items, but {len(cells)} cells")
-    sizes: pages.Ints = np.fromiter(map(size_of, cells), np.int64, len(cells))
-    if len(sizes) and not 0 <= sizes.min() <= sizes.max() <= MAX_CELL_BYTES:
-        at = int(np.flatnonzero((sizes < 0) | (sizes > MAX_CELL_BYTES))[0])
-        raise ValueError(f"cell {at} of {name!r} has {sizes[at]} bytes, must be 0 to {MAX_CELL_BYTES}")
-    total = int(sizes.sum())
-    if total > MAX_COLUMN_BYTES:
-        raise ValueError(f"{total} bytes of {name!r} in one row group, at most {MAX_COLUMN_BYTES} can be read back")
-    shape = pages.structure(offsets, len(cells), nest.empty, nest.maximum)
-    return _Leaf(cells, sizes, shape, (len(nest.empty), nest.maximum))
-
-
-def _no_nulls(array: pa.Array, name: str) -> None:
-    if array.null_count:
-        raise ValueError(f"media column {name!r} has {array.null_count} nulls; an absent item is an empty list")
