@@ -1,0 +1,310 @@
+"""Builds that are killed, again and again: do they end with the bytes of an undisturbed one?
+
+    python tests/campaigns/builds.py --kills 100                  # two local workers
+    python tests/campaigns/builds.py --kills 100 --engine ray     # a Ray of two nodes, started for it
+
+The data are patches, a tar.gz of videos, videos asked about several times, pictures and broken records.  Each build is killed
+some times at random moments, the whole of it or one of its processes, and then left to end.  After every kill all shards that
+have their name must be whole; at the end the bytes must be equal, and each record must be there once: as a row or in the rejects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from modalmix.builders import example
+
+WAYS = ("all", "all", "one")
+"""What a kill hits: every process of the build, or one that is not the first."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills-per-build", type=int, default=5)
+    parser.add_argument("--mb", type=int, default=300, help="megabytes of media")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", help="where to put files; a temporary folder by default")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name, cluster(options.engine) as engine:
+        folder = Path(name)
+        make_data(folder / "data", options.mb * 1_000_000)
+        arguments = [*engine, "--workers", str(options.workers), "--max-shard-size", "12MB"]
+        print(f"{options.engine}, {options.mb} MB")
+        campaign = run(folder, arguments, options.kills, options.kills_per_build, options.seed)
+    print(campaign.table())
+    sys.exit(campaign.failures != 0)
+
+
+class Campaign(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        builds: that were made to their end.
+        kills: that hit a build at work.
+        hit: kills by what they hit.
+        failures: builds that ended with other bytes, lost or repeated records, or left a broken shard under its name.
+        alone: seconds of an undisturbed build.
+        ending: seconds of the last run of each build, which goes on where the killed ones stopped.
+    """
+
+    builds: int
+    kills: int
+    hit: Counter[str]
+    failures: int
+    alone: float
+    ending: list[float]
+
+    def table(self) -> str:
+        ending = f"{statistics.median(self.ending):.1f} s" if self.ending else "–"
+        hits = ", ".join(f"{count} × {what}" for what, count in sorted(self.hit.items()))
+        lines = [
+            ("builds", str(self.builds)),
+            ("kills", f"{self.kills} ({hits})"),
+            ("undisturbed", f"{self.alone:.1f} s"),
+            ("last run after the kills, median", ending),
+            ("builds that differ, or lost or repeated a record", str(self.failures)),
+        ]
+        return "\n".join(f"{name:50} {value:>20}" for name, value in lines)
+
+
+def run(folder: Path, arguments: Sequence[str], kills: int, kills_per_build: int, seed: int) -> Campaign:
+    """Kills builds of ``folder/data`` until `kills` have hit."""
+    moments = random.Random(seed)
+    whole = folder / "undisturbed" / "built"  # the card's title is the folder's name
+    begun = time.monotonic()
+    finish(command(folder / "data", whole, arguments))
+    alone = time.monotonic() - begun
+    expected, records = digests(whole), accounted(whole)
+    assert records == Counter(dict.fromkeys(records, 1)), "the undisturbed build repeats a record"
+    hit: Counter[str] = Counter()
+    ending: list[float] = []
+    failures = builds = 0
+    while sum(hit.values()) < kills:
+        out = folder / "built"
+        shutil.rmtree(out, ignore_errors=True)
+        told = []
+        for _ in range(min(kills_per_build, kills - sum(hit.values()))):
+            what = moments.choice(WAYS)
+            # most runs after the first have less left to do, so early moments are the likely ones
+            if kill(command(folder / "data", out, arguments), what, alone * moments.random() ** 1.5):
+                hit[what] += 1
+            told += broken_shards(out)
+            if (out / "report.json").exists() and not (out / ".build").exists():
+                break
+        else:
+            begun = time.monotonic()
+            finish(command(folder / "data", out, arguments))
+            ending.append(time.monotonic() - begun)
+        builds += 1
+        if (made := digests(out)) != expected:
+            told += [f"{path} differs" for path in {*made, *expected} if made.get(path) != expected.get(path)]
+        if (found := accounted(out)) != records:
+            told += [f"{sum((records - found).values())} records lost, {sum((found - records).values())} repeated"]
+        for line in told:
+            print(f"build {builds}: {line}")
+        failures += bool(told)
+        print(f"{sum(hit.values())} of {kills} kills, {builds} builds, {failures} failures", flush=True)
+    return Campaign(builds, sum(hit.values()), hit, failures, alone, ending)
+
+
+def command(data: Path, out: Path, arguments: Sequence[str]) -> list[str]:
+    code = "from modalmix.builders.cli import main; raise SystemExit(main())"
+    return [sys.executable, "-c", code, "build", str(data), "--out", str(out), "--quiet", *arguments]
+
+
+def finish(command: Sequence[str]) -> None:
+    """Runs a build to its end; records are rejected, so that its exit code is 1."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (0, 1) or "Traceback" in done.stderr:
+        raise SystemExit(f"a build failed:\n{done.stderr}")
+
+
+def kill(command: Sequence[str], what: str, after: float) -> bool:
+    """Starts a build and kills it, or one of its other processes, after so many seconds; False if it was done before."""
+    build = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        build.wait(after)
+        return False
+    except subprocess.TimeoutExpired:
+        pass
+    if what == "all":
+        os.killpg(build.pid, signal.SIGKILL)
+        build.communicate()
+        return True
+    others = [pid for pid in _group(build.pid) if pid != build.pid]
+    if others:
+        os.kill(random.choice(others), signal.SIGKILL)
+    _, told = build.communicate()
+    if build.returncode not in (0, 1):
+        raise SystemExit(f"a build did not survive the death of a worker:\n{told}")
+    return bool(others)
+
+
+def _group(group: int) -> list[int]:
+    """The processes of a process group."""
+    found = subprocess.run(["pgrep", "-g", str(group)], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def digests(out: Path) -> dict[str, str]:
+    """SHA-256 of all files, hidden ones included."""
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in out.rglob("*")
+        if path.is_file()
+    }
+
+
+def accounted(out: Path) -> Counter[tuple[str, int]]:
+    """How often each record is a row or a reject."""
+    found: Counter[tuple[str, int]] = Counter()
+    for shard in out.rglob("*.parquet"):
+        for source in pq.read_table(shard, columns=["source"])["source"].to_pylist():
+            found[source["file"], source["row"]] += 1
+    with open(out / "rejected.jsonl", encoding="utf-8") as lines:
+        for line in lines:
+            reject = json.loads(line)
+            found[reject["file"], reject["row"]] += 1
+    return found
+
+
+def broken_shards(out: Path) -> list[str]:
+    """Shards that have their name but cannot be read to their last byte."""
+    told = []
+    for shard in out.rglob("*.parquet"):
+        try:
+            file = pq.ParquetFile(shard)
+            for group in range(file.num_row_groups):
+                file.read_row_group(group)
+        except Exception as error:  # whatever a reader says of a broken file
+            told.append(f"{shard.name} is broken after a kill: {error}")
+    return told
+
+
+@contextmanager
+def cluster(engine: str) -> Iterator[list[str]]:
+    """The arguments for an engine; for Ray, with a cluster of two nodes that lives as long as the campaign."""
+    if engine == "local":
+        yield []
+        return
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.add_node(num_cpus=1)
+    try:
+        yield ["--engine", "ray", "--address", nodes.address]
+    finally:
+        nodes.shutdown()
+
+
+def make_data(folder: Path, size: int) -> None:
+    """Data of some `size` bytes, a quarter each as pictures, patches, videos, and videos in tar.gz."""
+    folder.mkdir(parents=True)
+    noise = random.Random(1).randbytes(4_000_000)
+    quarter = size // 4
+    _pictures(folder, noise, quarter)
+    _patches(folder, noise, quarter)
+    _videos(folder, noise, quarter)
+
+
+def _pictures(folder: Path, noise: bytes, size: int) -> None:
+    records, total = [], 0
+    (folder / "pictures").mkdir()
+    while total < size:
+        i = len(records)
+        data = example.picture(i % 50) + noise[i : i + 20_000 + 997 * i % 120_000]
+        total += len(data)
+        (folder / "pictures" / f"{i}.jpg").write_bytes(data)
+        record = {
+            "id": i,
+            "image": f"/x/pictures/{i}.jpg",
+            "conversations": example.turns("<image>\nWhat?", "It. " * 50),
+        }
+        if i % 17 == 5:
+            record["image"] = "/x/pictures/nowhere.jpg"
+        if i % 19 == 7:
+            record["conversations"] = record["conversations"][:1]
+        records.append(record)
+    lines = [json.dumps(record) for record in records]
+    lines.insert(len(lines) // 2, '{"id": "cut off')
+    (folder / "pictures.jsonl").write_text("\n".join(lines))
+
+
+def _patches(folder: Path, noise: bytes, size: int) -> None:
+    records, written = [], 0
+    for number in range(4):
+        name = f"patch_{number:05}"
+        with open(folder / name, "wb") as patch:
+            while patch.tell() < size // 4:
+                i = len(records)
+                frames = [example.picture(i % 50 + k) + noise[7 * i + k :][: 9_000 + 31 * i % 40_000] for k in range(4)]
+                video = {"patch": f"/x/{name}", "start_num": patch.tell(), "size": [len(frame) for frame in frames]}
+                if i % 23 == 3:
+                    video["start_num"] = 10**12
+                turns = example.turns("<image>\nWhat moves?", f"A square. {i}")
+                records.append({"id": f"p{i}", "video": video, "conversations": turns})
+                patch.write(b"".join(frames))
+            written += patch.tell()
+    (folder / "patches.json").write_text(json.dumps(records))
+
+
+def _videos(folder: Path, noise: bytes, size: int) -> None:
+    """As many bytes of videos in the folder, three questions each, as in two tar.gz."""
+    (folder / "videos").mkdir()
+    clip = folder / "clip.mp4"
+    example.video(str(clip), 1)
+    plain = clip.read_bytes()
+    clip.unlink()
+    questions, total, i = [], 0, 0
+    names = [folder / f"videos_{k}.tar.gz" for k in range(2)]
+    archives = [tarfile.open(name, "w:gz", compresslevel=1) for name in names]  # noqa: SIM115  closed below
+    while total < size:
+        free = noise[i * 101 :][: 200_000 + 7919 * i % 1_000_000]
+        data = plain + (len(free) + 8).to_bytes(4, "big") + b"free" + free  # a box that players skip
+        total += len(data)
+        (folder / "videos" / f"{i}.mp4").write_bytes(data)
+        member = tarfile.TarInfo(f"packed/{i}.mp4")
+        member.size = len(data)
+        archives[i % 2].addfile(member, io.BytesIO(data))
+        for k in range(3):
+            for where in ("videos", "packed"):
+                turns = example.turns("<image>\nWhat moves?", f"A square, {k}.")
+                questions.append((k, i, {"id": f"{where}{i}-{k}", "video": f"{where}/{i}.mp4", "conversations": turns}))
+        i += 1
+    for archive in archives:
+        archive.close()
+    questions.append(
+        (3, 0, {"id": "lost", "video": "packed/nowhere.mp4", "conversations": example.turns("<image>\n?", "!")})
+    )
+    questions.sort(key=lambda question: question[:2])
+    (folder / "videos.json").write_text(json.dumps([record for _, _, record in questions]))
+
+
+if __name__ == "__main__":
+    main()
