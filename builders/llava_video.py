@@ -57,6 +57,9 @@ FOLDERS = (
 )
 """The folders of LLaVA-Video-178K; its README says ``…_activitynet`` where a folder is ``…_activitynetqa``."""
 
+TELLING = "shareVideoGPTV"
+"""A word in a path by which its record is recognised."""
+
 _SPLITS = {"cap": "caption", "oe": "open_ended", "mc": "multi_choice"}
 _ORDER = ("id", "image", "conversations", "data_source", "video")
 _LITERAL = "video_tag"
@@ -118,8 +121,8 @@ def recognise(record: Mapping[str, Any]) -> Recognition:
         tag = first_tag(conversations)
         if tag == "video":
             return Recognition(0.1, ["the video's placeholder is <video>, not <image>"])
-        if "shareVideoGPTV" in video:
-            return Recognition(0.9, ["the video's path holds shareVideoGPTV"])
+        if TELLING in video:
+            return Recognition(0.9, [f"the video's path holds {TELLING}"])
         if tag == "image":
             return Recognition(0.6, ["the video's placeholder is <image>"])
         return Recognition(0.3, ["the video has no placeholder"])

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .annotations import DataError, Slice, Source, read
+from .annotations import Block, DataError, Slice, Source, read
 from .findings import Finding, finding, rejects
 from .formats import formats
 from .media.headers import Header, image_header, video_header
@@ -132,7 +132,9 @@ class Counts(msgspec.Struct):
             self.findings[one.code] = self.findings.get(one.code, 0) + 1
 
 
-def rows(slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter) -> Iterator[Row | Reject]:
+def rows(
+    slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter, blocks: Iterator[Block] | None = None
+) -> Iterator[Row | Reject]:
     """The rows and rejects of a slice, in the order of its records.
 
     Args:
@@ -140,6 +142,7 @@ def rows(slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter) ->
         options: how to read it.
         counts: filled while reading; complete when the iterator ends.
         rewriter: where media are looked up.
+        blocks: those of the slice, for who takes some records out before; by default they are read here.
     """
     take = slice_.take
     read_as = reading(options, slice_)
@@ -148,7 +151,7 @@ def rows(slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter) ->
     written: Counter[str] = Counter()
     met: Counter[str] = Counter()
     try:
-        for block in read(slice_):
+        for block in read(slice_) if blocks is None else blocks:
             told: dict[int, list[Finding]] = {}
             for one in block.findings:
                 told.setdefault(one.row, []).append(one)

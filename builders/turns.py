@@ -208,6 +208,11 @@ def quote(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
+def tags_in(text: str) -> list[str]:
+    """The tags of a text as written, upstream or canonical, without brackets, in order."""
+    return _TAG.findall(text)
+
+
 def first_tag(conversations: Sequence[object]) -> str:
     """The first tag, upstream or canonical, that stands in ``from``/``value`` turns; empty where there is none."""
     for turn in conversations:

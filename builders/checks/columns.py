@@ -1,8 +1,8 @@
 """Columns: numbers about millions of records in a few bytes each.
 
 What only all records together tell (equal ids, equal records, who refers to a broken file) needs something of every record.
-It is kept as 64-bit numbers in growing arrays: a text as the first 8 bytes of its SHA-1, a record's place as one
-number (`place`).  Two texts of 10 million share such a hash once in 370,000 datasets.
+It is kept as 64-bit numbers in growing arrays: a text as a hash (`hashed`), a record's place as one number (`place`).  Two texts
+of 10 million share such a hash once in 370,000 datasets.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from hashlib import sha1
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
@@ -31,7 +32,12 @@ def placed(number: int) -> tuple[int, int]:
 
 
 def hashed(data: bytes) -> int:
-    """64 bits, signed, that are the same in every process."""
+    """64 bits, signed, that are the same in every process; who wants to can make texts with equal ones."""
+    return int.from_bytes(xxhash.xxh3_64_digest(data), "little", signed=True)
+
+
+def digested(data: bytes) -> int:
+    """As `hashed`, but hard to make alike, and slower: the first 8 bytes of the SHA-1."""
     return int.from_bytes(sha1(data, usedforsecurity=False).digest()[:8], "little", signed=True)
 
 
@@ -46,6 +52,12 @@ class Columns:
         """Adds a row: one number for each name."""
         for column, number in zip(self._columns, row, strict=True):
             column.append(number)
+
+    def append_hashed(self, data: Iterable[bytes], others: Iterable[int]) -> None:
+        """Adds rows whose first number is the hash of some bytes, and whose second one is given."""
+        hashes, numbers = self._columns
+        hashes.frombytes(np.frombuffer(b"".join(map(xxhash.xxh3_64_digest, data)), "<i8").astype(np.int64).tobytes())
+        numbers.extend(others)
 
     def extend(self, other: Columns) -> None:
         """Adds the rows of another one with the same names."""

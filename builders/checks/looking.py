@@ -2,9 +2,9 @@
 
 ::
 
-    slice ──rows──► Row / Reject ──► findings   written to a spool at once, three examples of a code kept
-                                 ──► numbers    hashes, places and sizes in columns; spreads
-                                 ──► media      each distinct one once per slice, and which record refers to which
+    slice ──Sieve──rows──► Row / Reject ──► findings   written to a spool at once, three examples of a code kept
+              └────────────► Run ───────────► numbers    hashes, places and sizes in columns; spreads
+                                        ──► media      each distinct one once per slice, and which record refers to which
 
 A `Part` is of one slice; parts are joined in the order of the slices (`modalmix.builders.checks.doctor`).  They travel between
 processes.
@@ -19,8 +19,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
-from ..annotations import Slice
+from ..annotations import Slice, read
 from ..findings import CATALOGUE, Finding
 from ..formats import formats
 from ..media.items import Item, Media
@@ -28,7 +29,8 @@ from ..paths import Rewriter
 from ..references import text_of_id
 from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Sample
-from .columns import Columns, hashed, place
+from .columns import Columns, digested, hashed, place
+from .plain import Found, Run, Shape, Sieve
 from .records import lookups, notes
 from .statistics import Spread, merged
 
@@ -144,6 +146,7 @@ def look(
     *,
     depth: Depth,
     limit: int | None = None,
+    plain: bool = True,
 ) -> Part:
     """Reads a slice.
 
@@ -155,11 +158,15 @@ def look(
         spool: where the findings go, a line each.
         depth: from ``headers`` on, the media are noted.
         limit: stop after so many rejected records.
+        plain: let records that are plain (`modalmix.builders.checks.plain`) take the short way.
     """
     part = nothing()
     looker = _Looker(part, piece, file, rewriter, spool, depth, options)
     met: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
-    stream = rows(piece, options, part.counts, rewriter)
+    blocks = read(piece)
+    if plain and options.mixes is None and piece.take.strategy == "all":
+        blocks = looker.sieve.blocks(blocks)
+    stream = rows(piece, options, part.counts, rewriter, blocks)
     errors = 0
     try:
         for row in stream:
@@ -181,6 +188,8 @@ def look(
                     break
     finally:
         stream.close()  # type: ignore[attr-defined]  # a generator, which closes the annotation file
+    looker.sieve.forget()
+    part.counts.add(looker.taken)
     looker.of_the_file()
     looker.finish()
     return part
@@ -205,6 +214,8 @@ class _Looker:
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
         self.seen_paths: dict[str, int] = {}
         self.told: Counter[str] = Counter()
+        self.sieve = Sieve(rewriter, self.run, self.shapes)
+        self.taken = Counts()
 
     # ---- findings
 
@@ -242,8 +253,11 @@ class _Looker:
         for one in row.findings:
             self.tell(one, row.id)
         here = place(self.file, row.row)
-        for one in notes(row.format, sample, row.record):
+        noted = notes(row.format, sample, row.record)
+        for one in noted:
             self.add(one, row.row, row.id)
+        if not row.findings and not noted:
+            self.sieve.sound(row)
         part.records.add(hashed(_encoded(row.record)), here)
         if sample.id is not None:
             part.ids.add(hashed(f"{self.file}\0{sample.id}".encode("utf-8", "surrogatepass")), here)
@@ -265,8 +279,42 @@ class _Looker:
                 for mask in masks:
                     frames[mask.frame] += 1
             numbers["masks of a frame"] += frames.values()
-        if len(numbers["turns"]) > 100_000:
+        if len(numbers["characters"]) > 100_000:
             self.finish()
+
+    def run(self, run: Run) -> None:
+        """Takes plain records: does what `row` does, with all of them at once."""
+        part, numbers, records = self.part, self.numbers, run.records
+        here = place(self.file, run.row)
+        part.records.append_hashed(_lines(records), range(here, here + len(records)))
+        file = f"{self.file}\0"
+        named = [i for i, shape in enumerate(run.shapes) if shape.named]
+        ids = [f"{file}{records[i]['id']}".encode("utf-8", "surrogatepass") for i in named]
+        part.ids.append_hashed(ids, [here + i for i in named])
+        for i, (shape, media) in enumerate(zip(run.shapes, run.media, strict=True)):
+            shape.rows += 1
+            numbers["characters"].append(run.characters[i] + shape.more)
+            if media:
+                numbers["row bytes"].append(sum([found.size for found in media]))
+                for found in media:
+                    if found.number is None:
+                        self._path(found.item.path)
+                        found.number = self._number(found.medium, [found.item]) if self.deep else 0
+                if self.deep:
+                    self._refer_all(media, here + i)
+        self.taken.read += len(records)
+        if len(numbers["characters"]) > 100_000:
+            self.finish()
+
+    def shapes(self, shapes: list[Shape]) -> None:
+        """Takes what plain records have in common."""
+        taken = self.taken
+        for shape in shapes:
+            taken.written[shape.mix] = taken.written.get(shape.mix, 0) + shape.rows
+            if shape.format is not None:
+                taken.formats[shape.format] = taken.formats.get(shape.format, 0) + shape.rows
+            for name, number in shape.numbers.items():
+                self.part.spreads.setdefault(name, Spread()).add(np.full(shape.rows, number))
 
     def reject(self, row: Reject) -> None:
         part = self.part
@@ -343,16 +391,28 @@ class _Looker:
         if known is None:
             if len(self.seen_paths) >= 50_000:
                 self.seen_paths.clear()
-            known = self.seen_paths[path] = hashed(path.encode("utf-8", "surrogateescape"))
+            known = self.seen_paths[path] = digested(path.encode("utf-8", "surrogateescape"))
             self.part.paths.add(known)
         return known
 
     def _refer(self, medium: str, items: list[Item], kind: int, position: int, here: int) -> int:
+        number = self._number(medium, items)
+        self.part.references.add(number, here, kind * _MANY + position)
+        return number
+
+    def _refer_all(self, media: list[Found], here: int) -> None:
+        """What `_refer` does, for all media of a plain record."""
+        position, before = 0, ""
+        for found in media:
+            position = position + 1 if found.key == before else 0
+            before = found.key
+            self.part.references.add(found.number or 0, here, COLUMN_KINDS.index(found.key) * _MANY + position)
+
+    def _number(self, medium: str, items: list[Item]) -> int:
         key = pickle.dumps((medium, items), 5) if len(items) > 1 else repr((medium, items)).encode("utf-8", "replace")
-        number = hashed(key)
+        number = digested(key)
         if number not in self.part.media:
             self.part.media[number] = (medium, pickle.dumps(items, 5))
-        self.part.references.add(number, here, kind * _MANY + position)
         return number
 
     def _masks(self, sample: Sample, whole: str, first: int, here: int) -> None:
@@ -380,6 +440,16 @@ def _id_of(row: Row | Reject) -> str | None:
     if isinstance(row, Row):
         return row.id
     return text_of_id(row.record.get("id")) if row.record is not None else None
+
+
+def _lines(records: list[dict[str, Any]]) -> list[bytes]:
+    """What `_encoded` gives for each of the records."""
+    try:
+        return (
+            msgspec.json.Encoder().encode_lines(records).split(b"\n")[:-1]
+        )  # JSON has no line break but between its tokens
+    except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError, RecursionError):
+        return [_encoded(record) for record in records]
 
 
 def _encoded(record: Mapping[str, Any]) -> bytes:

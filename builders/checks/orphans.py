@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from .columns import Numbers, hashed, members
+from .columns import Numbers, digested, members
 from .media import SUFFIXES
 
 _AT_ONCE = 4096
@@ -27,7 +27,7 @@ def orphans(roots: Sequence[str], known: Numbers) -> Iterator[tuple[str, str]]:
             continue
         files = _media_files(root)
         while paths := list(islice(files, _AT_ONCE)):
-            there = members((hashed(path.encode("utf-8", "surrogateescape")) for path in paths), known)
+            there = members((digested(path.encode("utf-8", "surrogateescape")) for path in paths), known)
             for path, referred in zip(paths, there.tolist(), strict=True):
                 if not referred:
                     yield root, os.path.relpath(path, root)

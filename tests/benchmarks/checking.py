@@ -13,8 +13,9 @@ open        open each file once, with Pillow or decord, in threads  ┐ a record
 headers     ``check(depth="headers")``, cache empty                 ┘
 known       ``check(depth="headers")`` once more
 
-``×`` is against the first peer of the pair. Libraries are imported before the clock starts; peak is the resident memory of the
-process; all files are in the page cache.
+``×`` is against the first peer of the pair; CPU is the time its processes have computed, which other work on the machine changes
+less than the clock. Libraries are imported before the clock starts; peak is the resident memory of the process; all files are in
+the page cache.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from modalmix.builders import example
 
@@ -119,6 +121,7 @@ def make_media(folder: Path, pictures: int, clips: int) -> None:
 
 def compare(folder: Path, peers: list[str], repeats: int) -> None:
     seconds: dict[str, list[float]] = {peer: [] for peer in peers}
+    computed: dict[str, list[float]] = {peer: [] for peer in peers}
     peaks: dict[str, list[float]] = {peer: [] for peer in peers}
     for _ in range(repeats):
         for peer in peers:
@@ -133,24 +136,40 @@ def compare(folder: Path, peers: list[str], repeats: int) -> None:
                 sys.exit(done.stderr)
             result = json.loads(done.stdout.splitlines()[-1])
             seconds[peer].append(result["seconds"])
+            computed[peer].append(result["computed"])
             peaks[peer].append(result["peak"])
-    print(f"{'':10} {'seconds':>8} {'×':>8} {'peak MB':>8}")
+    print(f"{'':10} {'seconds':>8} {'×':>8} {'CPU':>8} {'×':>8} {'peak MB':>8}")
     for peer in peers:
-        base = PEERS[peer]
-        ratio = statistics.median(seconds[peer]) / statistics.median(seconds[base]) if base in seconds else float("nan")
-        print(f"{peer:10} {statistics.median(seconds[peer]):8.2f} {ratio:8.2f} {statistics.median(peaks[peer]):8.0f}")
+        cells = ""
+        for times in (seconds, computed):
+            base = statistics.median(times[PEERS[peer]]) if PEERS[peer] in times else float("nan")
+            cells += f"{statistics.median(times[peer]):8.2f} {statistics.median(times[peer]) / base:8.2f} "
+        print(f"{peer:10} {cells}{statistics.median(peaks[peer]):8.0f}")
 
 
 def run_one(peer: str, folder: Path) -> None:
     began = PEER[peer](folder)
-    seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    now = begin()
+    seconds, computed = now.clock - began.clock, now.computed - began.computed
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "computed": computed, "peak": peak}))
 
 
-def read_records(folder: Path) -> float:
+class Began(NamedTuple):
+    """When, by the clock, and after how many seconds of computing, children included."""
+
+    clock: float
+    computed: float
+
+
+def begin() -> Began:
+    return Began(time.perf_counter(), sum(os.times()[:4]))
+
+
+def read_records(folder: Path) -> Began:
     from modalmix.builders.annotations import plan, read, sources
 
-    began = time.perf_counter()
+    began = begin()
     count = sum(
         len(block.records) for piece in plan(sources(str(folder / "text" / "train.jsonl"))[0]) for block in read(piece)
     )
@@ -158,44 +177,44 @@ def read_records(folder: Path) -> float:
     return began
 
 
-def read_rows(folder: Path) -> float:
+def read_rows(folder: Path) -> Began:
     from modalmix.builders import lmms_finetune  # noqa: F401
     from modalmix.builders.annotations import plan, sources
     from modalmix.builders.rows import Counts, Options, Rewriters, rows
 
     options = Options(format="lmms_finetune")
     rewriters = Rewriters(options)
-    began = time.perf_counter()
+    began = begin()
     for piece in plan(sources(str(folder / "text" / "train.jsonl"))[0]):
         for _ in rows(piece, options, Counts(), rewriters.of(piece)):
             pass
     return began
 
 
-def in_processes(folder: Path) -> float:
+def in_processes(folder: Path) -> Began:
     from modalmix.builders import lmms_finetune  # noqa: F401
     from modalmix.builders.checks import check
     from modalmix.builders.rows import Options
 
-    began = time.perf_counter()
+    began = begin()
     options = Options(format="lmms_finetune")
     told = check(str(folder / "text" / "train.jsonl"), options, depth="quick", workers=os.cpu_count() or 1)
     assert told.diagnosis.errors == 0
     return began
 
 
-def quick(folder: Path) -> float:
+def quick(folder: Path) -> Began:
     from modalmix.builders import lmms_finetune  # noqa: F401
     from modalmix.builders.checks import check
     from modalmix.builders.rows import Options
 
-    began = time.perf_counter()
+    began = begin()
     told = check(str(folder / "text" / "train.jsonl"), Options(format="lmms_finetune"), depth="quick")
     assert told.diagnosis.errors == 0
     return began
 
 
-def open_media(folder: Path) -> float:
+def open_media(folder: Path) -> Began:
     from concurrent.futures import ThreadPoolExecutor
 
     import decord
@@ -209,13 +228,13 @@ def open_media(folder: Path) -> float:
         return len(video), video[0].shape[0]
 
     paths = [path for path in sorted((folder / "media").iterdir()) if path.suffix != ".json"]
-    began = time.perf_counter()
+    began = begin()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         assert len(list(pool.map(look, paths))) == len(paths)
     return began
 
 
-def headers(folder: Path) -> float:
+def headers(folder: Path) -> Began:
     import av  # noqa: F401
     import PIL.Image  # noqa: F401
 
@@ -223,7 +242,7 @@ def headers(folder: Path) -> float:
     from modalmix.builders.checks import check
     from modalmix.builders.rows import Options
 
-    began = time.perf_counter()
+    began = begin()
     told = check(str(folder / "media" / "train.json"), Options(format="lmms_finetune"), depth="headers")
     assert told.diagnosis.errors == 0
     return began

@@ -1,0 +1,146 @@
+"""Plain records: whatever takes the short way is told of, counted and measured as on the whole way."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies_turns import copied, damaged, json_values
+
+from modalmix.builders import example
+from modalmix.builders.annotations import plan, sources
+from modalmix.builders.checks import looking
+from modalmix.builders.checks.looking import Depth, Part, look
+from modalmix.builders.checks.plain import Run, Sieve
+from modalmix.builders.formats import formats
+from modalmix.builders.rows import Counts, Options, Rewriters
+
+FORMATS = tuple(formats())
+STRATEGIES = {name: importlib.import_module(f"strategies_{name}") for name in FORMATS}
+THERE = ("a.jpg", "/mnt/x/a.jpg", "b.png", "v.mp4", "shareVideoGPTV/v.mp4", "s.wav", "walk")
+PATHS = (*THERE, *THERE, "nowhere.jpg", "x\\a.jpg", "../a.jpg", "", "empty.jpg")
+MEDIA_KEYS = ("image", "images", "video", "audio", "audio_q")
+quickly = settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plain")
+    media = folder / "media"
+    for name in ("", "shareVideoGPTV", "walk"):
+        (media / name).mkdir(exist_ok=True, parents=True)
+    (media / "a.jpg").write_bytes(example.picture(1))
+    (media / "b.png").write_bytes(example.picture(2, "PNG"))
+    (media / "walk" / "0.png").write_bytes(example.picture(3, "PNG"))
+    (media / "empty.jpg").write_bytes(b"")
+    for name in ("v.mp4", "shareVideoGPTV/v.mp4", "s.wav"):
+        (media / name).write_bytes(b"a medium")
+    return folder
+
+
+@st.composite
+def alike(draw: st.DrawFn, records: st.SearchStrategy[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records, most of whose media are there, and others like them: with other ids, other paths and other words."""
+    chosen: list[dict[str, Any]] = []
+    for record in draw(st.lists(records, min_size=1, max_size=3)):
+        for _ in range(draw(st.integers(1, 3))):
+            chosen.append(copied(record))
+    for record in chosen:
+        for key in MEDIA_KEYS:
+            value = record.get(key)
+            if isinstance(value, str):
+                record[key] = draw(st.sampled_from(PATHS))
+            elif isinstance(value, list):
+                record[key] = [draw(st.sampled_from(PATHS)) if isinstance(one, str) else one for one in value]
+        if isinstance(record.get("id"), int) and draw(st.booleans()):
+            record["id"] = draw(st.integers(-3, 3))
+        turns = record.get("conversations")
+        for turn in turns if isinstance(turns, list) else ():
+            if isinstance(turn, dict) and isinstance(turn.get("value"), str) and draw(st.booleans()):
+                turn["value"] += draw(
+                    st.sampled_from([" And?", " <b>", "\\", "é\n", "<image>", "\\<image>", "<speech>"])
+                )
+    return list(draw(st.permutations(chosen)))
+
+
+def looked(path: Path, options: Options, depth: Depth, *, plain: bool) -> dict[str, Any]:
+    """All that looking at a file gives, as plain values."""
+    spool = io.BytesIO()
+    (source,) = sources(str(path))
+    (piece,) = plan(source)
+    part = look(piece, 3, options, Rewriters(options).of(piece), spool, depth=depth, plain=plain)
+    told: dict[str, Any] = {"spool": spool.getvalue().splitlines()}
+    for name in Part.__struct_fields__:
+        value = getattr(part, name)
+        told[name] = {column: value[column].tolist() for column in value.names} if hasattr(value, "names") else value
+    told["spreads"] = {name: (s.count, s.total, s.least, s.most, s.histogram) for name, s in part.spreads.items()}
+    return told
+
+
+def assert_same(root: Path, records: list[dict[str, Any]], options: Options, depth: Depth) -> None:
+    path = root / "data.json"
+    path.write_text(json.dumps(records))
+    options = Options(format=options.format, media_root=(str(root / "media"),))
+    assert looked(path, options, depth, plain=True) == looked(path, options, depth, plain=False)
+
+
+@pytest.mark.parametrize("format", [*FORMATS, None])
+def test_the_short_way_tells_counts_and_measures_what_the_whole_way_does(root: Path, format: str | None) -> None:
+    every = [STRATEGIES[format]] if format else list(STRATEGIES.values())
+    usual = st.one_of(*(one.records for one in every), *(st.sampled_from(one.EXAMPLES) for one in every))
+    keys = sorted(
+        {key for one in every for record in one.EXAMPLES for key in record} | {"id", "image", "stream", "masks"}
+    )
+    any_object = st.dictionaries(st.sampled_from(keys), json_values, max_size=6)
+    options = Options(format=format)
+
+    @quickly
+    @given(alike(usual | damaged(usual) | any_object), st.sampled_from(("quick", "headers")))
+    def holds(records: list[dict[str, Any]], depth: Depth) -> None:
+        assert_same(root, records, options, depth)
+
+    holds()
+
+
+@pytest.mark.parametrize("format", ["ola", "lmms_finetune", "llava_video", "videorefer", None])
+def test_most_sound_records_take_the_short_way(root: Path, format: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    class Counting(Sieve):
+        def __init__(self, rewriter: Any, take: Any, done: Any) -> None:
+            def counted(run: Run) -> None:
+                taken.append(len(run.records))
+                take(run)
+
+            super().__init__(rewriter, counted, done)
+
+    monkeypatch.setattr(looking, "Sieve", Counting)
+    tag = "<image>" if format in ("ola", "llava_video") else "<video>"
+    records = [
+        {"id": i, "video": "v.mp4", "conversations": example.turns(f"{tag}\nWhat is {i}?", f"It is <{i}>.")}
+        for i in range(50)
+    ]
+    records[20] = {"id": 20, "video": "nowhere.mp4", "conversations": example.turns(f"{tag}\nWhat?", "That.")}
+    records += [{"id": i, "image": "a.jpg", "conversations": example.turns("<image>\nWhat?", "b")} for i in range(50)]
+    assert_same(root, records, Options(format=format), "headers")
+    assert sum(taken) == 100 - 3  # the first of each likeness, and the one whose video is missing
+    assert max(taken) >= 29
+
+
+def test_a_selection_takes_the_whole_way(root: Path) -> None:
+    records = [{"id": i, "image": "a.jpg", "conversations": example.turns("<image>", "b")} for i in range(9)]
+    (root / "some.json").write_text(json.dumps(records))
+    options = Options(format="ola", mixes=frozenset({"video"}), media_root=(str(root / "media"),))
+    counts = looked(root / "some.json", options, "quick", plain=True)["counts"]
+    assert counts == Counts(read=9, not_selected=9)
