@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -207,3 +209,37 @@ def test_a_full_disk_is_told_and_the_build_goes_on_later(
     assert done.returncode == 1 and "File too large" in done.stderr
     packing.build(str(data), str(out), settings=SMALL)
     assert digests(out) == undisturbed
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB of its own, where the system lets us mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("a disk can be mounted by root alone")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_that_is_full_is_told_in_one_line_and_nothing_is_lost(
+    data: Path, small_disk: Path, undisturbed: dict[str, str], workers: int
+) -> None:
+    out = small_disk / "built"
+    code = "from modalmix.builders.cli import main; raise SystemExit(main())"
+    told = subprocess.run(
+        [sys.executable, "-c", code, "build", str(data), "--out", str(out), "--workers", str(workers), "--quiet"],
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 2 and "No space left on device" in told.stderr and told.stderr.count("\n") == 1
+    shutil.rmtree(out)
+    told = subprocess.run(command(data, out, workers), capture_output=True, text=True)
+    assert told.returncode == 1 and "No space left on device" in told.stderr
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+    assert before
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    packing.build(str(data), str(out), settings=SMALL, workers=workers)
+    assert digests(out) == undisturbed
+    assert {path: path.stat().st_mtime_ns for path in before} == before
