@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache, partial
 
 from ..findings import Finding
-from ..media.headers import HeaderCache
+from ..media.headers import Header, HeaderCache
+from ..media.items import Item
 from .looking import Depth
-from .media import Known, MediaStore, decoded, judged, opened
+from .media import Known, MediaStore, decoded, judged, opened, picture_header
 
 
 def examined(
@@ -23,24 +25,29 @@ def examined(
         depth: ``full`` decodes all of each.
         threads: media opened, and decoded, at once.
     """
-    known = opened(store, cache, threads=threads)
-    if depth != "full":
-        for one in known:
-            yield one, judged(one)
-        return
-    waiting: deque[tuple[Known, Future[list[Finding]]]] = deque()
+    # lists of frames that share some stand near each other in the store, so that few need to be remembered
+    frame = lru_cache(_FRAMES_KNOWN)(picture_header)
+    judge = partial(_both, frame=frame) if depth == "full" else partial(judged, frame=frame)
+    waiting: deque[tuple[Known, Future[list[Finding]] | list[Finding]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="decoding") as pool:
-        for one in known:
-            waiting.append((one, pool.submit(_both, one)))
-            if len(waiting) > 4 * threads:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        for done, future in waiting:
-            yield done, future.result()
+        for one in opened(store, cache, threads=threads):
+            long = depth == "full" or len(one.items) > 1
+            waiting.append((one, pool.submit(judge, one) if long else judge(one)))
+            while waiting and (len(waiting) > 4 * threads or isinstance(waiting[0][1], list)):
+                yield _done(*waiting.popleft())
+        for pair in waiting:
+            yield _done(*pair)
 
 
-def _both(known: Known) -> list[Finding]:
-    findings = judged(known)
+_FRAMES_KNOWN = 1 << 16
+
+
+def _done(known: Known, findings: Future[list[Finding]] | list[Finding]) -> tuple[Known, list[Finding]]:
+    return known, findings if isinstance(findings, list) else findings.result()
+
+
+def _both(known: Known, frame: Callable[[Item], Header]) -> list[Finding]:
+    findings = judged(known, frame)
     if any(one.severity == "error" for one in findings):
         return findings
     told = {one.code for one in findings}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import sqlite3
 import tempfile
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -21,8 +22,8 @@ from typing import NamedTuple
 import msgspec
 
 from ..findings import Finding, finding
-from ..media.headers import PICTURES, SOUNDS, STAND_INS, Header, HeaderCache, Medium, key_of, learn, sniffed
-from ..media.items import Item, read_bytes
+from ..media.headers import PICTURES, SOUNDS, STAND_INS, Header, HeaderCache, Medium, key_of, learn
+from ..media.items import Item
 
 LEAST_SIDE = 14
 """Pixels: one patch of the usual vision encoders."""
@@ -31,6 +32,8 @@ MOST_PIXELS = 89_478_485
 MOST_ASPECT = 200
 """Qwen2-VL's processor refuses pictures that are longer than this times their width."""
 MOST_SECONDS = 4 * 3600.0
+_TIMED = SOUNDS | {"ogg", "m4a", "mp4"}
+"""Sounds whose header always says how long they last."""
 _AHEAD = 4096
 _AT_ONCE = 8
 
@@ -169,8 +172,18 @@ def _asked(medium: str) -> Medium:
     return "image" if medium == "frames" else "audio" if medium == "audio_q" else medium  # type: ignore[return-value]
 
 
-def judged(known: Known) -> list[Finding]:
-    """What is wrong with a medium, as far as its header, and the first bytes of its frames, tell."""
+def picture_header(item: Item) -> Header:
+    """The header of one picture of a video's frames."""
+    return learn(item, "image")
+
+
+def judged(known: Known, frame: Callable[[Item], Header] = picture_header) -> list[Finding]:
+    """What is wrong with a medium, as far as its header, and those of its frames, tell.
+
+    Args:
+        known: the medium.
+        frame: gives the header of a frame; one that remembers opens no file twice.
+    """
     medium, items, header = known.medium, known.items, known.header
     name, wanted = items[0].name, _asked(medium)
     if header.content in STAND_INS:
@@ -186,14 +199,19 @@ def judged(known: Known) -> list[Finding]:
             found.append(finding("no-sound-track", f"{name!r} is a video without sound"))
     elif header.medium != wanted and not (wanted == "video" and header.content == "gif"):
         return [finding("media-kind", f"{name!r} is {_A[header.medium]}, not {_A[wanted]}")]
-    suffix = os.path.splitext(name)[1].lower()
-    usual = _SUFFIXES.get(header.content)
-    if usual and suffix in SUFFIXES and suffix not in usual and items[0].whole:
+    if _misnamed(name, header.content):
         found.append(finding("media-extension", f"{name!r} holds {header.content}"))
     found += _sizes(name, wanted, header)
     if medium == "frames":
-        found += _frames(items[1:])
+        found += _frames(items, header, frame)
     return found
+
+
+def _misnamed(name: str, content: str) -> bool:
+    """Whether a file's name is one of media, but not of its content; a part of a patch has none."""
+    suffix = os.path.splitext(name)[1].lower()
+    usual = _SUFFIXES.get(content)
+    return usual is not None and suffix in SUFFIXES and suffix not in usual
 
 
 _A = {"image": "a picture", "video": "a video", "audio": "a sound", "": "nothing known"}
@@ -207,28 +225,51 @@ def _sizes(name: str, wanted: str, header: Header) -> list[Finding]:
         found.append(finding("size-extreme", f"{name!r} has {width:,} × {height:,} pixels"))
     if wanted == "video" and not header.frames:
         found.append(finding("duration-zero", f"{name!r} has no frames"))
-    if wanted == "audio" and header.rate and not header.seconds and header.content in SOUNDS:
+    if header.medium == "audio" and header.rate and not header.seconds and header.content in _TIMED:
         found.append(finding("duration-zero", f"{name!r} has no samples"))
     if header.seconds > MOST_SECONDS:
         found.append(finding("size-extreme", f"{name!r} lasts {header.seconds / 3600:.1f} hours"))
     return found
 
 
-def _frames(items: list[Item]) -> list[Finding]:
-    """Whether the rest of a video's frames are pictures, by their first bytes."""
-    for i, item in enumerate(items, 1):
-        try:
-            if item.archive is None and not item.base64:
-                with open(item.path, "rb", buffering=0) as file:
-                    head = os.pread(file.fileno(), min(64, item.size), item.start)
-            else:
-                head = read_bytes(item)[:64]
-        except (OSError, ValueError) as error:
-            return [finding("media-unreadable", f"frame {i} ({item.name!r}): {error}", f"/{i}")]
-        if sniffed(head) not in PICTURES:
-            what = f"{head[:8].hex(' ')} …" if head else "nothing"
-            return [finding("media-kind", f"frame {i} ({item.name!r}) is no picture: it begins {what}", f"/{i}")]
-    return []
+def _frames(items: list[Item], first: Header, learned: Callable[[Item], Header]) -> list[Finding]:
+    """What is wrong with a video's frames: the first that is of each kind of wrong, and how many more are."""
+    wrong: dict[str, tuple[str, str]] = {}
+    more: Counter[str] = Counter()
+    for i, item in enumerate(items):
+        header = learned(item) if i else first
+        code, what = "", ""
+        if header.content in STAND_INS:
+            code, what = "media-stand-in", f"is {STAND_INS[header.content]}"
+        elif header.error and header.content in PICTURES:
+            code, what = "media-unreadable", header.error
+        elif header.error or header.medium != "image":
+            code, what = "media-kind", f"is no picture{f': {header.error}' if header.error else ''}"
+        elif (header.height, header.width) != (first.height, first.width):
+            code = "frames-differ-in-size"
+            what = f"has {header.width} × {header.height} pixels, the first {first.width} × {first.height}"
+        elif i and _misnamed(item.name, header.content):  # the first one's name has been looked at
+            code, what = "media-extension", f"holds {header.content}"
+        if code:
+            wrong.setdefault(code, (f"frame {i} ({item.name!r}) {what}", f"/{i}"))
+            more[code] += 1
+    found = [
+        finding(code, f"{message}, and {more[code] - 1:,} more" if more[code] > 1 else message, pointer)
+        for code, (message, pointer) in wrong.items()
+    ]
+    return found + _frames_order([item.name for item in items])
+
+
+def _frames_order(names: list[str]) -> list[Finding]:
+    """Whether frames stand in the order of their names as texts, but not of the numbers in them."""
+    numbers = [int(found[-1]) if (found := _NUMBER.findall(os.path.splitext(name)[0])) else -1 for name in names]
+    if numbers == sorted(numbers) or min(numbers) < 0 or names != sorted(names):
+        return []
+    at = next(i for i in range(1, len(numbers)) if numbers[i] < numbers[i - 1])
+    return [finding("frames-order", f"{names[at]!r} comes behind {names[at - 1]!r}")]
+
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def decoded(known: Known) -> list[Finding]:
@@ -296,4 +337,4 @@ def _decoded_video(item: Item) -> list[Finding]:
         findings = [finding(one.kind.name, f"{item.name!r}: {one.message}") for one in video.findings]
         if broken and not any(one.code == "MX132" for one in findings):
             findings.append(finding("video-damaged", f"{item.name!r}: frames from {broken[0]} on do not decode"))
-        return [one for one in findings if one.severity != "info"]
+        return findings

@@ -101,6 +101,9 @@ def lookups(sample: Sample, rewriter: Rewriter) -> list[Finding]:
             found.append(items)
             if isinstance(video, Reference):
                 found += hints(video, items, at, rewriter.roots, partial(rewriter.video, at=at))
+            else:  # the other frames that are missing
+                others = (rewriter.item(one, "video", f"{at}/{j}") for j, one in enumerate(video))
+                found += [one for one in others if isinstance(one, Finding) and one.pointer != items.pointer]
     return found
 
 

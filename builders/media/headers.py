@@ -22,7 +22,7 @@ from .items import Item, read_bytes
 
 Medium = Literal["image", "video", "audio"]
 
-VERSION = 1
+VERSION = 2
 """Of what `learn` finds; a cache of another version is begun anew."""
 
 
@@ -83,6 +83,8 @@ SOUNDS = frozenset({"wav", "flac", "mp3"})
 STAND_INS = {"lfs": "a Git LFS pointer", "html": "a web page", "json": "a JSON text", "xml": "an XML text"}
 
 _HEAD = 4096
+_PICTURE_HEAD = 1 << 16
+"""Bytes in which a picture nearly always says its size; one of a patch that does not is read whole."""
 
 
 def sniffed(head: bytes) -> str:
@@ -113,6 +115,14 @@ def learn(item: Item, medium: Medium) -> Header:
         item: a whole file, or a part of one.
         medium: what it should be.
     """
+    if medium == "image" and item.direct and not item.whole and item.size > _PICTURE_HEAD:
+        header = _part(item._replace(size=_PICTURE_HEAD), medium)
+        if not header.error:
+            return header
+    return _part(item, medium)
+
+
+def _part(item: Item, medium: Medium) -> Header:
     try:
         if item.whole and item.archive is None:
             source: str | bytes = item.path
@@ -190,6 +200,8 @@ def _container(source: str | bytes, content: str) -> Header:
             fps = float(stream.average_rate or 0)
             container.seek(0)
             first: Any = next(container.decode(stream), None)
+            if not frames and first is None:
+                return Header("video", content, 0, height, width, fps, 0.0, rate, channels, gone)
             if first is None:
                 return Header(content=content, missing=gone, error="none of its frames can be decoded")
             if first.rotation % 180:
