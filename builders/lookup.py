@@ -79,6 +79,27 @@ def compressed_archives(options: Options, sources: Sequence[Source]) -> list[Arc
     return sorted(found, key=lambda archive: archive.paths)
 
 
+def archive_findings(options: Options, sources: Sequence[Source], *, missed: bool) -> Iterator[Finding]:
+    """What is wrong with the archives that media are looked up in, each with the path of its archive.
+
+    Args:
+        options: with the rules that the annotation files need.
+        sources: all annotation files.
+        missed: some media were not found: archives whose members answer to no path are told of, too.
+    """
+    roots: dict[str, None] = {}
+    for some in _by_roots(sources, options):
+        ruled = missed or options.rules is not None or key_of(some) in options.learned
+        every = (*some, *options.image_folder, *options.video_folder)
+        roots |= dict.fromkeys(os.path.realpath(root) for root in every if ruled or os.path.isfile(root))
+    told: set[str] = set()
+    for root in roots:
+        for one in index(root).findings:
+            if one.message not in told:  # of a root inside of another
+                told.add(one.message)
+                yield one
+
+
 def _by_roots(sources: Iterable[Source], options: Options) -> dict[tuple[str, ...], list[Source]]:
     groups: dict[tuple[str, ...], list[Source]] = {}
     for source in sources:

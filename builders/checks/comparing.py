@@ -41,6 +41,14 @@ def too_many(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]
     return asked["place"][wrong], frames[wrong], asked["frames"][wrong]
 
 
+def too_large(large: Columns) -> tuple[Numbers, Numbers]:
+    """Places of records whose media do not fit a row of a build, and how many bytes they are."""
+    from ..packing.packer import ROW_BYTES
+
+    wrong = large["bytes"] > ROW_BYTES
+    return large["place"][wrong], large["bytes"][wrong]
+
+
 def _of(facts: Columns, wanted: Numbers) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], Numbers, Numbers]:
     """Whether there are facts of each medium, its frames, and its size."""
     media = facts["medium"]
@@ -50,26 +58,3 @@ def _of(facts: Columns, wanted: Numbers) -> tuple[np.ndarray[tuple[int], np.dtyp
     ordered = media[order]
     at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
     return ordered[at] == wanted, facts["frames"][order][at], facts["size"][order][at]
-
-
-def overlaps(ranges: Columns) -> tuple[Numbers, Numbers]:
-    """Places of records whose part of a patch begins inside of another one and ends after it, and the places of those."""
-    paths, starts, stops, places = (ranges[name] for name in ranges.names)
-    if not len(paths):
-        return paths, paths
-    order = np.lexsort((stops, starts, paths))
-    paths, starts, stops, places = paths[order], starts[order], stops[order], places[order]
-    again: list[int] = []
-    first: list[int] = []
-    bounds = np.flatnonzero(np.concatenate(([True], paths[1:] != paths[:-1], [True])))
-    for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        begin, end, where = starts[low:high], stops[low:high], places[low:high]
-        reach = np.maximum.accumulate(end)
-        # only parts that begin before this one does count: equal beginnings are one item referred to twice
-        before = np.searchsorted(begin, begin, side="left") - 1
-        furthest = np.where(before >= 0, reach[np.maximum(before, 0)], 0)
-        wrong = np.flatnonzero((before >= 0) & (begin < furthest) & (furthest < end))
-        for i in wrong.tolist():
-            again.append(int(where[i]))
-            first.append(int(where[int(np.argmax(end[: before[i] + 1]))]))
-    return np.array(again, np.int64), np.array(first, np.int64)

@@ -25,18 +25,19 @@ from ..annotations import Slice, plan, read
 from ..annotations.slices import SLICE_BYTES
 from ..data import splits
 from ..findings import CODE, Finding, finding, rejects
-from ..lookup import looked_up
+from ..lookup import archive_findings, looked_up
 from ..media.headers import HeaderCache
 from ..report import modalmix_version
 from ..rows import DEFAULTS, Options, Rewriters, reading
 from ..sample import Sample
 from .columns import Columns, Numbers, members, place, placed, repeats
-from .comparing import contradictions, misfits, overlaps, too_many
+from .comparing import contradictions, misfits, too_large, too_many
 from .diagnosis import Diagnosis, Example, Told
 from .examining import examined, measure
 from .looking import A_TYPE, COLUMN_KINDS, DEPTHS, EXAMPLES, Depth, Entry, Part, look, nothing
 from .media import MediaStore
 from .orphans import orphans
+from .overlapping import Truths, confirmed, overlaps
 from .readers import Task, looked
 from .statistics import Spread
 
@@ -96,6 +97,7 @@ def check(
             doctor.compare()
             if depth != "quick":
                 doctor.examine(cache, threads or os.cpu_count() or 1, media_progress)
+            doctor.look_into_archives()
             doctor.look_around()
             doctor.tell_late()
             told = doctor.told()
@@ -218,9 +220,13 @@ class _Doctor:
             places = columns["place"]
             again, first = repeats(columns["hash"])
             self._late(name, places[again], places[first])
-        self._late("patch-overlap", *overlaps(part.ranges))
+        self._late("patch-overlap", *overlaps(part.ranges, self._overlap))
+        self._late("media-too-large", *too_large(part.large))
         if self.depth == "quick":  # deeper, the files themselves say who is right
             self._late("media-contradiction", *contradictions(part.sizes))
+
+    def _overlap(self, places: Numbers, others: Numbers) -> Truths:
+        return confirmed(places, others, self.pieces, self.options, self.rewriters)
 
     def _late(self, name: str, places: Numbers, about: Numbers, at: Numbers | None = None) -> None:
         """Notes findings of one kind: the records they are of, and what each is about."""
@@ -268,7 +274,14 @@ class _Doctor:
             self.part.spreads.setdefault(name, Spread()).add(values)
         gathered.clear()
 
-    # ---- files nobody refers to
+    # ---- archives, and files nobody refers to
+
+    def look_into_archives(self) -> None:
+        """Tells what is wrong with the archives that media are looked up in."""
+        for one in archive_findings(
+            self.options, self.sources, missed=CODE["media-missing"] in self.part.counts.findings
+        ):
+            self._tell(Entry(one, None))
 
     def look_around(self) -> None:
         """Finds media files under the roots that no record refers to, where all was read that is there, or roots were named."""
@@ -352,6 +365,8 @@ class _Doctor:
             return media_findings(sample, frames=frames if frames >= 0 else None, height=height, width=width)
         if name == "num-frames-too-many":
             return [finding(name, f"{at} frames of a video of {about}", "/num_frames")]
+        if name == "media-too-large":
+            return [finding(name, f"{about:,} bytes of media in one row")]
         file, row = placed(about)
         return [finding(name, f"{_LATE[name]} {self.sources[file].file}:{row}")]
 

@@ -42,6 +42,7 @@ EXAMPLES = 3
 COLUMN_KINDS = ("image", "video", "frames", "audio", "audio_q")
 """Where in a row a medium stands; its index is noted with each reference."""
 _MANY = 1 << 20
+_LARGE = 1 << 30
 _LOOKUP_CODES = frozenset({"MX101", "MX102", "MX103", "MX104", "MX105", "MX107", "MX109", "MX111"})
 
 
@@ -82,9 +83,10 @@ class Part(msgspec.Struct):
         paths: hash of each local path referred to, once a slice.
         references: medium, place of the record, and where in it (index of `COLUMN_KINDS` × 2**20 + position).
         sizes: hash of the path of a picture or video, height × 2**32 + width that a record says of it, place.
-        ranges: hash of the path of a patch, first byte, byte after the last, place.
+        ranges: hash of the path of a patch, first byte, byte after the last, place, 1 for the frames of a video.
         masks: medium, place, largest frame, height × 2**32 + width of the first mask.
         asked: medium, place, frames asked for.
+        large: place, bytes of all media of the record; those of more than `_LARGE`.
         media: hash → the distinct media, pickled; filled from depth ``headers`` on.
         types: key → type of its values → ordinal and id of the first record where it is so.
     """
@@ -99,6 +101,7 @@ class Part(msgspec.Struct):
     ranges: Columns
     masks: Columns
     asked: Columns
+    large: Columns
     spreads: dict[str, Spread]
     media: dict[int, tuple[str, bytes]]
     examples: dict[str, list[Entry]]
@@ -108,7 +111,7 @@ class Part(msgspec.Struct):
     def join(self, other: Part) -> None:
         """Adds the next slice; its media are left to the caller."""
         self.counts.add(other.counts)
-        for name in ("ids", "records", "rejected", "paths", "references", "sizes", "ranges", "masks", "asked"):
+        for name in ("ids", "records", "rejected", "paths", "references", "sizes", "ranges", "masks", "asked", "large"):
             getattr(self, name).extend(getattr(other, name))
         merged(self.spreads, other.spreads)
         for code, entries in other.examples.items():
@@ -127,9 +130,10 @@ def nothing() -> Part:
         paths=Columns("hash"),
         references=Columns("medium", "place", "at"),
         sizes=Columns("path", "size", "place"),
-        ranges=Columns("path", "start", "stop", "place"),
+        ranges=Columns("path", "start", "stop", "place", "several"),
         masks=Columns("medium", "place", "frame", "size"),
         asked=Columns("medium", "place", "frames"),
+        large=Columns("place", "bytes"),
         spreads={},
         media={},
         examples={},
@@ -370,6 +374,8 @@ class _Looker:
                 whole = whole or item.path
         if total:
             self.numbers["row bytes"].append(total)
+            if total > _LARGE:
+                self.part.large.add(here, total)
         if sample.masks:
             self._masks(sample, whole, first, here)
         if sample.num_frames and first and self.deep and len(media.videos) == 1:
@@ -378,13 +384,14 @@ class _Looker:
     def _seen(self, item: Item, here: int) -> None:
         path = self._path(item.path)
         if not item.whole and item.archive is None:
-            self.part.ranges.add(path, item.start, item.start + item.size, here)
+            self.part.ranges.add(path, item.start, item.start + item.size, here, 0)
 
     def _frames_seen(self, frames: list[Item], here: int) -> None:
         for item in frames if frames[0].whole else frames[:1]:
             path = self._path(item.path)
         if not frames[0].whole and frames[0].archive is None:
-            self.part.ranges.add(path, frames[0].start, frames[-1].start + frames[-1].size, here)
+            end = frames[-1].start + frames[-1].size
+            self.part.ranges.add(path, frames[0].start, end, here, int(len(frames) > 1))
 
     def _path(self, path: str) -> int:
         known = self.seen_paths.get(path)

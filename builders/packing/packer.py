@@ -18,7 +18,7 @@ from .files import sync_folder
 from .passing import Held
 
 _ROWS_PER_GROUP = 16_384
-_ROW_BYTES = min(MAX_CELL_BYTES, MAX_COLUMN_BYTES - (1 << 20))  # the lengths of up to 262,144 items take 4 bytes each
+ROW_BYTES = min(MAX_CELL_BYTES, MAX_COLUMN_BYTES - (1 << 20))  # the lengths of up to 262,144 items take 4 bytes each
 
 
 class DoneShard(msgspec.Struct, frozen=True):
@@ -94,7 +94,7 @@ class Packer:
         for items in (row.media.images, row.media.videos, row.media.audios, row.media.audio_q, *row.media.frames):
             for item in items:
                 size += item.size
-        if size > _ROW_BYTES:
+        if size > ROW_BYTES:
             self._lose(row, "media-too-large", f"{size} bytes of media in one row")
             return
         self._waiting.append(row)

@@ -35,7 +35,7 @@ from . import listing
 from .entries import ON_DISK, VIRTUAL, Columns, Entries
 from .listing import FOLDER
 
-_FORM = 1
+_FORM = 2
 _UNSURE = 2_000_000_000  # ns
 _ANEW = 0.2  # share of changed folders from which on the whole tree is listed
 _VIRTUAL = -1  # "modification time" of a folder that only archives have
@@ -57,12 +57,14 @@ class _Known(msgspec.Struct):
     Attributes:
         archive: its files.
         signature: size, modification time in nanoseconds and inode of each.
-        problems: what was refused or damaged in it, as text.
+        problems: what was refused or damaged in it, the first `_MAX_PROBLEMS` and the one that ended the reading.
+        more: how many more there were.
     """
 
     archive: Archive
     signature: Signature
-    problems: list[str]
+    problems: list[Finding]
+    more: int = 0
 
 
 class _Head(msgspec.Struct):
@@ -106,8 +108,19 @@ class Index:
 
     @property
     def problems(self) -> list[str]:
-        """What was refused in archives."""
-        return [problem for known in self.known for problem in known.problems]
+        """What was refused in archives, as text."""
+        told = [f"{one.kind.name}: {one.message}" for known in self.known for one in known.problems]
+        return told + [f"{known.archive}: {known.more:,} more" for known in self.known if known.more]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was refused or damaged in archives, of each the first; each with its archive's path under the root."""
+        top = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
+        return [
+            one.placed(os.path.relpath(known.archive.paths[0], top), -1)
+            for known in self.known
+            for one in known.problems
+        ]
 
     @property
     def archives(self) -> list[Archive]:
@@ -284,13 +297,12 @@ def _with_members(
             continue
         base = os.path.relpath(os.path.dirname(archive.paths[0]), root) if os.path.isdir(root) else "."
         base = "" if base == "." else f"{base}/"
-        problems: list[str] = []
+        one = _Known(archive, signature, [])
         number, same = before.get(archive, (-1, None))
         if old and same and same.signature == signature:
-            listed = _known_members(old, number)
-            problems = same.problems
+            listed, one = _known_members(old, number), same
         else:
-            listed = _list_members(archive, base, problems)
+            listed = _list_members(one, base)
         for folders, names, sizes, starts, packed in listed:
             for folder in dict.fromkeys(folders):
                 while folder and folder not in virtual and not columns.knows(folder):
@@ -302,7 +314,7 @@ def _with_members(
                 (np.full(len(names), len(known), np.int32), np.asarray(starts, np.int64), np.asarray(packed, np.int64))
             )
             count += len(names)
-        known.append(_Known(archive, signature, problems))
+        known.append(one)
     for folder in sorted(virtual):
         parent, _, name = folder.rpartition("/")
         columns.number(folder)
@@ -313,17 +325,17 @@ def _with_members(
     return known, (np.concatenate(archive_), np.concatenate(start), np.concatenate(packed_))
 
 
-def _list_members(archive: Archive, base: str, problems: list[str]) -> Iterator[_Listed]:
-    """The members of an archive by reading it; what is refused goes to `problems`."""
-    walk = archives.members(archive)
-    refused = 0
+def _list_members(known: _Known, base: str) -> Iterator[_Listed]:
+    """The members of an archive by reading it; what is refused is noted in `known`."""
+    walk = archives.members(known.archive)
     while batch := list(islice(walk, _MEMBERS_AT_ONCE)):
         taken = [one for one in batch if isinstance(one, Member) and _plain(one.name)]
         for one in batch:
             if isinstance(one, Finding):
-                refused += 1
-                if refused <= _MAX_PROBLEMS:
-                    problems.append(f"{one.kind.name}: {one.message}")
+                if len(known.problems) < _MAX_PROBLEMS or one.severity == "error":
+                    known.problems.append(one)
+                else:
+                    known.more += 1
         split = [f"{base}{one.name}".rpartition("/") for one in taken]
         yield (
             [folder for folder, _, _ in split],
@@ -332,8 +344,6 @@ def _list_members(archive: Archive, base: str, problems: list[str]) -> Iterator[
             [one.start for one in taken],
             [one.packed for one in taken],
         )
-    if refused > _MAX_PROBLEMS:
-        problems.append(f"{archive}: {refused - _MAX_PROBLEMS:,} more")
 
 
 def _plain(name: str) -> bool:
