@@ -208,9 +208,21 @@ def quote(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def tags_in(text: str) -> list[str]:
-    """The tags of a text as written, upstream or canonical, without brackets, in order."""
-    return _TAG.findall(text)
+def layout(text: str) -> tuple[str, ...]:
+    """A text as written, without its words: its tags, upstream or canonical, with what is around them.
+
+    Returns:
+        Text, tag, text, tag … text; empty where there is no tag.  A tag is without its brackets; of a text stands ``…``, with a
+        line break in front if it begins with one, or the text itself if it is blank.
+    """
+    pieces: list[str] = _TAG.split(text)
+    if len(pieces) == 1:
+        return ()
+    for i in range(0, len(pieces), 2):
+        piece = pieces[i]
+        if piece and not piece.isspace():
+            pieces[i] = "\n…" if piece[0] == "\n" else "…"
+    return tuple(pieces)
 
 
 def first_tag(conversations: Sequence[object]) -> str:

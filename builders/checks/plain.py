@@ -1,7 +1,7 @@
 r"""Plain records: those that are like one that was found sound, but for their words and paths.
 
 What a format, and the checks of a record by itself, make of a record hangs on few things: its keys, the types of its values, who
-speaks, how many media there are, and which tags stand in the turns.  That is its **likeness**.  The first record of a likeness
+speaks, how many media there are, and where in the turns which tags stand: its **likeness**.  The first record of a likeness
 goes the whole way; if nothing is found in it, those like it need not go it again:
 
 ::
@@ -29,8 +29,7 @@ from ..paths import Rewriter
 from ..references import text_of_id
 from ..rows import Row
 from ..sample import Reference
-from ..turns import tags_in
-from .records import disordered
+from ..turns import layout
 
 _KEYS = {"image": "image", "video": "video", "audio": "audio", "audio_q": "audio"}
 """Keys under which media stand, and what these are."""
@@ -107,12 +106,9 @@ def likeness(record: Mapping[str, Any]) -> tuple[Hashable, int] | None:
         return None
     if not all(texts) or any(map(str.isspace, texts)) or "stream" in record or "messages" in record:
         return None
-    tags: tuple[str, ...] = ()
-    if "<" in text and (tags := tuple(tags_in(text))):
-        if "\\<" in text:
-            return None  # how many characters an escaped tag has hangs on the backslashes before it
-        if "speech" in tags and "image" in tags and disordered(record):
-            return None
+    tags: tuple[tuple[str, ...], ...] = ()
+    if "<" in text and any(tags := tuple([layout(one) if "<" in one else () for one in texts])) and "\\<" in text:
+        return None  # how many characters an escaped tag has hangs on the backslashes before it
     types = tuple(map(type, record.values()))
     several: tuple[tuple[str, int], ...] = ()
     if types.count(list) > 1 or dict in types:
