@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from .findings import CATALOGUE, Finding
+from .report import Rejects
 from .rows import Counts, Reject
 
 FILE = "rejected.jsonl"
@@ -55,6 +56,35 @@ def raised(reject: Reject) -> RejectedRow:
     """The exception for a rejected record: place, code, what was seen, how to mend it."""
     first = next(one for one in reject.findings if one.severity == "error")
     return RejectedRow(f"{first.placed(reject.file, reject.row)} — {first.kind.mend}")
+
+
+class _Entry(msgspec.Struct):
+    """What `by_code` needs of a line."""
+
+    file: str
+    row: int
+    code: str
+    pointer: str
+    message: str
+
+
+def by_code(path: str) -> dict[str, Rejects]:
+    """The entries of a ``rejected.jsonl`` by the code of their first error; those about a whole file count as no record."""
+    decoder = msgspec.json.Decoder(_Entry)
+    found: dict[str, Rejects] = {}
+    with open(path, "rb") as file:
+        for text in file:
+            try:
+                one = decoder.decode(text)
+            except (msgspec.MsgspecError, UnicodeError):  # `line` writes a few records in ways only json reads
+                values = json.loads(text)
+                one = _Entry(**{name: values[name] for name in _Entry.__struct_fields__})
+            before = found.get(one.code)
+            if before is None:
+                found[one.code] = Rejects(int(one.row >= 0), one.file, one.row, one.pointer, one.message)
+            elif one.row >= 0:
+                found[one.code] = msgspec.structs.replace(before, records=before.records + 1)
+    return dict(sorted(found.items()))
 
 
 def append(path: str, lines: Sequence[bytes]) -> None:

@@ -18,6 +18,16 @@ class Shard(msgspec.Struct, frozen=True):
     bytes: int
 
 
+class Rejects(msgspec.Struct, frozen=True):
+    """The rejected records whose first error is of one code: how many, and the first of them."""
+
+    records: int
+    file: str
+    row: int
+    pointer: str
+    message: str
+
+
 class Report(msgspec.Struct):
     """What a build did; ``report.json``.
 
@@ -28,6 +38,7 @@ class Report(msgspec.Struct):
         sources: annotation file → its size in bytes.
         checksums: annotation file → its SHA-256.
         options: what decided the rows, without any path of the machine it was built on.
+        rejects: code → the records that were rejected for it.
     """
 
     version: str
@@ -36,6 +47,7 @@ class Report(msgspec.Struct):
     sources: dict[str, int]
     checksums: dict[str, str] = {}
     options: dict[str, Any] = {}
+    rejects: dict[str, Rejects] = {}
 
     def all_shards(self) -> list[Shard]:
         """Every shard, mix by mix and split by split."""

@@ -162,7 +162,7 @@ def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_pat
     out = tmp_path / "built"
     holding: list[str] = []
 
-    def during(read: int, size: int, counts: object) -> None:
+    def during(_: object) -> None:
         if not holding:
             with pytest.raises(DataError, match="another build is at work"):
                 packing.build(str(data), str(out), settings=SMALL)
@@ -181,7 +181,7 @@ def test_a_record_that_is_rejected_stops_workers_too(data: Path, tmp_path: Path)
 def test_a_worker_that_dies_is_replaced(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
     killed: list[int] = []
 
-    def during(read: int, size: int, counts: object) -> None:
+    def during(_: object) -> None:
         if not killed:
             found = subprocess.run(
                 ["pgrep", "-P", str(os.getpid()), "-f", "packing.workers"], capture_output=True, text=True

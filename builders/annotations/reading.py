@@ -47,12 +47,14 @@ class Block(NamedTuple):
         records: parsed JSON objects with consecutive ordinals.
         findings: placed by file, ordinal (-1: between records, or the file as a whole) and byte offset.
         raw: ordinal of each rejected element → its bytes as they stand, None where they were too many to keep.
+        stop: offset behind it in the (decompressed) file, for whoever shows how far the reading is.
     """
 
     row: int
     records: list[dict[str, Any]]
     findings: list[Finding]
     raw: dict[int, bytes | None]
+    stop: int = 0
 
 
 class Run(NamedTuple):
@@ -404,7 +406,7 @@ def read(part: Slice, *, block_bytes: int = BLOCK_BYTES, max_record_bytes: int =
 
     reader = SliceReader(part, first_row(part), block_bytes, max_record_bytes)
     for _, _, block in reader.runs():
-        yield block
+        yield block._replace(stop=reader.window.offset(reader.window.pos))
         del block
     if reader.stop is not None:
         remember(part.path, reader.stop, reader.row)

@@ -10,6 +10,7 @@ from ..annotations import DataError
 from .reading import add_reading, options_of
 
 if TYPE_CHECKING:
+    from ..packing import Standing
     from ..report import Report
 
 HELP = "Parquet shards, a card, the rejects and a report"
@@ -40,7 +41,7 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Runs the command."""
     from .. import packing, rejects
-    from .display import build_progress
+    from .standing import build_progress
 
     settings = packing.Settings(
         on_error=arguments.on_error,
@@ -49,15 +50,16 @@ def run(arguments: Namespace) -> int:
         splits=packing.parsed_splits(arguments.split) if arguments.split else (),
         split_by=arguments.split_by,
     )
+    standing = None
     if arguments.finish:
         report = packing.finish(arguments.out)
     else:
         options, workers = options_of(arguments), arguments.workers
-        with build_progress(arguments) as told:
+        with build_progress(arguments) as meter:
             if arguments.slice is not None:
                 part = _part(arguments.slice)
                 packing.build_part(
-                    arguments.data, arguments.out, part, options, settings, workers=workers, progress=told
+                    arguments.data, arguments.out, part, options, settings, workers=workers, progress=meter.told
                 )
                 return 0
             report = packing.build(
@@ -67,12 +69,13 @@ def run(arguments: Namespace) -> int:
                 settings,
                 workers=workers,
                 overwrite=arguments.overwrite,
-                progress=told,
+                progress=meter.told,
             )
+            standing = meter.standing
     if arguments.json:
         print(report.text(), end="")
     elif not arguments.quiet:
-        _show(report, arguments.out)
+        _show(report, arguments.out, standing)
     return 1 if rejects.told(report.counts) else 0
 
 
@@ -93,14 +96,16 @@ def _size(text: str) -> int:
     return int(digits) * _UNITS[unit]
 
 
-def _show(report: Report, out: str) -> None:
+def _show(report: Report, out: str, standing: Standing | None) -> None:
     """Prints what a build did."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from .. import rejects
+    from ..findings import Finding
     from .display import show_findings
+    from .standing import show_slowest
 
     console = Console()
     table = Table(title=f"built {escape(out)}", title_justify="left")
@@ -120,6 +125,11 @@ def _show(report: Report, out: str) -> None:
         f"{counts.not_selected:,} not selected",
         highlight=False,
     )
-    show_findings(console, counts, {})
+    firsts = report.rejects.items()
+    show_findings(
+        console, counts, {code: Finding(code, one.message, one.pointer, one.file, one.row) for code, one in firsts}
+    )
+    if standing is not None:
+        show_slowest(console, standing)
     if rejects.told(counts):
         console.print(f"The rejected records are in {escape(os.path.join(out, 'rejected.jsonl'))}", highlight=False)

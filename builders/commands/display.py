@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from ..data import known_format, splits
 from ..findings import CATALOGUE, Finding
 from ..rows import Counts
 
-_SECONDS_PER_LINE = 60
 _STYLE = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -35,34 +33,6 @@ def progress(arguments: Namespace) -> Iterator[Callable[[int], None]]:
         total = sum(os.path.getsize(source.path) for sources in found.values() for source in sources)
         task = bar.add_task("reading", total=total)
         yield lambda size: bar.advance(task, size)
-
-
-@contextmanager
-def build_progress(arguments: Namespace) -> Iterator[Callable[[int, int, Counts], None]]:
-    """How far a build is: a bar on a terminal, else a line a minute, both on the error stream."""
-    console = Console(stderr=True)
-    if arguments.quiet or arguments.json:
-        yield lambda read, size, counts: None
-        return
-    rejected = TextColumn("{task.fields[rows]:,} rows, {task.fields[rejected]:,} rejected")
-    columns = (TextColumn("building"), BarColumn(), DownloadColumn(), rejected, TimeRemainingColumn())
-    last = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("building", total=None, rows=0, rejected=0)
-
-        def told(read: int, size: int, counts: Counts) -> None:
-            nonlocal last
-            rows = sum(counts.written.values())
-            if console.is_terminal:
-                bar.update(task, completed=read, total=size, rows=rows, rejected=counts.rejected)
-            elif time.monotonic() - last > _SECONDS_PER_LINE:
-                last = time.monotonic()
-                share = 100 * read / max(size, 1)
-                console.print(
-                    f"{share:.0f} % of the annotations: {rows:,} rows, {counts.rejected:,} rejected", highlight=False
-                )
-
-        yield told
 
 
 def show_findings(console: Console, counts: Counts, examples: Mapping[str, Finding]) -> None:

@@ -18,6 +18,7 @@ have made is put together.  Killed at any moment, the same command goes on where
 from .building import build, build_part, finish
 from .packer import Packer
 from .plan import Settings
+from .progress import Standing
 from .splitting import parsed as parsed_splits
 
-__all__ = ["Packer", "Settings", "build", "build_part", "finish", "parsed_splits"]
+__all__ = ["Packer", "Settings", "Standing", "build", "build_part", "finish", "parsed_splits"]

@@ -18,14 +18,15 @@ from . import plan as planning
 from . import splitting, work
 from .files import sha256, sync_folder, write_whole
 from .plan import Plan, Settings, Task
+from .progress import Standing, State
 from .workers import run_all
 
 _OURS = ("README.md", "report.json", "statistics.json", "plots", rejects.FILE, "data", work.FOLDER)
 _PLAN = "plan.json"
 USUAL = Settings()
 
-Progress = Callable[[int, int, Counts], None]
-"""Called with the annotation bytes read so far, those there are in all, and the counts so far."""
+Progress = Callable[[Standing], None]
+"""Called with how far the build is, now and then."""
 
 
 def build(
@@ -92,15 +93,12 @@ def build_part(
 
 def _run(out: str, plan: Plan, tasks: Sequence[Task], workers: int, progress: Progress | None) -> None:
     """Runs tasks here, or in several processes."""
-    size = sum(planning.slice_size(piece) for task in tasks if not task.archives for piece in task.slices)
-    read, total = 0, Counts()
+    standing = Standing(tasks)
 
-    def told(more: int, counts: Counts) -> None:
-        nonlocal read
-        read = min(read + more, size)
-        total.add(counts)
+    def told(state: State, worker: int = 0) -> None:
+        standing.tell(state, worker)
         if progress:
-            progress(read, size, total)
+            progress(standing)
 
     if workers > 1 and len(tasks) > 1:
         run_all(out, tasks, workers, told)
@@ -147,7 +145,8 @@ def finish(out: str) -> Report:
     }
     counts.written = {mix: n for mix, n in sorted(counts.written.items()) if n}
     digests = {file: sha256(path) for file, path in zip(plan.sources, plan.inputs, strict=True)}
-    report = Report(plan.version, counts, shown, plan.sources, digests, planning.described(plan))
+    by_code = rejects.by_code(os.path.join(out, rejects.FILE))
+    report = Report(plan.version, counts, shown, plan.sources, digests, planning.described(plan), by_code)
     cards.write(out, report)
     write_whole(os.path.join(out, "report.json"), report.text().encode())
     shutil.rmtree(os.path.join(out, work.FOLDER))

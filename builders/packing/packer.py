@@ -85,22 +85,28 @@ class Packer:
         self._written_bytes = 0
         self._written_rows = 0
 
-    def add(self, row: Row) -> None:
-        """Takes a row."""
+    def add(self, row: Row) -> int:
+        """Takes a row.
+
+        Returns:
+            The bytes it adds; 0 where it is in a shard that is done, or cannot be written.
+        """
         if self._skip:
             self._skip -= 1
-            return
+            return 0
         size = 0
         for items in (row.media.images, row.media.videos, row.media.audios, row.media.audio_q, *row.media.frames):
             for item in items:
                 size += item.size
         if size > ROW_BYTES:
             self._lose(row, "media-too-large", f"{size} bytes of media in one row")
-            return
+            return 0
+        size += _text_bytes(row)
         self._waiting.append(row)
-        self._waiting_bytes += size + _text_bytes(row)
+        self._waiting_bytes += size
         if self._waiting_bytes >= self._row_group_bytes or len(self._waiting) >= _ROWS_PER_GROUP:
             self._flush()
+        return size
 
     def close(self) -> None:
         """Writes what is waiting and completes the last shard."""

@@ -12,17 +12,16 @@ archive say, are read at random.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..annotations import read
 from ..findings import Finding, finding
 from ..media.archives import Archive, read_through
 from ..media.items import Item, Media
 from ..rows import Counts, Reject, Rewriters, Row, rows
-from .plan import Plan, Task, slice_size
-
-Progress = Callable[[int, Counts], None]
-"""Called with the annotation bytes read since the last call, and the counts of what was read in them."""
+from .plan import Plan, Task
+from .progress import Pace
 
 
 class Held(NamedTuple):
@@ -33,41 +32,43 @@ class Held(NamedTuple):
     data: bytes
 
 
-def rows_of(plan: Plan, task: Task, total: Counts, progress: Progress | None) -> Iterator[Row | Reject]:
+def rows_of(plan: Plan, task: Task, pace: Pace) -> Iterator[Row | Reject]:
     """The rows a task is to write, and the records of its slices that are rejected.
 
     Args:
         plan: the whole plan.
         task: the task.
-        total: counts what became of the records.  A task of records counts those as well that it leaves to others; a task of
-            archives counts only what it must reject after all.
-        progress: told how far the annotations are read.
+        pace: told how far the reading is.  Its total counts what became of the records: a task of records counts those as
+            well that it leaves to others; a task of archives counts only what it must reject after all.
     """
     if task.archives:
-        yield from _in_archive_order(plan, task, total)
+        yield from _in_archive_order(plan, task, pace)
         return
     rewriters = Rewriters(plan.options)
     passes = frozenset(plan.passes)
     for piece in task.slices:
         counts = Counts()
-        for row in rows(piece, plan.options, counts, rewriters.of(piece)):
+        pace.begins(piece, counts)
+        for row in rows(piece, plan.options, counts, rewriters.of(piece), pace.follows(read(piece))):
             if isinstance(row, Reject) or not passes or _lead(row, passes) is None:
                 yield row
-        total.add(counts)
-        if progress:
-            progress(slice_size(piece), counts)
+        pace.ends(piece)
 
 
-def _in_archive_order(plan: Plan, task: Task, total: Counts) -> Iterator[Row | Reject]:
+def _in_archive_order(plan: Plan, task: Task, pace: Pace) -> Iterator[Row | Reject]:
     rewriters = Rewriters(plan.options)
     passes = frozenset(plan.passes)
     waiting: dict[Archive, dict[int, list[Row]]] = {archive: {} for archive in task.archives}
+    count = 0
     for piece in task.slices:
         for row in rows(piece, plan.options, Counts(), rewriters.of(piece)):
             lead = None if isinstance(row, Reject) else _lead(row, passes)
             if lead is not None and lead.archive in waiting:
                 assert isinstance(row, Row)
                 waiting[lead.archive].setdefault(lead.start, []).append(row)
+                count += 1
+    pace.expects(count)
+    total = pace.total
     for archive, by_start in waiting.items():
         if not by_start:
             continue

@@ -19,8 +19,9 @@ from ..report import Shard
 from ..rows import Counts, Reject
 from .files import checksum
 from .packer import DoneShard, Packer
-from .passing import Progress, rows_of
-from .plan import Plan, Settings, Task, slice_size
+from .passing import rows_of
+from .plan import Plan, Settings, Task
+from .progress import Pace, State, Told, size_of
 from .splitting import Splitter
 
 FOLDER = ".build"
@@ -34,12 +35,18 @@ class DoneTask(msgspec.Struct):
         shards: by mix and split, in order.
         rejected: its part of the rejects, relative to the build's folder.
         rejected_bytes: the size of that.
+        rows: handed over to be packed.
+        packed: bytes of their media and texts.
+        seconds: it has taken, in the run that ended it.
     """
 
     counts: Counts
     shards: dict[str, dict[str, list[DoneShard]]]
     rejected: str
     rejected_bytes: int
+    rows: int = 0
+    packed: int = 0
+    seconds: float = 0.0
 
 
 class _Line(msgspec.Struct):
@@ -50,14 +57,14 @@ class _Line(msgspec.Struct):
     shard: DoneShard
 
 
-def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> DoneTask:
+def run(out: str, plan: Plan, task: Task, told: Told | None = None) -> DoneTask:
     """Runs a task, or what an earlier run has left of it.
 
     Args:
         out: folder of the build.
         plan: the whole plan.
         task: the task.
-        progress: told how far the annotations are read.
+        told: called with how far it is.
 
     Raises:
         RejectedRow: a record was rejected and the settings say so.
@@ -65,18 +72,19 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
     """
     done = finished(out, task)
     if done is not None:
-        if progress:
-            progress(0 if task.archives else sum(map(slice_size, task.slices)), done.counts)
+        if told:
+            told(State(task.number, size_of(task), done.rows, done.packed, done.counts, done.seconds, True, True))
         return done
     settings = plan.settings
     journal = _Journal(out, task)
     splitter = Splitter(plan)
     packers: dict[tuple[str, str], Packer] = {}
-    total = Counts()
+    pace = Pace(task, told)
+    total = pace.total
     rejected = _path(out, task, "rejected.jsonl")
     try:
         with _quick_garbage_collection(), open(f"{rejected}.tmp", "wb") as lines:
-            for row in rows_of(plan, task, total, progress):
+            for row in rows_of(plan, task, pace):
                 if isinstance(row, Reject):
                     if settings.on_error == "raise":
                         raise rejects.raised(row)
@@ -86,7 +94,7 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
                 packer = packers.get(key)
                 if packer is None:
                     packer = packers[key] = journal.packer(*key, task, settings)
-                packer.add(row)
+                pace.row(packer.add(row))
             for (mix, _), packer in sorted(packers.items()):
                 packer.close()
                 for shard in packer.done:
@@ -108,11 +116,16 @@ def run(out: str, plan: Plan, task: Task, progress: Progress | None = None) -> D
     shards: dict[str, dict[str, list[DoneShard]]] = {}
     for (mix, split), packer in sorted(packers.items()):
         shards.setdefault(mix, {})[split] = packer.done
-    done = DoneTask(total, shards, os.path.relpath(rejected, out), os.path.getsize(rejected))
+    state = pace.now()
+    size = os.path.getsize(rejected)
+    done = DoneTask(
+        total, shards, os.path.relpath(rejected, out), size, state.rows, state.packed, round(state.seconds, 3)
+    )
     path = _path(out, task, "json")
     with open(f"{path}.tmp", "wb") as file:  # nor here: without it, the task is found in its journal
         file.write(msgspec.json.encode(done))
     os.replace(f"{path}.tmp", path)
+    pace.end()
     return done
 
 

@@ -20,9 +20,9 @@ import msgspec
 
 from ..annotations import DataError
 from ..rejects import RejectedRow
-from ..rows import Counts
 from . import work
 from .plan import Plan, Task, read
+from .progress import State, Told
 
 _ATTEMPTS = 3
 
@@ -30,8 +30,7 @@ _ATTEMPTS = 3
 class Answer(msgspec.Struct, omit_defaults=True):
     """A line from a worker: how far it is, that a task is done, or why it could not be."""
 
-    bytes: int = 0
-    counts: Counts | None = None
+    state: State | None = None
     done: bool = False
     error: str = ""
     kind: str = ""
@@ -41,8 +40,14 @@ class WorkerDied(OSError):  # noqa: N818  what has happened, as in BrokenPipeErr
     """A task has killed its worker several times."""
 
 
-def run_all(out: str, tasks: Sequence[Task], count: int, progress: Callable[[int, Counts], None] | None) -> None:
+def run_all(out: str, tasks: Sequence[Task], count: int, told: Callable[[State, int], None]) -> None:
     """Runs tasks in `count` processes.
+
+    Args:
+        out: folder of the build.
+        tasks: what is to be run.
+        count: how many workers.
+        told: called with the state of a task and the number of its worker.
 
     Raises:
         RejectedRow: a record was rejected and the settings say so.
@@ -55,12 +60,11 @@ def run_all(out: str, tasks: Sequence[Task], count: int, progress: Callable[[int
     stop = threading.Event()
     lock = threading.Lock()
 
-    def tell(size: int, counts: Counts) -> None:
-        with lock:
-            if progress:
-                progress(size, counts)
+    def attend(number: int) -> None:
+        def tell(state: State) -> None:
+            with lock:
+                told(state, number)
 
-    def attend() -> None:
         worker: subprocess.Popen[bytes] | None = None
         try:
             while not stop.is_set():
@@ -81,7 +85,7 @@ def run_all(out: str, tasks: Sequence[Task], count: int, progress: Callable[[int
             if worker is not None:
                 _end(worker, stop.is_set())
 
-    threads = [threading.Thread(target=attend, daemon=True) for _ in range(min(count, len(tasks)))]
+    threads = [threading.Thread(target=attend, args=(i,), daemon=True) for i in range(min(count, len(tasks)))]
     for thread in threads:
         thread.start()
     try:
@@ -110,7 +114,7 @@ def _end(worker: subprocess.Popen[bytes], at_once: bool) -> None:
         worker.stdout.close()
 
 
-def _hand(worker: subprocess.Popen[bytes], task: Task, tell: Callable[[int, Counts], None]) -> bool:
+def _hand(worker: subprocess.Popen[bytes], task: Task, tell: Told) -> bool:
     """Has a worker run a task; False if it died over it."""
     assert worker.stdin is not None and worker.stdout is not None
     try:
@@ -127,8 +131,8 @@ def _hand(worker: subprocess.Popen[bytes], task: Task, tell: Callable[[int, Coun
             raise _ERRORS.get(answer.kind, OSError)(answer.error)
         if answer.done:
             return True
-        if answer.counts is not None:
-            tell(answer.bytes, answer.counts)
+        if answer.state is not None:
+            tell(answer.state)
     return False
 
 
@@ -149,7 +153,7 @@ def serve(out: str, asked: IO[bytes], answers: IO[bytes]) -> None:
 
     for line in asked:
         try:
-            work.run(out, plan, plan.tasks[int(line)], lambda size, counts: answer(Answer(size, counts)))
+            work.run(out, plan, plan.tasks[int(line)], lambda state: answer(Answer(state)))
         except (DataError, RejectedRow, OSError) as error:
             kind = type(error).__name__ if type(error).__name__ in _ERRORS else "OSError"
             answer(Answer(error=str(error), kind=kind))
