@@ -299,7 +299,10 @@ class _Looker:
             shape.rows += 1
             numbers["characters"].append(run.characters[i] + shape.more)
             if media:
-                numbers["row bytes"].append(sum([found.size for found in media]))
+                total = sum([found.size for found in media])
+                numbers["row bytes"].append(total)
+                if total > _LARGE:
+                    part.large.add(here + i, total)
                 for found in media:
                     if found.number is None:
                         self._path(found.item.path)

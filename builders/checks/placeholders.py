@@ -26,6 +26,7 @@ from ..turns import split
 _SPEECH, _IMAGE, _VIDEO = "<speech>", "<image>", "<video>"
 _MOVING = frozenset({"ola", "llava_video", "videorefer"})
 _FRONT = {tag: re.compile(rf"(?:\s*{tag})*") for tag in (_SPEECH, _IMAGE, _VIDEO)}
+_BOTH = f"{_SPEECH}{_IMAGE}\n"
 
 
 def placement(format_: str | None, sample: Sample, record: Mapping[str, Any]) -> Iterator[Finding]:
@@ -72,10 +73,9 @@ def _fronted(format_: str, text: str, tags: list[str]) -> str | None:
     if not there:
         return None
     if len(there) == 2:
-        front = f"{_SPEECH}{_IMAGE}\n"
-        if text.startswith(front) or text.count(_SPEECH) != 1 or text.count(_IMAGE) != 1:
+        if text.startswith(_BOTH) or text.count(_SPEECH) != 1 or text.count(_IMAGE) != 1:
             return None
-        return front + text.replace(_SPEECH, "").replace(_IMAGE, "").strip()
+        return _BOTH + text.replace(_SPEECH, "").replace(_IMAGE, "").strip()
     (tag,) = there
     found = _FRONT[tag].match(text)
     if found is None or tag not in text[found.end() :]:
