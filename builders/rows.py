@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -133,7 +133,7 @@ class Counts(msgspec.Struct):
 
 
 def rows(
-    slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter, blocks: Iterator[Block] | None = None
+    slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter, blocks: Iterable[Block] | None = None
 ) -> Iterator[Row | Reject]:
     """The rows and rejects of a slice, in the order of its records.
 
@@ -142,7 +142,8 @@ def rows(
         options: how to read it.
         counts: filled while reading; complete when the iterator ends.
         rewriter: where media are looked up.
-        blocks: those of the slice, for who takes some records out before; by default they are read here.
+        blocks: records to take in place of those of the slice, some of them or others of its file; by default they are
+            read here.
     """
     take = slice_.take
     read_as = reading(options, slice_)

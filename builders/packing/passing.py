@@ -1,13 +1,14 @@
 """The rows of a task: in the order of the records, or in the order of the archives their media lie in.
 
-A compressed archive can be read fast only from its start to its end.  So a row whose medium lies in one is left to a task that
-goes through that archive once; the first such medium of a row is the one that *leads* it.  Other media of the row, from another
-archive say, are read at random.
+A compressed archive can be read fast only from its start to its end.  So a row that one of its members leads (`leads`) is left to
+a task that goes through that archive once.  Other media of the row, from another archive say, are read at random.
 
 ::
 
     records   a  b  c  d  e …            x.tar.gz   …  d.mp4 … a.mp4 … c.mp4 …
     task of the records:  b  e  …        task of the archive:  d  a  c …
+
+Records that share their lead with one before them are written behind it (`arranging`, `moving`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ..findings import Finding, finding
 from ..media.archives import Archive, read_through
 from ..media.items import Item, Media
 from ..rows import Counts, Reject, Rewriters, Row, rows
+from .leads import lead
+from .moving import Moved
 from .plan import Plan, Task
 from .progress import Pace
 
@@ -32,43 +35,60 @@ class Held(NamedTuple):
     data: bytes
 
 
-def rows_of(plan: Plan, task: Task, pace: Pace) -> Iterator[Row | Reject]:
-    """The rows a task is to write, and the records of its slices that are rejected.
+def rows_of(plan: Plan, task: Task, folder: str, pace: Pace) -> Iterator[Row | Reject]:
+    """The rows a task is to write, and the records of its own that are rejected.
 
     Args:
         plan: the whole plan.
         task: the task.
-        pace: told how far the reading is.  Its total counts what became of the records: a task of records counts those as
-            well that it leaves to others; a task of archives counts only what it must reject after all.
+        folder: the build's folder for unfinished work.
+        pace: told how far the reading is.  Its total counts what became of the records that the task writes.
     """
-    if task.archives:
-        yield from _in_archive_order(plan, task, pace)
-        return
+    moved = Moved(folder, plan, task)
+    try:
+        yield from (_in_archive_order if task.archives else _in_order)(plan, task, moved, pace)
+    finally:
+        moved.close()
+
+
+def _in_order(plan: Plan, task: Task, moved: Moved, pace: Pace) -> Iterator[Row | Reject]:
     rewriters = Rewriters(plan.options)
-    passes = frozenset(plan.passes)
+
+    def behind(homes: list[int]) -> Iterator[Row | Reject]:
+        """The rows that are written behind records that were met; forgets those."""
+        while homes:
+            for piece, blocks in moved.behind(homes.pop(0)):
+                counts = Counts()
+                yield from rows(piece, plan.options, counts, rewriters.of(piece), blocks)
+                pace.total.add(counts)
+
     for piece in task.slices:
         counts = Counts()
+        met: list[int] = []
         pace.begins(piece, counts)
-        for row in rows(piece, plan.options, counts, rewriters.of(piece), pace.follows(read(piece))):
-            if isinstance(row, Reject) or not passes or _lead(row, passes) is None:
-                yield row
+        blocks = moved.staying(piece, pace.follows(read(piece)), met)
+        for row in rows(piece, plan.options, counts, rewriters.of(piece), blocks):
+            yield from behind(met)
+            yield row
+        yield from behind(met)
         pace.ends(piece)
 
 
-def _in_archive_order(plan: Plan, task: Task, pace: Pace) -> Iterator[Row | Reject]:
+def _in_archive_order(plan: Plan, task: Task, moved: Moved, pace: Pace) -> Iterator[Row | Reject]:
     rewriters = Rewriters(plan.options)
-    passes = frozenset(plan.passes)
+    passes = frozenset(task.archives)
     waiting: dict[Archive, dict[int, list[Row]]] = {archive: {} for archive in task.archives}
-    count = 0
-    for piece in task.slices:
-        for row in rows(piece, plan.options, Counts(), rewriters.of(piece)):
-            lead = None if isinstance(row, Reject) else _lead(row, passes)
-            if lead is not None and lead.archive in waiting:
-                assert isinstance(row, Row)
-                waiting[lead.archive].setdefault(lead.start, []).append(row)
-                count += 1
-    pace.expects(count)
     total = pace.total
+    for piece, blocks in moved.every():
+        counts = Counts()
+        for row in rows(piece, plan.options, counts, rewriters.of(piece), blocks):
+            item = None if isinstance(row, Reject) else lead(row.media, passes)
+            if isinstance(row, Reject) or item is None or item.archive not in passes:
+                yield row
+            else:
+                waiting[item.archive].setdefault(item.start, []).append(row)
+        total.add(counts)
+    pace.expects(sum(len(some) for by_start in waiting.values() for some in by_start.values()))
     for archive, by_start in waiting.items():
         if not by_start:
             continue
@@ -85,16 +105,6 @@ def _in_archive_order(plan: Plan, task: Task, pace: Pace) -> Iterator[Row | Reje
                 total.rejected += 1
                 total.note([one])
                 yield Reject(row.format, row.file, row.row, [*row.findings, one], row.record)
-
-
-def _lead(row: Row, passes: frozenset[Archive]) -> Item | None:
-    """The first item of a row that lies in one of the archives."""
-    media = row.media
-    for items in (media.images, media.videos, *media.frames, media.audios, media.audio_q):
-        for item in items:
-            if item.archive is not None and item.archive in passes:
-                return item
-    return None
 
 
 def _with(row: Row, archive: Archive, start: int, data: bytes) -> Row:

@@ -37,8 +37,9 @@ class Settings(msgspec.Struct, frozen=True):
         seed: for ``random:N`` of a mixture.
         row_group_bytes: a row group is closed when its rows have that many bytes.
         shard_bytes: likewise for a shard.
-        order: ``"archive"`` goes through each compressed archive once, and writes its rows in its order;
-            ``"annotation"`` keeps the order of the records, and reads members at random, which costs a multiple of that.
+        order: ``"media"`` writes rows that share their leading medium together, where the first of them stands, and goes
+            through each compressed archive once, in its order; ``"annotation"`` keeps the order of the records: it
+            reads members at random, which costs a multiple of that, and stores a medium as often as it is met.
         splits: names and fractions of the splits that rows are dealt into; empty for those of the annotation files.
         split_by: ``"media"`` deals by a row's lead medium, ``"id"`` by its id; see `modalmix.builders.packing.splitting`.
     """
@@ -47,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True):
     seed: int = 42
     row_group_bytes: int = 32 << 20
     shard_bytes: int = 500 << 20
-    order: str = "archive"
+    order: str = "media"
     splits: tuple[tuple[str, float], ...] = ()
     split_by: str = "media"
 
@@ -58,7 +59,7 @@ class Task(msgspec.Struct, frozen=True):
     Attributes:
         number: its position in the plan.
         split: that of its annotation files; its rows have others if `Settings.splits` says so.
-        slices: the records to read.
+        slices: the records to read; empty for a task of archives, which is given its records (`moving`).
         archives: take the rows that members of these archives lead, in the archives' order; if empty, take the rows that
             no member of any of `Plan.passes` leads, in the records' order.
     """
@@ -105,7 +106,7 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
     by_split = splits(data, format=options.format, seed=settings.seed)
     every = [source for sources in by_split.values() for source in sources]
     options = looked_up(options, every)
-    passes = compressed_archives(options, every) if settings.order == "archive" else []
+    passes = compressed_archives(options, every) if settings.order == "media" else []
     total = sum(os.path.getsize(source.path) for source in every)
     slice_bytes = max(total // _tasks(every, options, settings, total), 1)
     tasks: list[Task] = []
@@ -123,7 +124,7 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
                     waiting, size = [], 0
         if waiting:
             tasks.append(Task(len(tasks), split, waiting))
-        tasks += _archive_tasks(len(tasks), split, passes, [task for task in tasks if task.split == split], total)
+        tasks += _archive_tasks(len(tasks), split, passes, total)
     inputs = {}
     for source in every:
         status = os.stat(source.path)
@@ -159,17 +160,12 @@ def _absolute(options: Options) -> Options:
     return msgspec.structs.replace(options, **roots)
 
 
-def _archive_tasks(first: int, split: str, passes: list[Archive], tasks: Sequence[Task], total: int) -> list[Task]:
-    """Tasks for the rows that lead into archives.
-
-    Each of them reads all records of its split for the rows it is to take, and holds those; so they are as many as keep the
-    held rows small, and some more so that workers can share them.
-    """
+def _archive_tasks(first: int, split: str, passes: list[Archive], total: int) -> list[Task]:
+    """Tasks for the rows that lead into archives: so many that the rows each holds are few, and some to share among workers."""
     if not passes:
         return []
-    slices = [piece for task in tasks for piece in task.slices]
     count = min(len(passes), max(_USUAL_TASKS // 4, total // _HELD_BYTES))
-    return [Task(first + i, split, slices, passes[i::count]) for i in range(count)]
+    return [Task(first + i, split, [], passes[i::count]) for i in range(count)]
 
 
 def slice_size(piece: Slice) -> int:

@@ -1,8 +1,8 @@
 """Splitting: which split of the dataset a row goes to, where that is not left to its annotation file.
 
-A row's split is decided by a hash of its *lead* medium: its first video, else its first picture, else its first sound.  All rows
-about one video are in one split then, in whichever annotation file they stand, and remain there when others are added.  A row
-without media, and every row if so wanted, goes by its id.
+A row's split is decided by a hash of its *lead* medium (`leads`): its first video, else its first sound, else its first
+picture.  All rows about one video are in one split then, in whichever annotation file they stand, and remain there when others
+are added.  A row without media, and every row if so wanted, goes by its id.
 
 ::
 
@@ -21,6 +21,7 @@ import xxhash
 from ..annotations import DataError
 from ..media.items import Item
 from ..rows import Row, roots_of
+from .leads import lead
 from .plan import Plan
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
@@ -44,8 +45,8 @@ class Splitter:
         """The split of a row; `usual` if none are asked for."""
         if not self._splits:
             return usual
-        lead = None if self._by_id else _lead(row)
-        key = f"id {row.id}" if lead is None else self._key(lead)
+        item = None if self._by_id else lead(row.media)
+        key = f"id {row.id}" if item is None else self._key(item)
         text = f"split\0{self._seed}\0{key}".encode("utf-8", "surrogateescape")
         place, edge = xxhash.xxh3_64_intdigest(text) / 2**64, 0.0
         for name, fraction in self._splits:
@@ -58,14 +59,6 @@ class Splitter:
         """A medium's place below its root."""
         path = next((item.path[len(root) :] for root in self._roots if item.path.startswith(root)), item.path)
         return f"media {path}" if item.whole else f"media {path}\0{item.start}"
-
-
-def _lead(row: Row) -> Item | None:
-    media = row.media
-    for items in (media.videos, *media.frames, media.images, media.audios, media.audio_q):
-        if items:
-            return items[0]
-    return None
 
 
 def check(splits: Sequence[tuple[str, float]]) -> None:

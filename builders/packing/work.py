@@ -84,7 +84,7 @@ def run(out: str, plan: Plan, task: Task, told: Told | None = None) -> DoneTask:
     rejected = _path(out, task, "rejected.jsonl")
     try:
         with _quick_garbage_collection(), open(f"{rejected}.tmp", "wb") as lines:
-            for row in rows_of(plan, task, pace):
+            for row in rows_of(plan, task, os.path.join(out, FOLDER), pace):
                 if isinstance(row, Reject):
                     if settings.on_error == "raise":
                         raise rejects.raised(row)
