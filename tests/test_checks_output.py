@@ -20,10 +20,10 @@ from modalmix.builders.annotations import DataError, plan, read, sources
 from modalmix.builders.checks import check, doctor
 from modalmix.builders.checks.catalogue import SECTIONS, catalogue, upstream
 from modalmix.builders.checks.clean import write_clean
-from modalmix.builders.checks.columns import Columns, hashed, place, placed, repeats
 from modalmix.builders.checks.mends import mended
 from modalmix.builders.checks.page import page
 from modalmix.builders.checks.statistics import Spread
+from modalmix.builders.columns import Columns, hashed, place, placed, repeats
 from modalmix.builders.findings import CATALOGUE, CODE
 from modalmix.builders.media.headers import HeaderCache, key_of, learn, sniffed
 from modalmix.builders.media.items import Item

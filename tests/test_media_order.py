@@ -24,7 +24,7 @@ from test_engine import digests
 
 from loading import undecoded
 from modalmix.builders import example, packing
-from modalmix.builders.checks.columns import Columns
+from modalmix.builders.columns import Columns
 from modalmix.builders.findings import CODE, finding
 from modalmix.builders.packing import Settings
 from modalmix.builders.packing.arranging import moved

@@ -17,13 +17,13 @@ import msgspec
 
 from ..annotations import DataError, Source, plan, read
 from ..annotations.head import head
+from ..columns import members, place
 from ..findings import Finding, rejects
 from ..media.headers import learn
 from ..media.items import Item, Media
 from ..paths import Rewriter
 from ..rows import Options, Rewriters, mask_findings, reading, resolve
 from ..sample import Sample
-from .columns import members, place
 from .diagnosis import Told
 from .media import Known, judged
 from .mends import Mend, mended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .columns import Columns, Numbers, repeats
+from ..columns import Columns, Numbers, repeats
 
 
 def contradictions(sizes: Columns) -> tuple[Numbers, Numbers]:

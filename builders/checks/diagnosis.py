@@ -7,9 +7,9 @@ from typing import NamedTuple
 import msgspec
 
 from ..annotations import Source
+from ..columns import Numbers
 from ..findings import CATALOGUE
 from ..rows import Counts
-from .columns import Numbers
 from .statistics import Spread
 
 
@@ -63,7 +63,7 @@ class Told(NamedTuple):
 
     Attributes:
         diagnosis: what was found.
-        bad: places (`modalmix.builders.checks.columns.place`) of the records with an error, ascending.
+        bad: places (`modalmix.builders.columns.place`) of the records with an error, ascending.
         sources: the annotation files, in the order of the places.
     """
 

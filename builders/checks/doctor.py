@@ -7,7 +7,7 @@
                             └─ files nobody refers to                 ┘                     slices that have any
 
 Findings go to a file as they are met, those of the first pass first.  What is held of a record until the end is some ten numbers
-(`modalmix.builders.checks.columns`); the distinct media stand in a temporary SQLite file.
+(`modalmix.builders.columns`); the distinct media stand in a temporary SQLite file.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from ..annotations import Slice, plan, read
 from ..annotations.slices import SLICE_BYTES
+from ..columns import Columns, Numbers, members, place, placed, repeats
 from ..data import splits
 from ..findings import CODE, Finding, finding, rejects
 from ..lookup import archive_findings, looked_up
@@ -30,7 +31,6 @@ from ..media.headers import HeaderCache
 from ..report import modalmix_version
 from ..rows import DEFAULTS, Options, Rewriters, reading
 from ..sample import Sample
-from .columns import Columns, Numbers, members, place, placed, repeats
 from .comparing import contradictions, misfits, too_large, too_many
 from .diagnosis import Diagnosis, Example, Told
 from .examining import examined, measure

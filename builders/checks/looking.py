@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 
 from ..annotations import Slice, read
+from ..columns import Columns, digested, hashed, place
 from ..findings import CATALOGUE, Finding
 from ..formats import formats
 from ..media.items import Item, Media
@@ -29,7 +30,6 @@ from ..paths import Rewriter
 from ..references import text_of_id
 from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Sample
-from .columns import Columns, digested, hashed, place
 from .plain import Found, Run, Shape, Sieve
 from .records import lookups, notes
 from .statistics import Spread, merged

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from .columns import Numbers, digested, members
+from ..columns import Numbers, digested, members
 from .media import SUFFIXES
 
 _AT_ONCE = 4096

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..annotations import Slice, read
+from ..columns import Columns, Numbers, place
 from ..media.items import Media
 from ..rows import Options, Rewriters, reading, resolve
-from .columns import Columns, Numbers, place
 
 Truths = NDArray[np.bool_]
 Pieces = Sequence[tuple[int, Slice, int]]

@@ -12,7 +12,7 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 
-from .columns import Numbers
+from ..columns import Numbers
 
 _KEPT_BITS = 8
 

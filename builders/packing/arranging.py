@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..annotations import Slice, Take, read
-from ..checks.columns import Columns, Numbers, place, repeats
+from ..columns import Columns, Numbers, place, repeats
 from ..findings import Finding, rejects
 from ..media.archives import Archive
 from ..rows import Rewriters, reading, resolve
@@ -33,7 +33,7 @@ _Key = Callable[[dict[str, Any]], tuple[int, int]]
 
 
 class Arrangement(NamedTuple):
-    """The records that are moved, by their places (`modalmix.builders.checks.columns.place`) ascending.
+    """The records that are moved, by their places (`modalmix.builders.columns.place`) ascending.
 
     Attributes:
         places: of the records.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..checks.columns import hashed
+from ..columns import hashed
 from ..media.archives import Archive
 from ..media.items import Item, Media
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..annotations import Block, Slice, read
-from ..checks.columns import Columns, Numbers, place, placed
+from ..columns import Columns, Numbers, place, placed
 from ..findings import Finding
 from .arranging import Arrangement, Files, arrangement
 from .files import sync_folder, write_whole
