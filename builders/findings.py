@@ -425,6 +425,13 @@ _KINDS = [
         "The frames of a folder are in another order by their names than by the numbers in them.",
         "Pad the numbers with zeros (00001.jpg), so that both orders are one.",
     ),
+    Kind(
+        "MX150",
+        "media-changed",
+        "error",
+        "The media file is not what it was when the row was read: gone, of another size, or written to.",
+        "Let nothing write to the media while they are packed, and build again.",
+    ),
     # ---- turns and placeholders
     Kind("MX201", "turns-missing", "error", "The record has no turns.", "Give it at least a question and an answer."),
     Kind(

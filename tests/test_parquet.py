@@ -675,11 +675,12 @@ def test_a_range_inside_a_file_that_has_grown_is_no_change(tmp_path: Path) -> No
 
 
 def test_a_changed_file_is_told_across_processes() -> None:
-    error = pickle.loads(pickle.dumps(MediaChanged("a.jpg", 10, 7, "why", "images", 3)))
-    assert (error.path, error.expected, error.found, error.reason, error.column, error.cell) == (
-        "a.jpg", 10, 7, "why", "images", 3,
+    error = pickle.loads(pickle.dumps(MediaChanged("a.jpg", 10, 7, "why", True, "images", 3)))
+    assert (error.path, error.expected, error.found, error.reason, error.unreadable, error.column, error.cell) == (
+        "a.jpg", 10, 7, "why", True, "images", 3,
     )  # fmt: skip
-    assert str(error) == "'a.jpg' has 7 bytes, expected 10: why"
+    assert str(error) == "'a.jpg' why"
+    assert str(MediaChanged("a.jpg", 10, 7)) == "'a.jpg' has 7 bytes, expected 10"
 
 
 def test_a_write_that_fails_is_no_fault_of_the_media_and_can_be_tried_again(tmp_path: Path) -> None:

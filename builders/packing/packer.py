@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from .. import features
 from ..findings import finding
 from ..media.items import Item, read_bytes
-from ..parquet import MAX_CELL_BYTES, MAX_COLUMN_BYTES, Cell, FileRange, MediaChanged, ShardWriter
+from ..parquet import Cell, FileRange, MediaChanged, ShardWriter
 from ..rejects import line
 from ..rows import Reject, Row
 from ..tables import media_items, named, table
 from .files import sync_folder
 from .passing import Held
-
-_ROWS_PER_GROUP = 16_384
-ROW_BYTES = min(MAX_CELL_BYTES, MAX_COLUMN_BYTES - (1 << 20))  # the lengths of up to 262,144 items take 4 bytes each
+from .rowgroup import ROW_BYTES, RowGroup, key_of, media_bytes
 
 
 class DoneShard(msgspec.Struct, frozen=True):
@@ -65,8 +64,8 @@ class Packer:
         Args:
             out: folder of the build.
             prefix: start of the shards' paths.
-            row_group_bytes: a row group is closed when its rows have that many bytes.
-            shard_bytes: likewise for a shard.
+            row_group_bytes: what a reader is to hold of a row group; see `rowgroup`.
+            shard_bytes: a shard is closed when its row groups have that many bytes, each medium counted once in each of them.
             done: the shards an earlier run has completed.
             completed: told of each shard as soon as it is safe on the disk.
         """
@@ -78,8 +77,7 @@ class Packer:
         self._shard_bytes = shard_bytes
         self._completed = completed
         self._schema = features.columns(decode=True).arrow_schema
-        self._waiting: list[Row] = []
-        self._waiting_bytes = 0
+        self._group = RowGroup(row_group_bytes)
         self._lost: list[Reject] = []
         self._writer: ShardWriter | None = None
         self._written_bytes = 0
@@ -94,19 +92,15 @@ class Packer:
         if self._skip:
             self._skip -= 1
             return 0
-        size = 0
-        for items in (row.media.images, row.media.videos, row.media.audios, row.media.audio_q, *row.media.frames):
-            for item in items:
-                size += item.size
+        size = media_bytes(row)
         if size > ROW_BYTES:
             self._lose(row, "media-too-large", f"{size} bytes of media in one row")
             return 0
-        size += _text_bytes(row)
-        self._waiting.append(row)
-        self._waiting_bytes += size
-        if self._waiting_bytes >= self._row_group_bytes or len(self._waiting) >= _ROWS_PER_GROUP:
+        taken = self._group.take(row)
+        if not taken:
             self._flush()
-        return size
+            taken = self._group.take(row)
+        return taken
 
     def close(self) -> None:
         """Writes what is waiting and completes the last shard."""
@@ -119,20 +113,35 @@ class Packer:
             self._writer.abort()
 
     def _flush(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
+        """Writes the row group that is waiting, less the rows whose media cannot be read."""
+        group, self._group = self._group, RowGroup(self._row_group_bytes)
+        rows = group.rows
+        while rows:
+            items = {name: media_items(rows, name) for name in features.MEDIA_COLUMNS}
             try:
-                cells = {name: [_cell(item) for item in media_items(waiting, name)] for name in features.MEDIA_COLUMNS}
-                self._open().write_row_group(table(waiting, self._schema, named), cells)
+                cells = {name: _cells(name, items[name], group.modified) for name in items}
+                self._open().write_row_group(table(rows, self._schema, named), cells)
             except MediaChanged as error:
-                self._lose(waiting.pop(_owner(waiting, error.column, error.cell)), "media-unreadable", str(error))
-                self._waiting = waiting
+                rows = self._lose_all(rows, items[error.column][error.cell], error)
                 continue
-            self._written_rows += len(waiting)
-            self._written_bytes += self._waiting_bytes
-        self._waiting_bytes = 0
+            self._written_rows += len(rows)
+            self._written_bytes += group.stored_bytes
+            break
         if self._written_bytes >= self._shard_bytes:
             self._complete()
+
+    def _lose_all(self, rows: Sequence[Row], item: Item, error: MediaChanged) -> list[Row]:
+        """The rows that have nothing to do with a medium that cannot be read, or with a file that is not what it was."""
+        name = "media-unreadable" if error.unreadable else "media-changed"
+        kept: list[Row] = []
+        for row in rows:
+            media = row.media
+            every = (media.images, media.videos, media.audios, media.audio_q, *media.frames)
+            if any(_concerned(one, item, error.unreadable) for items in every for one in items):
+                self._lose(row, name, str(error))
+            else:
+                kept.append(row)
+        return kept
 
     def _lose(self, row: Row, name: str, message: str) -> None:
         one = finding(name, message).placed(row.file, row.row)
@@ -172,29 +181,32 @@ class Packer:
             self._completed(shard)
 
 
-def _cell(item: Item | Held) -> Cell:
-    if isinstance(item, Held):
-        return item.data
-    if item.direct:
-        return FileRange(item.path, item.start, item.size, item.whole)
-    return read_bytes(item)
+def _cells(column: str, items: Sequence[Item | Held], modified: Mapping[str, int]) -> list[Cell]:
+    """The cells of a media column; items whose bytes do not lie in a file as they are, are read, the same one once.
+
+    Raises:
+        MediaChanged: one of those cannot be read.
+    """
+    read: dict[Any, bytes] = {}
+    cells: list[Cell] = []
+    for index, item in enumerate(items):
+        if isinstance(item, Held):
+            cells.append(item.data)
+        elif item.direct:
+            cells.append(FileRange(item.path, item.start, item.size, item.whole, modified.get(item.path)))
+        else:
+            key = key_of(item)
+            if key not in read:
+                try:
+                    read[key] = read_bytes(item)
+                except (OSError, ValueError) as error:
+                    raise MediaChanged(item.path, item.size, item.size, str(error), True, column, index) from error
+            cells.append(read[key])
+    return cells
 
 
-def _text_bytes(row: Row) -> int:
-    sample = row.sample
-    size = 256
-    for turn in sample.turns:
-        size += len(turn[1])
-    for frames in sample.masks:
-        for mask in frames:
-            size += 64 + len(mask.counts or "")
-    return size
-
-
-def _owner(waiting: Sequence[Row], column: str, cell: int) -> int:
-    """Index of the row that holds the cell-th item of a media column."""
-    for index, row in enumerate(waiting):
-        cell -= len(media_items([row], column))
-        if cell < 0:
-            return index
-    raise IndexError(cell)
+def _concerned(one: Item | Held, item: Item, alone: bool) -> bool:
+    """Whether an item is another one; or, unless that is meant `alone`, lies in the same file."""
+    if isinstance(one, Held):
+        return False
+    return key_of(one) == key_of(item) or (not alone and one.path == item.path)

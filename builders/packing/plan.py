@@ -35,8 +35,9 @@ class Settings(msgspec.Struct, frozen=True):
     Attributes:
         on_error: ``"reject"`` writes rejected records down; ``"raise"`` stops at the first.
         seed: for ``random:N`` of a mixture.
-        row_group_bytes: a row group is closed when its rows have that many bytes.
-        shard_bytes: likewise for a shard.
+        row_group_bytes: what a reader is to hold of a row group: texts, and each medium as often as it is shown.  Rows
+            that show the same medium stay together for twice that; a row that is larger stands alone.
+        shard_bytes: a shard is closed when it has that many, each medium counted once in a row group.
         order: ``"media"`` writes rows that share their leading medium together, where the first of them stands, and goes
             through each compressed archive once, in its order; ``"annotation"`` keeps the order of the records: it
             reads members at random, which costs a multiple of that, and stores a medium as often as it is met.

@@ -29,39 +29,51 @@ class FileRange(NamedTuple):
         start: of the range, in bytes.
         size: of the range, in bytes.
         whole: the range is the file to its end, and a file that has grown is as much changed as one that has shrunk.
+        modified: when the file was last written to as its size was taken, in nanoseconds (``st_mtime_ns``); None where that
+            is not known.
     """
 
     path: str
     start: int
     size: int
     whole: bool = False
+    modified: int | None = None
 
 
 Cell = bytes | memoryview | FileRange
 
 
 class MediaChanged(OSError):  # noqa: N818  what has happened, as in FileExistsError; nothing of ours is at fault
-    """A file is not what it was when its size was taken: gone, shorter, grown, or not readable.
+    """A file is not what it was when its size was taken: gone, shorter, grown, written to, or not readable.
 
     Attributes:
         path: the file.
         expected: bytes it was to have (or at least to have, for a range in the middle).
         found: bytes it has; None if it cannot be opened.
-        reason: what the system said, if it said something.
+        reason: what has happened to it, if not to its size.
+        unreadable: the system refuses to read it; otherwise it is another file than it was.
         column: the media column of the cell.
         cell: its index among the cells of the column in the row group.
     """
 
     def __init__(
-        self, path: str, expected: int, found: int | None, reason: str = "", column: str = "", cell: int = -1
+        self,
+        path: str,
+        expected: int,
+        found: int | None,
+        reason: str = "",
+        unreadable: bool = False,
+        column: str = "",
+        cell: int = -1,
     ) -> None:
-        has = "cannot be opened" if found is None else f"has {found} bytes"
-        super().__init__(f"{path!r} {has}, expected {expected}{f': {reason}' if reason else ''}")
-        self.path, self.expected, self.found, self.reason = path, expected, found, reason
+        super().__init__(f"{path!r} {reason or f'has {found} bytes, expected {expected}'}")
+        self.path, self.expected, self.found, self.reason, self.unreadable = path, expected, found, reason, unreadable
         self.column, self.cell = column, cell
 
     def __reduce__(self) -> tuple[Any, ...]:  # OSError's own would give back the message alone
-        return type(self), (self.path, self.expected, self.found, self.reason, self.column, self.cell)
+        return type(self), (
+            self.path, self.expected, self.found, self.reason, self.unreadable, self.column, self.cell,
+        )  # fmt: skip
 
 
 def size_of(cell: Cell) -> int:
@@ -143,14 +155,16 @@ class Gather:
         """Appends a range of a file.
 
         Raises:
-            MediaChanged: the file is gone, cannot be read, or does not have the bytes promised.  What was appended of
-                it so far remains: see `rewind`.
+            MediaChanged: the file is gone, cannot be read, does not have the bytes promised, or has been written to since
+                it was looked up or while it was read.  What was appended of it so far remains: see `rewind`.
         """
-        path, start, size, whole = cell
+        path, start, size, whole, modified = cell
         source = self._source[1] if self._source[0] == path else self._open(path, start + size)
-        if whole and (found := os.fstat(source).st_size) != start + size:
-            raise MediaChanged(path, start + size, found)
-        end = start + size
+        before, end = os.fstat(source), start + size
+        if whole and before.st_size != end:
+            raise MediaChanged(path, end, before.st_size)
+        if modified is not None and before.st_mtime_ns != modified:
+            raise MediaChanged(path, end, before.st_size, "was written to after it was looked up")
         while start < end:
             if self._used == self._room:
                 self.flush()
@@ -158,11 +172,14 @@ class Gather:
             try:
                 got = os.preadv(source, [self._view[used : min(used + end - start, self._room)]], start)
             except OSError as error:
-                raise MediaChanged(path, end, os.fstat(source).st_size, error.strerror or "") from error
+                reason = f"cannot be read: {error.strerror}"
+                raise MediaChanged(path, end, before.st_size, reason, unreadable=True) from error
             if not got:
                 raise MediaChanged(path, end, os.fstat(source).st_size)
             self._used = used + got
             start += got
+        if os.fstat(source).st_mtime_ns != before.st_mtime_ns:
+            raise MediaChanged(path, end, before.st_size, "was written to while it was read")
 
     def mark(self) -> None:
         """Flushes, and makes this the place to `rewind` to."""
@@ -193,7 +210,8 @@ class Gather:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a named pipe would wait for ever otherwise
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
-            raise MediaChanged(path, expected, None, getattr(error, "strerror", None) or str(error)) from error
+            reason = f"cannot be opened: {getattr(error, 'strerror', None) or error}"
+            raise MediaChanged(path, expected, None, reason, not isinstance(error, FileNotFoundError)) from error
         self._source = (path, fd)
         return fd
 

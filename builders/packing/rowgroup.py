@@ -1,0 +1,111 @@
+"""Row groups: which consecutive rows are written together.
+
+A reader takes a row group as a whole, so it is bounded by what a reader then holds: the texts, and every medium as often as
+it is shown, though a file stores it once (`modalmix.builders.parquet.leaves`).  Rows that go on showing a medium stay with
+the rows before them for twice that::
+
+    limit 32 MB     clips of 5 MB, seven rows each:   A A A A A A A │ B B B B B B B │ …     35 MB held, 5 MB stored
+                    clips of 40 MB:                   A │ A │ A …                           alone each: see below
+                    pictures of 90 KB, one row each:  a b c d … │ …                         350 rows
+
+A row that is larger than the limit is a row group of its own.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..media.items import Item
+from ..parquet import MAX_CELL_BYTES, MAX_COLUMN_BYTES
+from ..rows import Row
+from .passing import Held
+
+MAX_ROWS = 16_384
+ROW_BYTES = min(MAX_CELL_BYTES, MAX_COLUMN_BYTES - (1 << 20))
+"""Bytes of media that a row can have, and a row group can hold; the lengths of up to 262,144 items take 4 bytes each."""
+
+STAYS = 2
+"""How many times the limit rows of a medium may take up that stand together."""
+
+Key = tuple[str, int, int, bool] | int
+
+
+class RowGroup:
+    """Rows that wait to be written together.
+
+    Attributes:
+        rows: in order.
+        bytes: what a reader holds of them: texts, and each medium as often as it is shown.
+        stored_bytes: what a file holds of them: texts, and each medium once.
+        modified: when each of the files that hold their media was last written to as it was first met, in nanoseconds; 0 for
+            one that was gone.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """An empty row group that is to hold about `limit` bytes."""
+        self._limit = min(limit, ROW_BYTES)
+        self._media: set[Key] = set()
+        self.rows: list[Row] = []
+        self.bytes = 0
+        self.stored_bytes = 0
+        self.modified: dict[str, int] = {}
+
+    def take(self, row: Row) -> int:
+        """Takes a row, unless it is for the next row group; an empty one takes any.
+
+        Returns:
+            What it adds to `bytes`; 0 if it is not taken.
+        """
+        size, fresh = 0, 0
+        new: set[Key] = set()
+        media = row.media
+        for items in (media.images, media.videos, media.audios, media.audio_q, *media.frames):
+            for item in items:
+                size += item.size
+                key = key_of(item)
+                if key not in self._media and key not in new:
+                    fresh += item.size
+                    new.add(key)
+        text = _text_bytes(row)
+        if self.rows:
+            limit = self._limit * STAYS if size > 2 * fresh else self._limit
+            if self.bytes + size + text > min(limit, ROW_BYTES) or len(self.rows) >= MAX_ROWS:
+                return 0
+        self.rows.append(row)
+        self.bytes += size + text
+        self.stored_bytes += fresh + text
+        self._media |= new
+        for key in new:
+            if isinstance(key, tuple) and key[0] not in self.modified:
+                self.modified[key[0]] = _modified(key[0])
+        return size + text
+
+
+def key_of(item: Item | Held) -> Key:
+    """What is equal for items with the same bytes, as far as their place tells."""
+    return (item.path, item.start, item.size, item.base64) if isinstance(item, Item) else id(item.data)
+
+
+def media_bytes(row: Row) -> int:
+    """Bytes of the media of a row, each as often as it is shown."""
+    media = row.media
+    columns = (media.images, media.videos, media.audios, media.audio_q, *media.frames)
+    return sum(item.size for items in columns for item in items)
+
+
+def _modified(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except (OSError, ValueError):  # gone, or a null character in the name: what reads it will tell
+        return 0
+
+
+def _text_bytes(row: Row) -> int:
+    sample = row.sample
+    size = 256
+    for turn in sample.turns:
+        size += len(turn[1])
+    for frames in sample.masks:
+        for mask in frames:
+            size += 64 + len(mask.counts or "")
+    return size
