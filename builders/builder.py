@@ -23,6 +23,7 @@ from .annotations import DataError, Slice, Source, plan, sources
 from .lookup import looked_up
 from .paths import Rewriter, Rules
 from .rows import Counts, Options, Reject, Rewriters, Row, rows
+from .selection import Selection, check
 from .tables import referenced, table
 from .turns import Roles
 
@@ -45,10 +46,12 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
         assistant_key: name of the assistant.
         on_error: ``"reject"`` writes rejected records down and goes on; ``"raise"`` stops at the first.
         rejected: file to which rejected records are appended as JSON Lines, besides the one in the cache.
-        seed: for ``random:N`` of a LLaVA mixture.
+        seed: of every random choice: `sample`, and ``random:N`` of a LLaVA mixture.
         verify_masks: compare masks with the header of their video or picture.
         rules: file with the rules for paths, as ``modalmix paths --save`` writes it; without, they are learned if needed.
         slice_bytes: size of a slice of an annotation file; by default its size decides.
+        where: condition or conditions that all hold for a row; see `modalmix.builders.where`.
+        sample: fraction of the records to draw, by `seed`.
         mixes: names of the mixes a config takes; None for all.
         folder: sub-folder of ``data_dir`` a config stands for (LLaVA-Video-178K's).
     """
@@ -64,6 +67,8 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
     verify_masks: bool = True
     rules: str | None = None
     slice_bytes: int | None = None
+    where: str | Sequence[str] | None = None
+    sample: float = 1.0
     mixes: tuple[str, ...] | None = None
     modalities: tuple[str, ...] = ()
     folder: str | None = None
@@ -115,7 +120,9 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         by_split = self._sources()
         every = [source for sources in by_split.values() for source in sources]
-        options = looked_up(self.options(), every)
+        options = self.options()
+        check(options.selection)
+        options = looked_up(options, every)
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"slices": self._slices(sources), "options": options})
             for split, sources in by_split.items()
@@ -148,6 +155,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             video_folder=folders(config.video_folder),
             verify_masks=config.verify_masks,
             rules=None if config.rules is None else Rules.load(config.rules),
+            selection=Selection(_conditions(config.where), config.sample, config.seed),
         )
 
     def _get_examples_iterable_for_split(self, split_generator: datasets.SplitGenerator) -> Any:
@@ -225,6 +233,10 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def counts(self) -> Counts | None:
         """What became of the records of the prepared dataset; None where there is none yet."""
         return accounts.counts(self._output_dir)
+
+
+def _conditions(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
 def folders(value: Folders) -> tuple[str, ...]:

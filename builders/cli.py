@@ -51,9 +51,19 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in NAMES:
         module = _module(name)
-        own = commands.add_parser(name, help=module.HELP, description=module.DESCRIPTION)
+        epilog = getattr(module, "EPILOG", None)
+        own = commands.add_parser(
+            name, help=module.HELP, description=module.DESCRIPTION, epilog=epilog, formatter_class=_Help
+        )
         module.add(own)
     return parser
+
+
+class _Help(argparse.HelpFormatter):
+    """Keeps the lines of a text that has several."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
 def _module(name: str) -> Any:

@@ -28,7 +28,9 @@ from .media.masks import media_findings
 from .paths import Rewriter, Rules
 from .recognition import Recogniser
 from .sample import Reference, Sample
+from .selection import EVERYTHING, Selection, Selector
 from .turns import Roles
+from .where import Subject
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ class Options(msgspec.Struct, frozen=True):
         verify_masks: compare masks with the header of their video or picture (number of frames, size).
         rules: how written paths are rewritten, as a person has given it; None for learning where it is needed.
         learned: what was learned for the annotation files that share media roots; see `modalmix.builders.lookup`.
+        selection: which records of those mixes are wanted.
     """
 
     format: str | None = None
@@ -55,6 +58,7 @@ class Options(msgspec.Struct, frozen=True):
     verify_masks: bool = True
     rules: Rules | None = None
     learned: dict[str, Rules] = {}
+    selection: Selection = EVERYTHING
 
 
 DEFAULTS = Options()
@@ -145,7 +149,8 @@ def rows(
         blocks: records to take in place of those of the slice, some of them or others of its file; by default they are
             read here.
     """
-    take = slice_.take
+    selector = Selector(options.selection, slice_)
+    draws, (asks_before, asks_after) = selector.draws, selector.asks
     read_as = reading(options, slice_)
     stem = slice_.file.rpartition("/")[2].split(".")[0]
     wanted = options.mixes
@@ -162,7 +167,7 @@ def rows(
                     yield Reject(None, slice_.file, -1, [one], None)
             for row in sorted(block.raw):
                 counts.read += 1
-                if take.selects(row):
+                if draws(row):
                     counts.rejected += 1
                     counts.note(told[row])
                     yield Reject(None, slice_.file, row, told[row], None, block.raw[row])
@@ -170,7 +175,7 @@ def rows(
                     counts.not_selected += 1
             for row, record in enumerate(block.records, block.row):
                 counts.read += 1
-                if not take.selects(row):
+                if not draws(row):
                     counts.not_selected += 1
                     continue
                 name, sample = read_as(record)
@@ -181,6 +186,12 @@ def rows(
                     if wanted is not None and mix not in wanted:
                         counts.not_selected += 1
                         continue
+                    if asks_before or asks_after:
+                        own = sample.id if sample.id is not None else f"{stem}:{row}"
+                        subject = Subject(own, name, slice_.file, row, sample)
+                        if not selector.wants(subject):
+                            counts.not_selected += 1
+                            continue
                     media = resolve(sample, rewriter)
                     if options.verify_masks and sample.masks and isinstance(media, Media):
                         findings = findings + mask_findings(sample, media)
@@ -188,6 +199,11 @@ def rows(
                     elif isinstance(media, Finding):
                         findings = [*findings, media]
                         broken = True
+                if asks_after and not broken:
+                    assert isinstance(media, Media)
+                    if not selector.keeps(subject._replace(media=media, findings=findings)):
+                        counts.not_selected += 1
+                        continue
                 if name is not None:
                     met[name] += 1
                 if findings:

@@ -30,12 +30,14 @@ class Take(msgspec.Struct, frozen=True):
         count: how many records; None for ``all``.
         total: records in the file; needed for ``end`` and ``random``.
         seed: of the random choice, which is ``random.Random(seed).sample(range(total), count)``.
+        before: of those, only records with smaller ordinals; None for all.
     """
 
     strategy: Literal["all", "first", "end", "random"] = "all"
     count: int | None = None
     total: int | None = None
     seed: int = 42
+    before: int | None = None
 
     def selects(self, row: int) -> bool:
         """Whether the record with this ordinal is selected.
@@ -43,6 +45,8 @@ class Take(msgspec.Struct, frozen=True):
         Raises:
             ValueError: the strategy needs a count or a total that is not there.
         """
+        if self.before is not None and row >= self.before:
+            return False
         if self.strategy == "all":
             return True
         if self.count is None:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from ..annotations import DataError
-from .reading import add_reading, options_of
+from .reading import SELECTION, add_reading, add_selection, options_of
 
 if TYPE_CHECKING:
     from ..packing import Standing
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HELP = "Parquet shards, a card, the rejects and a report"
 DESCRIPTION = "Packs a dataset into Parquet shards with a card, its rejects and a report."
+EPILOG = SELECTION
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 
@@ -22,20 +23,23 @@ _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1 << 10, "MI": 1 <
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
     add_reading(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make")
-    parser.add_argument(
+    add_selection(parser)
+    made = parser.add_argument_group("what is made")
+    made.add_argument("--out", required=True, metavar="DIR", help="folder to make")
+    made.add_argument(
         "--max-shard-size", default="500MB", metavar="SIZE", help="size of a shard (default: %(default)s)"
     )
-    parser.add_argument("--split", metavar="NAME=FRACTION,…",
-                        help="deal the rows into splits: train=0.98,test=0.02 (default: those of the files)")  # fmt: skip
-    parser.add_argument("--split-by", choices=("media", "id"), default="media",
-                        help="one medium, or one id, never stands in two splits (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--on-error", choices=("reject", "raise"), default="reject",
-                        help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
-    parser.add_argument("--slice", metavar="I/N", help="run the I-th of N parts (from 0) only, in a batch system")
-    parser.add_argument("--finish", action="store_true", help="put the parts together that --slice has made")
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished build in DIR")
+    made.add_argument("--split", metavar="NAME=FRACTION,…",
+                      help="deal the rows into splits: train=0.98,test=0.02 (default: those of the files)")  # fmt: skip
+    made.add_argument("--split-by", choices=("media", "id"), default="media",
+                      help="one medium, or one id, never stands in two splits (default: %(default)s)")  # fmt: skip
+    made.add_argument("--on-error", choices=("reject", "raise"), default="reject",
+                      help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
+    how = parser.add_argument_group("how it is run")
+    how.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    how.add_argument("--slice", metavar="I/N", help="run the I-th of N parts (from 0) only, in a batch system")
+    how.add_argument("--finish", action="store_true", help="put the parts together that --slice has made")
+    how.add_argument("--overwrite", action="store_true", help="replace a finished build in DIR")
 
 
 def run(arguments: Namespace) -> int:
@@ -47,6 +51,7 @@ def run(arguments: Namespace) -> int:
         on_error=arguments.on_error,
         seed=arguments.seed,
         shard_bytes=_size(arguments.max_shard_size),
+        limit=arguments.limit,
         splits=packing.parsed_splits(arguments.split) if arguments.split else (),
         split_by=arguments.split_by,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from .. import where
 from ..annotations import DataError
 from ..data import known_format
 from ..features import ALL, mixes
@@ -11,32 +12,55 @@ from ..formats import NAMES
 from ..paths import Rules
 from ..rows import Options
 from ..sample import MODALITIES
+from ..selection import Selection
 from ..turns import Roles
 
 
 def add_reading(parser: ArgumentParser) -> None:
     """The arguments all commands that read DATA share."""
     parser.add_argument("data", nargs="+", metavar="DATA", help="annotation files, a glob, a YAML mixture, or a folder")
-    parser.add_argument("--format", default="modalmix", metavar="FORMAT",
+    group = parser.add_argument_group("reading")
+    group.add_argument("--format", default="modalmix", metavar="FORMAT",
                         help=f"{', '.join(NAMES)}; by default each record is recognised")  # fmt: skip
-    parser.add_argument("--mix", action="append", metavar="MIX", default=[],
+    group.add_argument("--mix", action="append", metavar="MIX", default=[],
                         help="only records of this modality mix, such as image or video_audio; may be given again")  # fmt: skip
-    parser.add_argument("--media-root", action="append", metavar="DIR", default=[],
+    group.add_argument("--media-root", action="append", metavar="DIR", default=[],
                         help="folder under which media are looked up; may be given again (default: that of DATA)")  # fmt: skip
-    parser.add_argument("--image-folder", action="append", metavar="DIR", default=[], help="likewise, for images alone")
-    parser.add_argument("--video-folder", action="append", metavar="DIR", default=[], help="likewise, for videos alone")
-    parser.add_argument("--rules", metavar="FILE",
+    group.add_argument("--image-folder", action="append", metavar="DIR", default=[], help="likewise, for images alone")
+    group.add_argument("--video-folder", action="append", metavar="DIR", default=[], help="likewise, for videos alone")
+    group.add_argument("--rules", metavar="FILE",
                         help="rules for paths, as modalmix paths --save writes them (default: learned where needed)")  # fmt: skip
-    parser.add_argument(
+    group.add_argument(
         "--user-key", default="human", metavar="ROLE", help="the user's name in turns (default: %(default)s)"
     )
-    parser.add_argument("--assistant-key", default="gpt", metavar="ROLE", help="the assistant's (default: %(default)s)")
-    parser.add_argument(
-        "--seed", type=int, default=42, metavar="N", help="for random:N of a mixture (default: %(default)s)"
+    group.add_argument("--assistant-key", default="gpt", metavar="ROLE", help="the assistant's (default: %(default)s)")
+    group.add_argument(
+        "--seed", type=int, default=42, metavar="N", help="of every random choice (default: %(default)s)"
     )
-    parser.add_argument("--no-verify-masks", action="store_true", help="do not compare masks with their video's header")
+    group.add_argument("--no-verify-masks", action="store_true", help="do not compare masks with their video's header")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, and no table")
+
+
+def add_selection(parser: ArgumentParser) -> None:
+    """The arguments that choose among the records, besides ``--mix``; `SELECTION` explains the conditions."""
+    group = parser.add_argument_group("selection")
+    group.add_argument("--where", action="append", metavar="CONDITION", default=[],
+                       help="only rows that fulfil it, such as 'num_frames <= 32'; may be given again (see below)")  # fmt: skip
+    group.add_argument("--sample", type=float, default=1.0, metavar="FRACTION",
+                       help="only so many of the records, drawn by --seed; the same in every build")  # fmt: skip
+    group.add_argument("--limit", type=int, metavar="N", help="only the first N rows, in the records' order")
+
+
+SELECTION = "\n".join(
+    (
+        "conditions are written as in Python: and, or, not, in, comparisons, + - * / // %, [ ], and these names",
+        *(f"  {name:<17} {meaning}" for name, (meaning, _) in where.NAMES.items()),
+        *(f"  {name + '(…)':<17} {meaning}" for name, (meaning, _) in where.FUNCTIONS.items()),
+        "A comparison with something that a record does not have never holds; ask for that with: system is None",
+    )
+)
+"""What help says of conditions."""
 
 
 def options_of(arguments: Namespace) -> Options:
@@ -61,4 +85,5 @@ def options_of(arguments: Namespace) -> Options:
         video_folder=tuple(arguments.video_folder),
         verify_masks=not arguments.no_verify_masks,
         rules=Rules.load(arguments.rules) if arguments.rules else None,
+        selection=Selection(tuple(getattr(arguments, "where", ())), getattr(arguments, "sample", 1.0), arguments.seed),
     )

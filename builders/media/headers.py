@@ -315,6 +315,18 @@ def header_of(path: str, medium: Medium) -> Header:
     return known or learn(item, medium)
 
 
+def header_of_item(item: Item, medium: Medium) -> Header:
+    """The header of any item: a whole file's as `header_of` gives it; of a part of one or a member, its bytes tell."""
+    if item.whole and item.archive is None:
+        return header_of(item.path, medium)
+    return _header_of_part(item, medium)
+
+
+@lru_cache(maxsize=4096)
+def _header_of_part(item: Item, medium: Medium) -> Header:
+    return learn(item, medium)
+
+
 def video_header(path: str) -> Header | str:
     """The header of a video file; a text that says why, where it has none."""
     header = header_of(path, "video")

@@ -22,6 +22,8 @@ from ..lookup import compressed_archives, looked_up
 from ..media.archives import Archive
 from ..report import modalmix_version
 from ..rows import Counts, Options, Rewriters, Row, rows
+from ..selection import Selection, check
+from .limits import limited
 
 _SAMPLED_RECORDS = 200
 _FEWEST_BYTES = 128 << 20
@@ -41,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True):
         order: ``"media"`` writes rows that share their leading medium together, where the first of them stands, and goes
             through each compressed archive once, in its order; ``"annotation"`` keeps the order of the records: it
             reads members at random, which costs a multiple of that, and stores a medium as often as it is met.
+        limit: rows to write at most, in the records' order; None for all.
         splits: names and fractions of the splits that rows are dealt into; empty for those of the annotation files.
         split_by: ``"media"`` deals by a row's lead medium, ``"id"`` by its id; see `modalmix.builders.packing.splitting`.
     """
@@ -50,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True):
     row_group_bytes: int = 32 << 20
     shard_bytes: int = 500 << 20
     order: str = "media"
+    limit: int | None = None
     splits: tuple[tuple[str, float], ...] = ()
     split_by: str = "media"
 
@@ -106,20 +110,31 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
     options = _absolute(options)
     by_split = splits(data, format=options.format, seed=settings.seed)
     every = [source for sources in by_split.values() for source in sources]
+    check(options.selection)
     options = looked_up(options, every)
     passes = compressed_archives(options, every) if settings.order == "media" else []
     total = sum(os.path.getsize(source.path) for source in every)
+    if settings.limit is not None:
+        by_split, total = limited(by_split, options, settings.limit)
     slice_bytes = max(total // _tasks(every, options, settings, total), 1)
     tasks: list[Task] = []
     if settings.splits:
-        by_split = {"": every}
+        by_split = {"": [source for sources in by_split.values() for source in sources]}
     for split, sources in by_split.items():
         waiting: list[Slice] = []
         size = 0
         for source in sources:
             for piece in plan(source, slice_bytes=slice_bytes, exact=True):
+                if (
+                    _is_unwanted(piece)
+                    and waiting
+                    and waiting[-1].stop == piece.start
+                    and waiting[-1].path == piece.path
+                ):
+                    waiting[-1] = msgspec.structs.replace(waiting[-1], stop=piece.stop)
+                    continue
                 waiting.append(piece)
-                size += slice_size(piece)
+                size += 0 if _is_unwanted(piece) else slice_size(piece)
                 if size >= slice_bytes:
                     tasks.append(Task(len(tasks), split, waiting))
                     waiting, size = [], 0
@@ -144,6 +159,9 @@ def described(plan: Plan) -> dict[str, Any]:
     return {
         "format": options.format or "modalmix",
         "mixes": sorted(options.mixes) if options.mixes is not None else None,
+        "where": list(options.selection.where),
+        "sample": options.selection.sample,
+        "limit": settings.limit,
         "roles": list(options.roles),
         "verify_masks": options.verify_masks,
         "seed": settings.seed,
@@ -169,6 +187,11 @@ def _archive_tasks(first: int, split: str, passes: list[Archive], total: int) ->
     return [Task(first + i, split, [], passes[i::count]) for i in range(count)]
 
 
+def _is_unwanted(piece: Slice) -> bool:
+    """Whether a slice lies behind the limit, and is read to be counted only."""
+    return piece.take.before is not None and piece.row is not None and piece.row >= piece.take.before
+
+
 def slice_size(piece: Slice) -> int:
     """The bytes of a slice in its file."""
     return os.path.getsize(piece.path) - piece.start if piece.stop < 0 else piece.stop - piece.start
@@ -189,10 +212,7 @@ def changes(before: Plan, now: Plan) -> list[str]:
     """What differs between two plans, in words; empty if they do the same."""
     found = [] if before.version == now.version else [f"modalmix {before.version} became {now.version}"]
     for old, new in ((before.options, now.options), (before.settings, now.settings)):
-        for key in old.__struct_fields__:
-            was, is_now = getattr(old, key), getattr(new, key)
-            if was != is_now and key != "on_error":  # which decides whether a build ends, not what it makes
-                found.append(f"{key} was {_short(was)}, now {_short(is_now)}")
+        found += _changed(old, new)
     for path in {**before.inputs, **now.inputs}:
         if path not in now.inputs:
             found.append(f"{path} is no longer part of the data")
@@ -202,6 +222,18 @@ def changes(before: Plan, now: Plan) -> list[str]:
             found.append(f"{path} has changed")
     if not found and before.tasks != now.tasks:
         found.append("the sizes of the media have changed")
+    return found
+
+
+def _changed(old: msgspec.Struct, new: msgspec.Struct) -> list[str]:
+    """The fields of two structs of one type that differ, in words."""
+    found = []
+    for key in old.__struct_fields__:
+        was, is_now = getattr(old, key), getattr(new, key)
+        if isinstance(was, Selection):
+            found += _changed(was, is_now)
+        elif was != is_now and key != "on_error":  # which decides whether a build ends, not what it makes
+            found.append(f"{key} was {_short(was)}, now {_short(is_now)}")
     return found
 
 
