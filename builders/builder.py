@@ -12,20 +12,23 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import datasets
 import pyarrow as pa
 from datasets.builder import Key
 
 from . import accounts, features, rejects
-from .annotations import DataError, Slice, Source, plan, sources
+from .annotations import HUB, DataError, Slice, Source, plan, sources
 from .lookup import looked_up
 from .paths import Rewriter, Rules
 from .rows import Counts, Options, Reject, Rewriters, Row, rows
 from .selection import Selection, check
 from .tables import referenced, table
 from .turns import Roles
+
+if TYPE_CHECKING:
+    from .remote.plan import Feed, Pass
 
 logger = logging.getLogger("modalmix")
 
@@ -54,6 +57,9 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
         sample: fraction of the records to draw, by `seed`.
         mixes: names of the mixes a config takes; None for all.
         folder: sub-folder of ``data_dir`` a config stands for (LLaVA-Video-178K's).
+        release: an upstream release to stream from the Hub where no files are named (``modalmix download`` lists them), with
+            ``@revision`` behind it for another state than the newest.
+        subset: subsets of the release.
     """
 
     media_root: Folders = None
@@ -72,17 +78,24 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
     mixes: tuple[str, ...] | None = None
     modalities: tuple[str, ...] = ()
     folder: str | None = None
+    release: str | None = None
+    subset: Folders = None
 
 
-def configs(modalities: Sequence[str], folders: Sequence[str] = ()) -> list[AnnotationConfig]:
-    """The configs of a builder: ``all``, one per mix of its modalities, and one per upstream folder."""
+def configs(
+    modalities: Sequence[str], folders: Sequence[str] = (), release: str | None = None
+) -> list[AnnotationConfig]:
+    """The configs of a builder: ``all``, one per mix of its modalities, and one per folder of the upstream release."""
     every = [AnnotationConfig(name=features.ALL, modalities=tuple(modalities), version=VERSION)]
     by_mix = [
         AnnotationConfig(name=name, mixes=(name,), modalities=chosen, version=VERSION)
         for name, chosen in features.mixes(modalities).items()
     ]
     by_folder = [
-        AnnotationConfig(name=name, modalities=tuple(modalities), folder=name, version=VERSION) for name in folders
+        AnnotationConfig(
+            name=name, modalities=tuple(modalities), folder=name, release=release, subset=name, version=VERSION
+        )
+        for name in folders
     ]
     return every + by_mix + by_folder
 
@@ -118,6 +131,11 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo(features=declared)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if (feeds := self._feeds(dl_manager.is_streaming)) is not None:
+            return [
+                datasets.SplitGenerator(name=split, gen_kwargs={"passes": list(feed.passes), "feed": feed})
+                for split, feed in feeds.items()
+            ]
         by_split = self._sources()
         every = [source for sources in by_split.values() for source in sources]
         options = self.options()
@@ -134,9 +152,39 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             raise DataError("no annotation files: pass data_files=… or data_dir=…")
         root = str(self.config.data_dir) if self.config.data_dir else None
         return {
-            str(split): sources([glob.escape(str(file)) for file in files], seed=self.config.seed, root=root)
+            str(split): sources(
+                [file if file.startswith(HUB) else glob.escape(file) for file in map(str, files)],
+                seed=self.config.seed,
+                root=root,
+                token=self._token,
+            )
             for split, files in self.config.data_files.items()
         }
+
+    def _feeds(self, streaming: bool) -> dict[str, Feed] | None:
+        """The splits, where media are to be streamed from the Hub; None where they are on this disk."""
+        config = self.config
+        named = [str(file) for files in (config.data_files or {}).values() for file in files]
+        roots = folders(config.media_root) or tuple(file for file in named if file.startswith(HUB))
+        if named and not any(root.startswith(HUB) for root in roots):
+            return None
+        if not named and not config.release:
+            return None
+        from .formats import formats
+        from .remote import streaming as remote
+        from .splits import split_by_name
+
+        if named:
+            by_split = self._sources()
+            return remote.feeds(by_split, roots, self.options(), self._token, streaming)
+        split_of = formats()[self.FORMAT].split_of if self.FORMAT else split_by_name
+        return remote.release_feeds(
+            config.release, folders(config.subset), split_of, self.options(), self._token, streaming
+        )
+
+    @property
+    def _token(self) -> str | None:
+        return self.token if isinstance(self.token, str) else None
 
     def _slices(self, sources: Sequence[Source]) -> list[Slice]:
         total = sum(os.path.getsize(source.path) for source in sources)
@@ -162,9 +210,18 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         split_generator.gen_kwargs["streaming"] = True
         return super()._get_examples_iterable_for_split(split_generator)
 
-    def _generate_tables(
-        self, slices: list[Slice], options: Options, streaming: bool = False
-    ) -> Iterator[tuple[Key, pa.Table]]:
+    def _generate_tables(self, streaming: bool = False, **kwargs: Any) -> Iterator[tuple[Key, pa.Table]]:
+        return self._of_passes(**kwargs) if "passes" in kwargs else self._of_slices(streaming=streaming, **kwargs)
+
+    def _of_passes(self, passes: list[Pass], feed: Feed) -> Iterator[tuple[Key, pa.Table]]:
+        from .remote.streaming import tables
+
+        schema, config = self.info.features.arrow_schema, self.config
+        for shard, one in enumerate(passes):
+            for batch, made in enumerate(tables(feed, one, schema, config.on_error, config.rejected, self._token)):
+                yield Key(shard, batch), made
+
+    def _of_slices(self, slices: list[Slice], options: Options, streaming: bool) -> Iterator[tuple[Key, pa.Table]]:
         schema = self.info.features.arrow_schema
         rewriters = Rewriters(options)
         for shard, piece in enumerate(slices):

@@ -167,8 +167,8 @@ def _columns(sample: Sample, notes: Mapping[str, Any], roles: Roles) -> dict[str
 class LlavaVideo(AnnotationBuilder):
     """``load_dataset("llava_video", config, data_files=…, media_root=…)``: conversations about a video.
 
-    Each folder of LLaVA-Video-178K is a config too.
+    Each folder of LLaVA-Video-178K is a config too; with ``streaming=True`` and no files it comes straight from the Hub.
     """
 
-    BUILDER_CONFIGS = configs(MODALITIES, FOLDERS)
+    BUILDER_CONFIGS = configs(MODALITIES, FOLDERS, "llava-video-178k")
     FORMAT = NAME

@@ -14,8 +14,10 @@ from importlib import import_module
 from typing import Any
 
 import datasets
-from datasets import packaged_modules
+from datasets import load, packaged_modules
+from datasets.data_files import DataFilesDict
 
+from .annotations.expansion import HUB
 from .formats import NAMES
 
 BUILDERS = (*NAMES, "modalmix")
@@ -28,6 +30,22 @@ def register() -> None:
     code = _hash_of_code()
     for name in BUILDERS:
         packaged_modules._PACKAGED_DATASETS_MODULES[name] = (f"{__package__}.{name}", code)
+    load.PackagedDatasetModuleFactory = _Factory
+
+
+class _Factory(load.PackagedDatasetModuleFactory):  # type: ignore[misc]
+    """Where neither files nor a folder are named, gives a builder of ours none.
+
+    `datasets` would take all files below the working directory for its data; with none, the builder streams its upstream release
+    or says what is missing.
+    """
+
+    def get_module(self) -> Any:
+        if self.name not in BUILDERS or self.data_files is not None or self.data_dir is not None:
+            return super().get_module()
+        module, code = packaged_modules._PACKAGED_DATASETS_MODULES[self.name]
+        nothing = {"data_files": DataFilesDict(), "dataset_name": self.name}
+        return load.DatasetModule(module, code, nothing)
 
 
 def _hash_of_code() -> str:
@@ -66,22 +84,22 @@ def load_dataset(
     Raises:
         modalmix.builders.annotations.DataError: there are no annotation files, or one cannot be read.
     """
-    if path not in BUILDERS:
+    if path not in BUILDERS or (data_files is None and data_dir is None):
         return datasets.load_dataset(path, name, data_dir=data_dir, data_files=data_files, **kwargs)
-    from .annotations import DataError
     from .data import TRAIN, splits
 
     if data_files is not None:
         by_split = data_files if isinstance(data_files, Mapping) else {TRAIN: data_files}
         files = {split: [file for one in _listed(given) for file in _files(one)] for split, given in by_split.items()}
-    elif data_dir is not None:
+    else:
+        assert data_dir is not None
         folder = os.path.join(data_dir, name) if name and path == "llava_video" and name in _folders() else data_dir
         found = splits(folder, format=path if path in NAMES else None)
         files = {split: [source.path for source in sources] for split, sources in found.items()}
         kwargs.setdefault("media_root", data_dir)
-    else:
-        raise DataError("no annotation files: pass data_files=… or data_dir=…")
-    escaped = {split: [glob.escape(file) for file in named] for split, named in files.items()}
+    escaped = {
+        split: [file if file.startswith(HUB) else glob.escape(file) for file in named] for split, named in files.items()
+    }
     return datasets.load_dataset(path, name, data_dir=data_dir, data_files=escaped, **kwargs)
 
 
@@ -93,6 +111,8 @@ def _files(one: str) -> list[str]:
     """The annotation files one entry of ``data_files`` stands for; a mixture stands for itself."""
     from .annotations import sources
 
+    if one.startswith(HUB):
+        return [one]
     return [os.path.abspath(one)] if one.endswith((".yaml", ".yml")) else [source.path for source in sources(one)]
 
 

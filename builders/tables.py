@@ -1,7 +1,7 @@
 """Tables: rows as Arrow tables, column by column, without a Python object per cell in between.
 
-Two kinds of media cells: `referenced` (where the bytes lie) for the Arrow cache and for streaming, and `named` (file names only,
-the bytes come later) for Parquet shards.
+Three kinds of media cells: `referenced` (where the bytes lie) for the Arrow cache and for streaming, `at_hand` (with the bytes)
+for streams of archives on the Hub, and `named` (file names only, the bytes come later) for Parquet shards.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pyarrow as pa
 
 from .features import MEDIA_COLUMNS
 from .media.filesystem import url_of
-from .media.items import Item
+from .media.items import Held, Item
 from .rows import Row
 from .sample import Mask
 
@@ -38,6 +38,13 @@ def named(items: Sequence[Item]) -> pa.StructArray:
     """Cells with the file name, whose bytes are written apart (`modalmix.builders.parquet`)."""
     names = pa.array([item.name for item in items], pa.string())
     return pa.StructArray.from_arrays([pa.nulls(len(items), pa.binary()), names], fields=list(_CELL))
+
+
+def at_hand(items: Sequence[Item]) -> pa.StructArray:
+    """Cells with file name and bytes, of items that hold these (`Held`)."""
+    held = cast(Sequence[Held], items)
+    cells = [pa.array([one.data for one in held], pa.binary()), pa.array([one.name for one in held], pa.string())]
+    return pa.StructArray.from_arrays(cells, fields=list(_CELL))
 
 
 def table(rows: Sequence[Row], schema: pa.Schema, cells: MediaCells) -> pa.Table:

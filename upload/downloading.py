@@ -97,7 +97,7 @@ def download(
             raise HubError(f"{release.repo} is not on {target.endpoint}, or this token may not see it")
         files = {path: head[path].size for path in chosen(release, head, subsets)}
         missing = {path: size for path, size in files.items() if not _is_there(to, path, size)}
-        result = Downloaded(release.repo, head.commit, to, files, missing, _next(release, to, subsets))
+        result = Downloaded(release.repo, head.commit, to, files, missing, next_command(release, to, subsets))
         if dry_run:
             return result
         _check_disk(to, missing)
@@ -191,7 +191,8 @@ def _pin(to: str, repository: str, commit: str) -> None:
     os.replace(f"{path}.tmp", path)
 
 
-def _next(release: Release, to: str, subsets: Sequence[str]) -> str:
+def next_command(release: Release, to: str, subsets: Sequence[str]) -> str:
+    """The command that builds what was downloaded."""
     names = subsets or [""]
     given = " ".join(release.build.format(to=shlex.quote(to), subset=shlex.quote(subset)) for subset in names[:1])
     return f"modalmix build {given} --out {shlex.quote(to.rstrip('/') + '-built')}"

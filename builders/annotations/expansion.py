@@ -22,6 +22,9 @@ from .places import DataError, Source, Take
 from .slices import count
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
+HUB = "hf://"
+"""With what the name of a place on the Hub begins: ``hf://datasets/namespace/name[@revision][/path]``."""
+
 MAX_DEPTH = 4
 MAX_ENTRIES = 20_000
 
@@ -31,13 +34,17 @@ _GROUP = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _STRATEGY = re.compile(r"(first|end|random):(\d+)(%?)")
 
 
-def sources(data: str | Sequence[str], *, seed: int = 42, root: str | None = None) -> list[Source]:
+def sources(
+    data: str | Sequence[str], *, seed: int = 42, root: str | None = None, token: str | None = None
+) -> list[Source]:
     """The annotation files that `data` names, in a fixed order.
 
     Args:
-        data: a file, a glob, a brace group (``{a,b}.json``), a YAML mixture of LLaVA, a folder, or several of them.
+        data: a file, a glob, a brace group (``{a,b}.json``), a YAML mixture of LLaVA, a folder, a file or folder of a repository
+            on the Hub (`HUB`), which the client keeps in its cache, or several of them.
         seed: of a mixture's random choices.
-        root: files under it are named relative to it; else relative to the folder they were named under.
+        root: files under it are named relative to it; else relative to the folder they were named under, or to the repository.
+        token: for the Hub, instead of the one that is logged in.
 
     Raises:
         DataError: nothing is there, it cannot be read, it has no records, or a mixture is wrong.
@@ -47,7 +54,12 @@ def sources(data: str | Sequence[str], *, seed: int = 42, root: str | None = Non
         raise DataError("no data named: give an annotation file, a folder or a YAML mixture")
     found: list[tuple[str, str, Take]] = []
     for item in items:
-        found += _expanded(os.fspath(item), seed, root)
+        if os.fspath(item).startswith(HUB):
+            from ..remote.repository import annotations_of
+
+            found += [(path, base, Take()) for path, base in annotations_of(os.fspath(item), token)]
+        else:
+            found += _expanded(os.fspath(item), seed, root)
     return _named(found, root)
 
 

@@ -43,6 +43,14 @@ class Item(NamedTuple):
         return self.archive is None and not self.base64
 
 
+class Held(NamedTuple):
+    """A media item whose bytes are at hand; it stands where an `Item` stands."""
+
+    name: str
+    size: int
+    data: bytes
+
+
 class Media(NamedTuple):
     """The media items of one row, by column."""
 

@@ -10,13 +10,12 @@ import msgspec
 
 from .. import features
 from ..findings import finding
-from ..media.items import Item, read_bytes
+from ..media.items import Held, Item, read_bytes
 from ..parquet import Cell, FileRange, MediaChanged, ShardWriter
 from ..rejects import line
 from ..rows import Reject, Row
 from ..tables import media_items, named, table
 from .files import sync_folder
-from .passing import Held
 from .rowgroup import ROW_BYTES, RowGroup, key_of, media_bytes
 
 

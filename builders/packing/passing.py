@@ -14,25 +14,16 @@ Records that share their lead with one before them are written behind it (`arran
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..annotations import read
 from ..findings import Finding, finding
 from ..media.archives import Archive, read_through
-from ..media.items import Item, Media
+from ..media.items import Held, Item, Media
 from ..rows import Counts, Reject, Rewriters, Row, rows
 from .leads import lead
 from .moving import Moved
 from .plan import Plan, Task
 from .progress import Pace
-
-
-class Held(NamedTuple):
-    """A media item whose bytes are at hand; it stands where an `Item` stands."""
-
-    name: str
-    size: int
-    data: bytes
 
 
 def rows_of(plan: Plan, task: Task, folder: str, pace: Pace) -> Iterator[Row | Reject]:

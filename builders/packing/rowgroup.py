@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import os
 
-from ..media.items import Item
+from ..media.items import Held, Item
 from ..parquet import MAX_CELL_BYTES, MAX_COLUMN_BYTES
 from ..rows import Row
-from .passing import Held
 
 MAX_ROWS = 16_384
 ROW_BYTES = min(MAX_CELL_BYTES, MAX_COLUMN_BYTES - (1 << 20))

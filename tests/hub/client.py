@@ -45,7 +45,7 @@ class Clients:
     def env(self) -> dict[str, str]:
         kept = {
             name: os.environ[name]
-            for name in ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
+            for name in ("PATH", "PYTHONPATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
             if name in os.environ
         }
         return {
@@ -131,6 +131,9 @@ def _plain(value, arrays):
     if isinstance(value, (list, tuple)):
         return [_plain(one, arrays) for one in value]
     return str(value)
+"""
+
+_CALLS = """
 for line in sys.stdin:
     asked = json.loads(line)
     try:
@@ -150,10 +153,11 @@ class RefusedError(Exception):
 class Worker:
     """A client process that takes one call after another, for starting one takes seconds."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, more: str = "") -> None:
+        """Starts it; `more` defines what else it can be called for."""
         self.clients = clients
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROLOGUE + _WORKER],
+            [sys.executable, "-c", _PROLOGUE + _WORKER + more + _CALLS],
             env=clients.env(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -254,6 +254,7 @@ class Request(BaseHTTPRequestHandler):
                 size=self._size,
                 at=began,
                 token=sent[7:],
+                range=self.headers.get("Range", ""),
             )
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815

@@ -1,0 +1,332 @@
+"""Streams straight from the Hub, by the real clients, against the same files read in place."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import encode
+from hub import Hub
+from hub.client import MODES, Clients, RefusedError, Worker
+
+REPO = "lmms-lab/LLaVA-Video-178K"
+SUBSET, OTHER = "0_30_s_academic_v0_1", "1_2_m_youtube_v0_1"
+CAPTIONS = f"{SUBSET}/{SUBSET}_cap_processed.json"
+CLIPS = 8
+
+CALLS = """
+from datasets.distributed import split_dataset_by_node
+import modalmix.builders
+from modalmix.builders.remote import passing, repository, transfer
+sys.path.insert(0, TESTS)
+from loading import bytes_of, undecoded
+repository.PATIENCE = transfer.PATIENCE = PATIENCE
+warnings = []
+import logging
+logging.getLogger("modalmix").addFilter(lambda one: warnings.append(one.getMessage()) or True)
+
+def opened(stock=True, cache=None, **given):
+    warnings.clear()
+    if cache:
+        os.environ["MODALMIX_CACHE"] = cache
+        datasets.config.HF_DATASETS_CACHE = cache + "/datasets"
+    load = datasets.load_dataset if stock else modalmix.builders.load_dataset
+    return load(**given)
+
+def named(cell):
+    return hashlib.sha256(bytes_of(cell)).hexdigest(), cell["path"].rpartition("/")[2]
+
+def digest(row):
+    told = {key: value for key, value in row.items() if key not in ("images", "videos", "frames", "audios", "audio_q")}
+    for key in row.keys() - told.keys():
+        lists = row[key] if key == "frames" else [row[key]]
+        told[key] = [[named(cell) for cell in cells] for cells in lists]
+    return json.loads(json.dumps(told))
+
+def rows(node=None, world=1, take=None, shuffle=None, again=True, **given):
+    if again:
+        passing._known.cache_clear()
+    try:
+        found = undecoded(opened(**given))
+    except modalmix.builders.annotations.DataError as error:
+        raise upload.HubError(str(error))
+    shards = getattr(found, "num_shards", None)
+    if node is not None:
+        found = split_dataset_by_node(found, node, world)
+    if shuffle is not None:
+        found = found.shuffle(seed=shuffle, buffer_size=2)
+    out = []
+    try:
+        for row in found:
+            out.append(digest(row))
+            if take and len(out) == take:
+                break
+    except modalmix.builders.annotations.DataError as error:
+        raise upload.HubError(str(error))
+    return {"rows": out, "shards": shards, "features": repr(found.features), "warnings": warnings[:]}
+
+def resumed(take, **given):
+    passing._known.cache_clear()
+    stream = undecoded(opened(**given))
+    first = []
+    for row in stream:
+        first.append(digest(row))
+        if len(first) == take:
+            break
+    state = stream.state_dict()
+    again = undecoded(opened(**given))
+    again.load_state_dict(state)
+    return first, [digest(row) for row in again]
+
+def inspected(data):
+    from modalmix.builders import inspection
+    return inspection.inspect(data)
+"""
+
+
+def tar(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as file:  # type: ignore[call-overload]
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def record(number: int, video: str, **more: Any) -> dict[str, Any]:
+    turns = [{"from": "human", "value": "<image>\nWhat happens?"}, {"from": "gpt", "value": f"Something, {number}."}]
+    return {"id": f"r{number}", "conversations": turns, "data_source": SUBSET, "video": video, **more}
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Real clips, each by the path that records write."""
+    folder = tmp_path_factory.mktemp("clips")
+    return {
+        f"academic_source/Charades/V{i}.mp4": Path(encode(str(folder / f"{i}.mp4"), frames=4 + i)).read_bytes()
+        for i in range(CLIPS)
+    }
+
+
+@pytest.fixture(scope="module")
+def release(videos: dict[str, bytes]) -> dict[str, bytes]:
+    """The files of a small LLaVA-Video-178K: two folders; three archives of clips in one, and records in no order."""
+    paths = list(videos)
+    order = random.Random(1).sample(range(3 * CLIPS), 3 * CLIPS)
+    captions = [record(i, paths[i % CLIPS]) for i in order]
+    captions.insert(5, record(100, "academic_source/Charades/nowhere.mp4"))
+    captions.insert(9, {"id": "broken"})
+    captions.append(
+        {"id": "text", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hi."}]}
+    )
+    questions = [record(200 + i, paths[-1 - i % 2]) for i in range(4)]
+    parts = (paths[:3], paths[3:6], paths[6:])
+    return {
+        CAPTIONS: json.dumps(captions).encode(),
+        f"{SUBSET}/0_30_s_academic_mc_v0_1_qa_processed.json": json.dumps(questions).encode(),
+        **{
+            f"{SUBSET}/{SUBSET}_videos_{i}.tar.gz": tar({name: videos[name] for name in part} | {f"x/{i}.txt": b"x"})
+            for i, part in enumerate(parts, 1)
+        },
+        f"{OTHER}/{OTHER}_cap_processed.json": json.dumps([record(300, "liwei/a.mp4")]).encode(),
+        f"{OTHER}/{OTHER}_videos_1.tar.gz": tar({"liwei/a.mp4": b"a video"}),
+        "README.md": b"# LLaVA-Video",
+    }
+
+
+@pytest.fixture(scope="module", params=MODES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Worker]]:
+    folder = tmp_path_factory.mktemp("world")
+    with Hub(str(folder / "hub"), page=3) as hub:
+        calls = f"TESTS = {str(Path(__file__).parent)!r}\n" + CALLS
+        worker = Worker(Clients(hub, folder / "home", request.param), calls)
+        yield hub, worker
+        worker.close()
+
+
+@pytest.fixture
+def hub(world: tuple[Hub, Worker], release: dict[str, bytes]) -> Iterator[Hub]:
+    put(world[0], REPO, release)
+    yield world[0]
+    world[0].clear()
+
+
+@pytest.fixture
+def call(world: tuple[Hub, Worker], tmp_path: Path) -> Any:
+    """The worker, with a cache of the test's own."""
+    _, worker = world
+
+    def called(do: str, **given: Any) -> Any:
+        return worker(do, cache=str(tmp_path / "cache"), **given)
+
+    return called
+
+
+def put(hub: Hub, name: str, files: dict[str, bytes]) -> None:
+    """Makes a repository of these files, and forgets what was asked before."""
+    store = hub.store
+    store.repos.pop(name, None)
+    store.create(name, False, "tester")
+    large = (".gz", ".tar", ".zip", ".parquet", ".0", ".1")
+    entries = {
+        path: store.large(store.put([data])) if path.endswith(large) else store.regular(data)
+        for path, data in files.items()
+    }
+    store.commit(name, "main", entries, "files", "tester", store.repos[name]["refs"]["main"])
+    hub.log.clear()
+
+
+def asked(hub: Hub, name: str = REPO) -> list[str]:
+    """The files of which bytes were asked for, in order."""
+    blobs = {entry["blob"]: path for path, entry in hub.files(name).items() if "lfs" in entry}
+    return [blobs[one["path"][6:]] for one in hub.log if one["path"].startswith("/blob/")]
+
+
+STREAM = {"path": "llava_video", "name": SUBSET, "streaming": True}
+
+
+def by_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: (row["source"]["file"], row["source"]["row"]))
+
+
+def test_a_stream_has_the_rows_and_the_bytes_that_reading_in_place_has(
+    hub: Hub, call: Any, release: dict[str, bytes], tmp_path: Path
+) -> None:
+    for path, data in release.items():
+        (tmp_path / "copy" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "copy" / path).write_bytes(data)
+    for split in ("caption", "multi_choice"):
+        streamed = call("rows", split=split, **STREAM)
+        in_place = call(
+            "rows", path="llava_video", name=SUBSET, split=split, data_dir=str(tmp_path / "copy"), stock=False
+        )
+        assert by_place(streamed["rows"]) == by_place(in_place["rows"])
+        assert streamed["features"] == in_place["features"]
+        assert len(streamed["rows"]) == (3 * CLIPS + 1 if split == "caption" else 4)
+    assert {path.partition("/")[0] for path in asked(hub)} == {SUBSET}
+    assert {one["token"] for one in hub.log if one["path"].startswith("/blob/")} == {""}
+
+
+def test_every_record_is_a_row_or_a_reject_and_told_once(hub: Hub, call: Any, tmp_path: Path) -> None:
+    for epoch in range(2):
+        rejected = tmp_path / f"{epoch}.jsonl"
+        found = call("rows", split="caption", rejected=str(rejected), again=not epoch, **STREAM)
+        lines = [json.loads(line) for line in rejected.read_text().splitlines()]
+        assert sorted(line["name"] for line in lines) == ["media-missing", "turns-missing"]
+        places = [row["source"]["row"] for row in found["rows"]] + [line["row"] for line in lines]
+        assert sorted(places) == list(range(3 * CLIPS + 3))
+        assert found["shards"] == 3 and "1 media-missing" in found["warnings"][-1]
+
+
+def test_rows_come_in_the_order_of_the_archives_and_of_the_records(
+    hub: Hub, call: Any, videos: dict[str, bytes]
+) -> None:
+    rows = call("rows", split="multi_choice", **STREAM)["rows"]
+    assert [row["id"] for row in rows] == ["r201", "r203", "r200", "r202"]
+
+
+def test_an_archive_that_is_known_to_hold_nothing_wanted_is_not_asked_for(hub: Hub, call: Any) -> None:
+    call("rows", split="multi_choice", **STREAM)
+    assert len(asked(hub)) == 3
+    hub.log.clear()
+    assert len(call("rows", split="multi_choice", **STREAM)["rows"]) == 4
+    assert asked(hub) == [f"{SUBSET}/{SUBSET}_videos_3.tar.gz"]
+
+
+def test_the_first_sample_comes_before_its_archive_has_been_read(
+    hub: Hub, call: Any, release: dict[str, bytes], videos: dict[str, bytes]
+) -> None:
+    data = tar({**videos, "padding.bin": random.Random(0).randbytes(4_000_000)})
+    put(hub, REPO, {**release, f"{SUBSET}/{SUBSET}_videos_1.tar.gz": data})
+    hub.fault("GET", "/blob/", "truncate", times=1000, bytes=2_000_000)
+    assert len(call("rows", split="caption", take=1, **STREAM)["rows"]) == 1
+    assert len(asked(hub)) == 1
+
+
+def test_a_broken_connection_goes_on_at_the_byte_it_broke_at(hub: Hub, call: Any) -> None:
+    whole = call("rows", split="caption", **STREAM)["rows"]
+    hub.log.clear()
+    hub.fault("GET", "/blob/", "truncate", bytes=2_000)
+    hub.fault("GET", "/blob/", "truncate", bytes=1_000)
+    hub.fault("GET", "/resolve/.*videos_2", status=503)
+    hub.fault("GET", "/resolve/.*videos_2", status=429, headers={"Retry-After": "0"})
+    hub.fault("GET", "/blob/", "drop", skip=3)
+    hub.fault("GET", "/blob/", "delay", seconds=0.2, skip=4)
+    assert call("rows", split="caption", **STREAM)["rows"] == whole
+    assert hub.pending() == 0
+    blobs = [one["range"] for one in hub.log if one["path"].startswith("/blob/")]
+    assert blobs[:3] == ["bytes=0-", "bytes=2000-", "bytes=3000-"]
+
+
+def test_a_hub_that_stays_away_is_told_in_one_line(hub: Hub, call: Any) -> None:
+    hub.fault("GET", "/resolve/.*videos_2", status=503, times=1000)
+    with pytest.raises(RefusedError, match=r"videos_2.*could not be read at byte 0: .*503") as told:
+        call("rows", split="caption", **STREAM)
+    assert "\n" not in str(told.value) and "hf_test" not in str(told.value)
+
+
+def test_a_broken_archive_is_told_and_the_others_go_on(
+    hub: Hub, call: Any, release: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = f"{SUBSET}/{SUBSET}_videos_2.tar.gz"
+    data = bytearray(release[path])
+    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
+    put(hub, REPO, {**release, path: bytes(data)})
+    rejected = tmp_path / "rejected.jsonl"
+    rows = call("rows", split="caption", rejected=str(rejected), **STREAM)["rows"]
+    lines = [json.loads(line) for line in rejected.read_text().splitlines()]
+    (broken,) = [line for line in lines if line["name"] == "archive-damaged"]
+    assert broken["file"].endswith(path) and broken["row"] == -1
+    lost = [line for line in lines if line["name"] == "media-missing"]
+    assert len(lost) > 1 and all("1 of which could not be read to the end" in line["message"] for line in lost)
+    assert len(rows) + sum(line["row"] >= 0 for line in lines) == 3 * CLIPS + 3
+    assert {row["videos"][0][0][1] for row in rows if row["videos"][0]} >= {
+        "V0.mp4",
+        "V1.mp4",
+        "V2.mp4",
+        "V6.mp4",
+        "V7.mp4",
+    }
+
+
+def test_nodes_share_the_archives(hub: Hub, call: Any) -> None:
+    whole = call("rows", split="caption", **STREAM)["rows"]
+    parts = []
+    for node in range(3):
+        hub.log.clear()
+        parts += call("rows", split="caption", node=node, world=3, **STREAM)["rows"]
+        assert asked(hub) == [f"{SUBSET}/{SUBSET}_videos_{node + 1}.tar.gz"]
+    assert parts == whole
+
+
+def test_a_stream_goes_on_where_its_state_says(hub: Hub, call: Any) -> None:
+    whole = call("rows", split="caption", **STREAM)["rows"]
+    hub.log.clear()
+    first, rest = call("resumed", take=15, split="caption", **STREAM)
+    assert first + rest == whole
+    assert [path[-8] for path in asked(hub)] == ["1", "2", "2", "3"]
+
+
+def test_a_shuffled_stream_has_every_row_once(hub: Hub, call: Any) -> None:
+    whole = call("rows", split="caption", **STREAM)["rows"]
+    shuffled = call("rows", split="caption", shuffle=3, **STREAM)["rows"]
+    assert shuffled != whole and by_place(shuffled) == by_place(whole)
+
+
+def test_features_are_known_before_an_archive_is_asked_for(hub: Hub, call: Any) -> None:
+    assert "'videos': List(Video(" in call("rows", split="caption", take=1, **STREAM)["features"]
+    hub.log.clear()
+    with pytest.raises(
+        RefusedError, match=rf"pass streaming=True, or run modalmix download llava-video-178k --subset {SUBSET}"
+    ):
+        call("rows", path="llava_video", name=SUBSET, split="caption")
+    with pytest.raises(RefusedError, match="no annotation files"):
+        call("rows", path="llava_video", split="train", streaming=True)
+    assert asked(hub) == []
