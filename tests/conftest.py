@@ -5,6 +5,8 @@ from pathlib import Path
 
 import datasets
 import pytest
+from hub.client import MODES
+from hub.world import World, opened
 
 from modalmix.builders import example
 
@@ -13,6 +15,13 @@ from modalmix.builders import example
 def example_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The built-in example: format → folder.  Read-only for the tests."""
     return example.write(str(tmp_path_factory.mktemp("example")))
+
+
+@pytest.fixture(scope="session", params=MODES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A Hub on loopback with a client process, once for each way of uploading."""
+    with opened(tmp_path_factory.mktemp("world"), request.param, part=70_000) as world:
+        yield world
 
 
 @pytest.fixture(autouse=True)

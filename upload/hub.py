@@ -81,8 +81,8 @@ class Repository:
                 raise
             raise HubError(f"{self.endpoint}: {one_line(error, self.token)}") from None
 
-    def check_token(self) -> None:
-        """Asks who the token belongs to.
+    def owner(self) -> str:
+        """The name of whom the token belongs to.
 
         Raises:
             HubError: there is none, it is not valid, or it may only read.
@@ -97,6 +97,7 @@ class Repository:
             raise
         if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
             raise HubError(f"this token may only read; make one that may write to {self.name}")
+        return str(who.get("name", ""))
 
     def head(self, revision: str | None) -> Head:
         """What the repository holds at a revision; empty where the repository does not exist.

@@ -118,13 +118,19 @@ def push(
     target = Repository(repository, token)
     one = _Pushing(build, target, config, prune, patience or Patience(), progress or _silent, told or _silent)
     with only_one(folder), target.errors():
-        one.wait(target.check_token, "who the token belongs to")
+        one.author = one.wait(target.owner, "who the token belongs to")
         builds.check(build, viewer_limit=row_group_limit, private_paths=private_paths)
         return one.run(private, revision, create_pr, dry_run, private_paths)
 
 
 def _number(branch: str) -> int:
     return int(branch.rpartition("/")[2])
+
+
+def _digest(local: dict[str, Hashed]) -> str:
+    """Twelve digits that tell a build from another."""
+    text = "\n".join(f"{path} {file.sha256}" for path, file in sorted(local.items()))
+    return hashed_bytes(text.encode()).sha256[:12]
 
 
 def _silent(*_: object) -> None:
@@ -148,7 +154,7 @@ class _Pushing:
         self.patience, self.progress, self.told = patience, progress, told
         self.prefix = part_prefix(part)
         self.journal = Journal(build.folder)
-        self.key = ""
+        self.key = self.author = ""
         self.additions: dict[str, CommitOperationAdd] = {}
         self.stored: set[str] = set()
 
@@ -172,7 +178,7 @@ class _Pushing:
             if not planned.plan.changes:
                 planned.verification = self.wait(lambda: self._verified(planned, local), "comparing")
                 return planned
-        branch = self._branch(revision, create_pr)
+        branch = self._branch(revision, create_pr, local)
         push = retry(
             lambda: self._commit(local, branch, private_paths),
             self.patience,
@@ -207,7 +213,7 @@ class _Pushing:
         if public is None:
             self.target.api.create_repo(self.target.name, repo_type=DATASET, private=private, exist_ok=True)
 
-    def _branch(self, revision: str | None, create_pr: bool) -> str:
+    def _branch(self, revision: str | None, create_pr: bool, local: dict[str, Hashed]) -> str:
         """The revision to commit to: made if it is not there; the journal knows a pull request that was opened before."""
         api, name = self.target.api, self.target.name
         if create_pr:
@@ -215,11 +221,8 @@ class _Pushing:
             known = pushed.pull_request
             if known and self.wait(lambda: self._state(known), "the pull request's state") in ("draft", "open"):
                 return known
-            title = f"modalmix: {self._title()}"
-            opened = self.wait(
-                lambda: api.create_pull_request(name, title=title, repo_type=DATASET), "making the pull request"
-            )
-            branch = f"refs/pr/{opened.num}"
+            title = f"modalmix: {self._title()} ({_digest(local)})"
+            branch = f"refs/pr/{self.wait(lambda: self._pull_request(title), 'making the pull request')}"
             self.journal.note(self.key, Pushed(pull_request=branch))
             return branch
         if revision not in (None, "main"):
@@ -228,6 +231,15 @@ class _Pushing:
                 "making the branch",
             )
         return revision or "main"
+
+    def _pull_request(self, title: str) -> int:
+        """The number of a draft with this title: one that was begun, be its answer lost or the journal, or else a new one."""
+        api, name = self.target.api, self.target.name
+        listed = api.get_repo_discussions(name, repo_type=DATASET, discussion_type="pull_request", author=self.author)
+        begun = next((one.num for one in listed if one.title == title and one.status == "draft"), None)
+        if begun is not None:
+            return begun
+        return int(api.create_pull_request(name, title=title, repo_type=DATASET).num)
 
     def _publish(self, branch: str) -> None:
         """Takes a pull request out of its draft state, and forgets it: the next one is another."""

@@ -21,8 +21,16 @@ def _check(request: Any, hub: Any) -> None:
 
 @route("cdn", "PUT", r"/lfs/" + _HASH)
 def put_lfs(request: Any, hub: Any, digest: str) -> None:
+    request.again = os.path.exists(hub.store.blob(digest))
     hub.store.put(request.chunks(), digest)
     request.reply(headers={"ETag": f'"{digest}"'})
+
+
+@route("cdn", "PUT", r"/lfs/" + _HASH + r"/part/(?P<number>\d+)")
+def put_part(request: Any, hub: Any, digest: str, number: str) -> None:
+    request.again = os.path.exists(hub.store.blob(digest))
+    hub.store.put_part(digest, int(number), request.chunks())
+    request.reply(headers={"ETag": f'"{digest[:8]}-{number}"'})
 
 
 @route("cdn", "GET|HEAD", r"/blob/" + _HASH)
@@ -52,6 +60,7 @@ def grant(request: Any, hub: Any, digest: str) -> None:
 
 @route("cdn", "PUT", r"/grant/" + _HASH)
 def put_granted(request: Any, hub: Any, digest: str) -> None:
+    request.again = digest in hub.store.xorbs
     hub.store.add_xorb(digest, request.body())
     request.reply(headers={"ETag": f'"{digest[:32]}"'})
 

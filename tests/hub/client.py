@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .server import Hub
 
@@ -57,6 +60,10 @@ class Clients:
             "HF_HUB_DISABLE_XET": "1" if self.mode == "lfs" else "0",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_XET_TELEMETRY_ENABLED": "0",
+            "HF_XET_CLIENT_RETRY_BASE_DELAY": "20ms",
+            # what ``modalmix push`` sets for itself: what was sent is known at once, should it be killed
+            "HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_INTERVAL": "500ms",
+            "HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_MAX_COUNT": "1",
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
@@ -100,84 +107,121 @@ done = push(sys.argv[1], sys.argv[2], patience=Patience(0.05, 0.5, 8))
 print(msgspec.json.encode(done).decode())
 """
 
-_WORKER = """
-import hashlib, json, msgspec
-from modalmix.builders.demo import _digests
-from modalmix import upload
-answers = os.fdopen(os.dup(1), "w", buffering=1)
-os.dup2(2, 1)
-PATIENCE = upload.Patience(0.02, 0.1, 8)
-def push(**given):
-    return upload.push(patience=PATIENCE, **given)
-def verify(**given):
-    return upload.verify(patience=PATIENCE, **given)
-def download(**given):
-    return upload.download(patience=PATIENCE, **given)
-def load(where, name=None, streaming=False, revision=None):
-    rows = datasets.load_dataset(where, name, streaming=streaming, revision=revision)
-    return _digests(rows), {split: repr(part.features) for split, part in rows.items()}
-def view(where, streaming=False):
-    from modalmix.builders import views
-    rows = datasets.load_dataset(where, split="train", streaming=streaming)
-    arrays = []
-    samples = [_plain(sample, arrays) for sample in views.training(rows, num_frames=4, on_error="raise")]
-    return samples, len(arrays)
-def _plain(value, arrays):
-    if hasattr(value, "tobytes") and hasattr(value, "shape"):
-        arrays.append(value.shape)
-        return [list(value.shape), str(value.dtype), hashlib.sha256(value.tobytes()).hexdigest()]
-    if isinstance(value, dict):
-        return {str(key): _plain(one, arrays) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one, arrays) for one in value]
-    return str(value)
-"""
-
-_CALLS = """
-for line in sys.stdin:
-    asked = json.loads(line)
-    try:
-        answer = {"done": globals()[asked.pop("do")](**asked)}
-    except upload.HubError as error:
-        answer = {"refused": str(error)}
-    except Exception as error:
-        answer = {"failed": f"{type(error).__name__}: {error}"}
-    print(msgspec.json.encode(answer).decode(), file=answers)
-"""
-
 
 class RefusedError(Exception):
     """What a worker's `HubError` says."""
 
 
+class Job:
+    """A call under way in a process of its own.
+
+    Attributes:
+        pid: of the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pid = 0
+        self.begun, self.over = threading.Event(), threading.Event()
+        self.code = 0
+
+    def kill(self) -> None:
+        """SIGKILL; a process that has ended by itself is left alone."""
+        self.begun.wait(30)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def ended(self, timeout: float = 120) -> int:
+        """The exit code, or minus the signal that ended it."""
+        assert self.over.wait(timeout), "it does not end"
+        assert self.code != 99, self.path.with_name(self.path.name + ".err").read_text()
+        return self.code
+
+    def answer(self) -> Any:
+        """What the call gave.
+
+        Raises:
+            RefusedError: it is refused.
+        """
+        self.ended()
+        printed = self.path.with_name(self.path.name + ".err")
+        assert self.path.exists(), f"ended with {self.code}: {printed.read_text()}"
+        answer = json.loads(self.path.read_text())
+        if "refused" in answer:
+            raise RefusedError(answer["refused"])
+        assert "done" in answer, printed.read_text()
+        return answer["done"]
+
+
+class Told(NamedTuple):
+    """How a command line ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
 class Worker:
-    """A client process that takes one call after another, for starting one takes seconds."""
+    """A client process that forks for one call after another, for starting one takes seconds; see `hub.worker`."""
 
     def __init__(self, clients: Clients, more: str = "") -> None:
         """Starts it; `more` defines what else it can be called for."""
         self.clients = clients
+        self.jobs: dict[str, Job] = {}
+        self.folder = clients.home / "jobs"
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROLOGUE + _WORKER + more + _CALLS],
+            [sys.executable, str(Path(__file__).with_name("worker.py")), more],
             env=clients.env(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def start(self, do: str, **given: Any) -> Job:
+        """Begins a call."""
+        assert self.process.stdin
+        job = Job(self.folder / str(len(self.jobs)))
+        self.jobs[str(job.path)] = job
+        print(json.dumps({"job": str(job.path), "do": do, "given": given}), file=self.process.stdin, flush=True)
+        return job
 
     def __call__(self, do: str, **given: Any) -> Any:
-        """The answer of ``push``, ``verify``, ``download`` or ``load``.
+        """The answer of ``push``, ``verify``, ``download``, ``load`` or ``view``.
 
         Raises:
             RefusedError: it is refused.
         """
-        assert self.process.stdin and self.process.stdout
-        print(json.dumps({"do": do, **given}), file=self.process.stdin, flush=True)
-        answer = json.loads(self.process.stdout.readline())
-        if "refused" in answer:
-            raise RefusedError(answer["refused"])
-        assert "done" in answer, answer
-        return answer["done"]
+        return self.start(do, **given).answer()
+
+    def modalmix(self, *arguments: str) -> Told:
+        """The command line."""
+        job = self.start("modalmix", arguments=arguments)
+        code = job.answer()
+        out, err = (job.path.with_name(f"{job.path.name}.{name}").read_text() for name in ("out", "err"))
+        return Told(code, out, err)
 
     def close(self) -> None:
+        for job in self.jobs.values():
+            if not job.over.is_set():
+                job.kill()
         self.process.kill()
         self.process.wait()
+
+    def _listen(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            told = json.loads(line)
+            job = self.jobs[told["job"]]
+            if "pid" in told:
+                job.pid = told["pid"]
+                job.begun.set()
+            else:
+                job.code = told["ended"]
+                job.over.set()
+        for job in self.jobs.values():
+            if not job.over.is_set():
+                job.code = -1
+                job.begun.set()
+                job.over.set()

@@ -168,10 +168,25 @@ def commit(request: Any, hub: Any, name: str, revision: str) -> None:
 def discuss(request: Any, hub: Any, name: str) -> None:
     request.need_write()
     repo = hub.store.repo(name, request.user)
-    repo["prs"].append({"title": request.json()["title"], "status": "draft"})
+    repo["prs"].append({"title": request.json()["title"], "status": "draft", "author": request.user})
     number = len(repo["prs"])
     repo["refs"][f"refs/pr/{number}"] = repo["refs"]["main"]
     request.reply(value={"num": number, "url": f"{hub.url}/datasets/{name}/discussions/{number}"})
+
+
+@route("hub", "GET", REPO + r"/discussions")
+def discussions(request: Any, hub: Any, name: str) -> None:
+    """The newest first, `hub.page` at once."""
+    prs = list(enumerate(hub.store.repo(name, request.user)["prs"], 1))[::-1]
+    author = request.query.get("author", [None])[0]
+    found = [
+        {"num": number, "title": one["title"], "status": one["status"], "isPullRequest": True, "createdAt": now(),
+         "author": {"name": one["author"]}, "repo": {"name": name, "type": "dataset"}}
+        for number, one in prs
+        if author in (None, one["author"])
+    ]  # fmt: skip
+    start = int(request.query.get("p", ["0"])[0]) * hub.page
+    request.reply(value={"discussions": found[start : start + hub.page], "count": len(found), "start": start})
 
 
 @route("hub", "GET", REPO + r"/discussions/(?P<number>\d+)")
@@ -217,15 +232,30 @@ def batch(request: Any, hub: Any, name: str) -> None:
     """Where to put blobs; no action for one that is there already, which is what makes uploads resume."""
     request.need_write()
     hub.store.repo(name, request.user)
-    objects = []
+    objects, transfer = [], "basic"
     for one in request.json()["objects"]:
         item = {"oid": one["oid"], "size": one["size"]}
         if not os.path.exists(hub.store.blob(one["oid"])):
-            upload, verify = f"{hub.cdn}/lfs/{one['oid']}", f"{hub.url}/lfs/verify"
-            item.update(authenticated=True, actions={"upload": {"href": upload}, "verify": {"href": verify}})
+            upload: dict[str, Any] = {"href": f"{hub.cdn}/lfs/{one['oid']}"}
+            if one["size"] > hub.part:
+                transfer = "multipart"
+                parts = {str(n): f"{upload['href']}/part/{n}" for n in range(1, -(-one["size"] // hub.part) + 1)}
+                upload = {
+                    "href": f"{hub.url}/lfs/{one['oid']}/complete",
+                    "header": {"chunk_size": str(hub.part), **parts},
+                }
+            item.update(authenticated=True, actions={"upload": upload, "verify": {"href": f"{hub.url}/lfs/verify"}})
         objects.append(item)
-    value = {"transfer": "basic", "objects": objects, "hash_algo": "sha256"}
+    value = {"transfer": transfer, "objects": objects, "hash_algo": "sha256"}
     request.reply(value=value, kind="application/vnd.git-lfs+json")
+
+
+@route("hub", "POST", r"/lfs/(?P<oid>[0-9a-f]{64})/complete")
+def complete(request: Any, hub: Any, oid: str) -> None:
+    """All parts of a blob are there."""
+    numbers = sorted(part["partNumber"] for part in request.json()["parts"])
+    hub.store.join_parts(oid, numbers)
+    request.reply(value={"success": True})
 
 
 @route("hub", "POST", r"/lfs/verify")

@@ -26,11 +26,12 @@ class Hub:
         tokens: token → its user and role.
     """
 
-    def __init__(self, root: str, *, xet: bool = True, page: int = 1000) -> None:
+    def __init__(self, root: str, *, xet: bool = True, page: int = 1000, part: int = 1 << 30) -> None:
+        """`page`: entries of a listing at once; `part`: bytes above which LFS takes a file in parts of that size."""
         self.store = Store(str(root))
         self.tokens = {"hf_test": ("tester", "write"), "hf_other": ("other", "write"), "hf_reader": ("tester", "read")}
         self.orgs = ("acme",)
-        self.xet, self.page = xet, page
+        self.xet, self.page, self.part = xet, page, part
         self.log: list[dict[str, Any]] = []
         self.cas_token = f"cas_{uuid.uuid4().hex}"
         self._faults: list[dict[str, Any]] = []
@@ -51,7 +52,8 @@ class Hub:
 
     def fault(self, method: str, path: str, kind: str = "status", times: int = 1, skip: int = 0, **more: Any) -> None:
         """Makes the next requests fail: ``status=503`` · ``kind="drop"`` before or ``"lost"`` after it is done · ``"delay"``
-        ``seconds=`` · ``"truncate"`` ``bytes=`` · ``"meet"``: two requests wait for each other."""
+        ``seconds=`` · ``"truncate"`` ``bytes=`` · ``"meet"``: two requests wait for each other · ``"arrives"`` or ``"is done"``
+        ``call=``: a function is called then, and there is no answer.  Who says ``X-Reader`` is spared."""
         self._faults.append(
             {"method": method, "path": re.compile(path), "kind": kind, "times": times, "skip": skip, **more}
         )
@@ -60,11 +62,17 @@ class Hub:
         """Faults that have not been met yet."""
         return sum(fault["times"] for fault in self._faults)
 
+    def waiting(self) -> list[str]:
+        """The paths of faults that have not been met yet."""
+        return [fault["path"].pattern for fault in self._faults if fault["times"] > 0]
+
     def clear(self) -> None:
         """No more faults."""
         self._faults.clear()
 
     def take(self, request: Request, kind: str) -> dict[str, Any] | None:
+        if request.headers.get("X-Reader"):
+            return None
         with self._lock:
             for fault in self._faults:
                 if fault["kind"] != kind or fault["times"] <= 0 or fault["method"] not in ("*", request.command):
@@ -83,8 +91,12 @@ class Hub:
         return sum(
             one["size"]
             for one in self.log
-            if re.match(r"/(lfs/|grant/|v1/xorbs/)", one["path"]) and one["method"] != "GET"
+            if re.match(r"/(lfs/(?!verify)(?!.*/complete)|grant/|v1/xorbs/)", one["path"]) and one["method"] != "GET"
         )
+
+    def sent_again(self) -> int:
+        """Bytes of blobs that were uploaded although they were there."""
+        return sum(one["size"] for one in self.log if one["again"])
 
     def files(self, name: str, revision: str = "main") -> dict[str, Any]:
         files: dict[str, Any] = self.store.at(self.store.repos[name], revision)["files"]
@@ -162,8 +174,8 @@ class Request(BaseHTTPRequestHandler):
         if not self._read:
             for _ in self.chunks():
                 pass
-        if status < 400 and self.server.hub.take(self, "lost"):
-            raise ConnectionError("fault: the answer is lost")
+        if status < 400:
+            self.lose()
         self.send_response(status)
         for name, text in (headers or {}).items():
             self.send_header(name, text)
@@ -173,7 +185,21 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
         self._status = status
         if self.command != "HEAD":
+            cut = self.server.hub.take(self, "truncate") if status < 400 and data else None
+            if cut:
+                self.wfile.write(data[: min(cut["bytes"], len(data) - 1)])
+                self.wfile.flush()
+                raise ConnectionError("fault: truncated")
             self.wfile.write(data)
+
+    def lose(self) -> None:
+        """What was asked is done; whether its answer gets lost."""
+        hub = self.server.hub
+        if hub.take(self, "lost"):
+            raise ConnectionError("fault: the answer is lost")
+        if done := hub.take(self, "is done"):
+            done["call"]()
+            raise ConnectionError("fault: the answer is lost")
 
     def send_file(self, path: str, size: int, headers: dict[str, str]) -> None:
         """A file or a range of it, from the disk."""
@@ -189,6 +215,7 @@ class Request(BaseHTTPRequestHandler):
                 return
             status, headers = 206, {**headers, "Content-Range": f"bytes {start}-{last}/{size}"}
         count = last - start + 1 if size else 0
+        self.lose()
         self.send_response(status)
         for name, text in {"Accept-Ranges": "bytes", **headers, "Content-Length": str(count)}.items():
             self.send_header(name, text)
@@ -215,6 +242,7 @@ class Request(BaseHTTPRequestHandler):
         self._body: bytes | None = None
         self._status: Any = None
         self._size = 0
+        self.again = False
         self._read = self.headers.get("Content-Length", "0") == "0" and not self.headers.get("Transfer-Encoding")
         sent = self.headers.get("Authorization", "")
         self.user, self.role = hub.tokens.get(sent[7:], (None, "")) if sent.startswith("Bearer ") else (None, "")
@@ -224,6 +252,9 @@ class Request(BaseHTTPRequestHandler):
                 raise ApiError(401, "Invalid credentials in Authorization header")
             if delay := hub.take(self, "delay"):
                 time.sleep(delay["seconds"])
+            if arrived := hub.take(self, "arrives"):
+                arrived["call"]()
+                raise ConnectionError("fault: no answer")
             if hub.take(self, "meet"):
                 hub.barrier.wait(30)
             if fault := hub.take(self, "status"):
@@ -255,6 +286,7 @@ class Request(BaseHTTPRequestHandler):
                 at=began,
                 token=sent[7:],
                 range=self.headers.get("Range", ""),
+                again=self.again,
             )
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815

@@ -69,6 +69,23 @@ class Store:
                 os.unlink(temporary)
         return digest.hexdigest()
 
+    def put_part(self, oid: str, number: int, chunks: Iterable[bytes]) -> None:
+        """A part of a blob; it is as good as not there until it is whole."""
+        with tempfile.NamedTemporaryFile(dir=self.root, delete=False) as file:
+            file.writelines(chunks)
+        os.replace(file.name, f"{self.blob(oid)}.{number}")
+
+    def join_parts(self, oid: str, numbers: Iterable[int]) -> None:
+        def chunks() -> Iterator[bytes]:
+            for number in numbers:
+                try:
+                    with open(f"{self.blob(oid)}.{number}", "rb") as file:
+                        yield file.read()
+                except FileNotFoundError:
+                    raise ApiError(400, f"part {number} was never uploaded") from None
+
+        self.put(chunks(), oid)
+
     def create(self, name: str, private: bool, user: str) -> bool:
         with self.lock:
             if name in self.repos:
