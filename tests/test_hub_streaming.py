@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 from clips import encode
 from hub import Hub
 from hub.client import MODES, Clients, RefusedError, Worker
@@ -180,7 +185,7 @@ def put(hub: Hub, name: str, files: dict[str, bytes]) -> None:
     store = hub.store
     store.repos.pop(name, None)
     store.create(name, False, "tester")
-    large = (".gz", ".tar", ".zip", ".parquet", ".0", ".1")
+    large = (".gz", ".zst", ".zip", ".parquet", ".0", ".1")
     entries = {
         path: store.large(store.put([data])) if path.endswith(large) else store.regular(data)
         for path, data in files.items()
@@ -336,3 +341,111 @@ def test_features_are_known_before_an_archive_is_asked_for(hub: Hub, call: Any) 
     with pytest.raises(RefusedError, match="no annotation files"):
         call("rows", path="llava_video", split="train", streaming=True)
     assert asked(hub) == []
+
+
+def speech(number: int, audio: str, **more: Any) -> dict[str, Any]:
+    turns = [{"from": "human", "value": "<speech>\nWhat is it?"}, {"from": "gpt", "value": f"A tone, {number}."}]
+    return {"id": f"s{number}", "audio": audio, "conversations": turns, **more}
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return out.getvalue()
+
+
+def parquet(members: dict[str, bytes]) -> bytes:
+    """As FineVideo has it: the video and a struct that names it."""
+    out = io.BytesIO()
+    ids = [{"original_video_filename": name} for name in members]
+    pq.write_table(pa.table({"mp4": pa.array(members.values(), pa.binary()), "json": ids}), out, row_group_size=2)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["tar in pieces", "tar.zst", "zip", "parquet", "tar named tar.gz"])
+def test_archives_of_every_kind_are_streamed(hub: Hub, call: Any, tmp_path: Path, kind: str) -> None:
+    suffix = "mp4" if kind == "parquet" else "wav"
+    sounds = {f"{'' if kind == 'parquet' else 'LibriSpeech/'}{i}.{suffix}": noise(3_000 + i) for i in range(6)}
+    plain = tar(sounds, "w")
+    files = {
+        "tar in pieces": {"a/X.tar.0": plain[:7_000], "a/X.tar.1": plain[7_000:]},
+        "tar.zst": {"a/X.tar.zst": zstandard.ZstdCompressor().compress(plain)},
+        "zip": {"a/X.zip": zipped(sounds)},
+        "parquet": {"a/X.parquet": parquet(sounds)},
+        "tar named tar.gz": {"a/X.tar.gz": plain},
+    }[kind]
+    put(hub, "o/sounds", {**files, "other/Y.tar.gz": b"never asked for"})
+    annotations = tmp_path / "ola.json"
+    annotations.write_text(json.dumps([speech(i, f"/mnt/x/{name}") for i, name in enumerate(sounds)][::-1]))
+    rows = call(
+        "rows",
+        path="ola",
+        split="train",
+        streaming=True,
+        data_files=str(annotations),
+        media_root="hf://datasets/o/sounds/a",
+    )["rows"]
+    assert [row["audios"][0][0][0] for row in rows] == [hashlib.sha256(data).hexdigest() for data in sounds.values()]
+    assert set(asked(hub, "o/sounds")) == set(files)
+
+
+def test_a_row_waits_until_all_of_its_media_have_come(hub: Hub, call: Any, tmp_path: Path) -> None:
+    first = {"v/0.mp4": b"video 0", "v/1.mp4": b"video 1", "a/0.wav": b"sound 0", "v/2.mp4": b"video 2"}
+    second = {"a/1.wav": b"sound 1", "v/3.mp4": b"video 3", "a/3.wav": b"sound 3", "v/4.mp4": b""}
+    put(hub, "o/both", {"1.tar.gz": tar(first), "2.tar.gz": tar(second)})
+    turns = [{"from": "human", "value": "<speech><image>\nWhat?"}, {"from": "gpt", "value": "It."}]
+    records = [{"id": str(i), "video": f"v/{i}.mp4", "audio": f"a/{i}.wav", "conversations": turns} for i in range(4)]
+    records.append({"id": "4", "video": "v/4.mp4", "conversations": [{**turns[0], "value": "<image>"}, turns[1]]})
+    annotations = tmp_path / "ola.json"
+    annotations.write_text(json.dumps(records))
+    rejected = tmp_path / "rejected.jsonl"
+    rows = call(
+        "rows",
+        path="ola",
+        split="train",
+        streaming=True,
+        data_files=str(annotations),
+        media_root="hf://datasets/o/both",
+        rejected=str(rejected),
+    )["rows"]
+    assert [row["id"] for row in rows] == ["0", "3"]
+    lines = {
+        json.loads(line)["record"]["id"]: json.loads(line)["message"] for line in rejected.read_text().splitlines()
+    }
+    assert sorted(lines) == ["1", "2", "4"]
+    assert "'a/1.wav' is not" in lines["1"] and "has no bytes" in lines["4"]
+
+
+def test_a_folder_of_frames_is_a_video(hub: Hub, call: Any, tmp_path: Path) -> None:
+    frames = {f"shareVideoGPTV/{video}/{i:02}.jpeg": noise(100 + i) for video in ("b", "a") for i in (3, 1, 2)}
+    put(hub, "o/frames", {"frames.tar.gz": tar({**frames, "shareVideoGPTV/c.mp4": b"no frame"})})
+    annotations = tmp_path / "llava.json"
+    annotations.write_text(json.dumps([record(i, f"shareVideoGPTV/{name}") for i, name in enumerate("ab")]))
+    given = {"path": "llava_video", "split": "train", "streaming": True, "data_files": str(annotations)}
+    rows = call("rows", media_root="hf://datasets/o/frames", **given)["rows"]
+    assert [row["id"] for row in rows] == ["r1", "r0"]
+    for row in rows:
+        assert [name for _, name in row["frames"][0]] == ["01.jpeg", "02.jpeg", "03.jpeg"]
+        assert row["frames"][0][0][0] == hashlib.sha256(noise(101)).hexdigest()
+
+
+def test_annotations_on_the_hub_are_read_with_the_archives_beside_them(hub: Hub, call: Any) -> None:
+    given = {"path": "llava_video", "split": "train", "streaming": True}
+    for stock in (True, False):
+        rows = call("rows", data_files=f"hf://datasets/{REPO}/{CAPTIONS}", stock=stock, **given)["rows"]
+        assert len(rows) == 3 * CLIPS + 1 and {row["source"]["file"] for row in rows} == {CAPTIONS}
+    with pytest.raises(RefusedError, match=r"the media are on the Hub .*: pass streaming=True, or download them"):
+        call("rows", data_files=f"hf://datasets/{REPO}/{CAPTIONS}", path="llava_video", split="train")
+    with pytest.raises(RefusedError, match=r"no/body is not on http"):
+        call("rows", data_files=f"hf://datasets/{REPO}/{CAPTIONS}", media_root="hf://datasets/no/body", **given)
+
+
+def test_a_release_is_streamed_at_the_state_that_is_named(hub: Hub, call: Any, release: dict[str, bytes]) -> None:
+    old = hub.store.repos[REPO]["refs"]["main"]
+    put_more = hub.store.commit
+    put_more(REPO, "main", {**hub.files(REPO), CAPTIONS: hub.store.regular(b"[]")}, "less", "tester", old)
+    given = {"path": "llava_video", "split": "caption", "streaming": True, "subset": SUBSET}
+    assert len(call("rows", release=f"llava-video-178k@{old}", **given)["rows"]) == 3 * CLIPS + 1
+    assert call("rows", release="llava-video-178k", **given)["rows"] == []

@@ -27,7 +27,7 @@ from ..paths.steps import steps
 from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Reference
 
-_SLICE_BYTES = 64 << 10
+_SLICE_BYTES = 32 << 10
 """What is read again for a record."""
 
 _TEXTS = frozenset(
