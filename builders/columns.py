@@ -53,7 +53,7 @@ class Columns:
         for column, number in zip(self._columns, row, strict=True):
             column.append(number)
 
-    def append_hashed(self, data: Iterable[bytes], others: Iterable[int]) -> None:
+    def append_hashed(self, data: Iterable[bytes | memoryview], others: Iterable[int]) -> None:
         """Adds rows whose first number is the hash of some bytes, and whose second one is given."""
         hashes, numbers = self._columns
         hashes.frombytes(np.frombuffer(b"".join(map(xxhash.xxh3_64_digest, data)), "<i8").astype(np.int64).tobytes())

@@ -30,6 +30,7 @@ _COUNTABLE = frozenset({"MX202", "MX203"})
 
 _CANONICAL = frozenset({"image", "video", "audio", "region"})
 _TAG = re.compile("<(image|video|audio|region|speech)>")
+_FRONT = re.compile(r"<(image|video|audio|region|speech)>\n\s*\S")
 _CANONICAL_TAG = re.compile("<(image|video|audio|region)>")
 
 
@@ -215,6 +216,8 @@ def layout(text: str) -> tuple[str, ...]:
         Text, tag, text, tag … text; empty where there is no tag.  A tag is without its brackets; of a text stands ``…``, with a
         line break in front if it begins with one, or the text itself if it is blank.
     """
+    if text[0] == "<" and text.count("<") == 1 and (front := _FRONT.match(text)):  # as nearly always
+        return "", front[1], "\n…"
     pieces: list[str] = _TAG.split(text)
     if len(pieces) == 1:
         return ()

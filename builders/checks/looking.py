@@ -15,7 +15,9 @@ from __future__ import annotations
 import json
 import pickle
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from operator import add
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import msgspec
@@ -30,6 +32,7 @@ from ..paths import Rewriter
 from ..references import text_of_id
 from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Sample
+from ..selection import EVERYTHING
 from .plain import Found, Run, Shape, Sieve
 from .records import lookups, notes
 from .statistics import Spread, merged
@@ -168,7 +171,8 @@ def look(
     looker = _Looker(part, piece, file, rewriter, spool, depth, options)
     met: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
     blocks = read(piece)
-    if plain and options.mixes is None and piece.take.strategy == "all":
+    everything = options.mixes is None and options.selection == EVERYTHING and piece.take.strategy == "all"
+    if plain and everything:
         blocks = looker.sieve.blocks(blocks)
     stream = rows(piece, options, part.counts, rewriter, blocks)
     errors = 0
@@ -292,23 +296,30 @@ class _Looker:
         here = place(self.file, run.row)
         part.records.append_hashed(_lines(records), range(here, here + len(records)))
         file = f"{self.file}\0"
-        named = [i for i, shape in enumerate(run.shapes) if shape.named]
-        ids = [f"{file}{records[i]['id']}".encode("utf-8", "surrogatepass") for i in named]
-        part.ids.append_hashed(ids, [here + i for i in named])
-        for i, (shape, media) in enumerate(zip(run.shapes, run.media, strict=True)):
+        named = [
+            (i, record["id"]) for i, (record, shape) in enumerate(zip(records, run.shapes, strict=True)) if shape.named
+        ]
+        part.ids.append_hashed(
+            [f"{file}{id_}".encode("utf-8", "surrogatepass") for _, id_ in named], [here + i for i, _ in named]
+        )
+        more = []
+        for shape in run.shapes:
             shape.rows += 1
-            numbers["characters"].append(run.characters[i] + shape.more)
-            if media:
-                total = sum([found.size for found in media])
-                numbers["row bytes"].append(total)
+            more.append(shape.more)
+        numbers["characters"] += map(add, run.characters, more)
+        for found in chain.from_iterable(run.media):
+            if found.number is None:
+                self._path(found.item.path)
+                found.number = self._number(found.medium, [found.item]) if self.deep else 0
+        totals = [media[0].size if len(media) == 1 else sum([one.size for one in media]) for media in run.media]
+        numbers["row bytes"] += filter(None, totals)
+        if max(totals) > _LARGE:
+            for i, total in enumerate(totals, here):
                 if total > _LARGE:
-                    part.large.add(here + i, total)
-                for found in media:
-                    if found.number is None:
-                        self._path(found.item.path)
-                        found.number = self._number(found.medium, [found.item]) if self.deep else 0
-                if self.deep:
-                    self._refer_all(media, here + i)
+                    part.large.add(i, total)
+        if self.deep:
+            for i, media in enumerate(run.media, here):
+                self._refer_all(media, i)
         self.taken.read += len(records)
         if len(numbers["characters"]) > 100_000:
             self.finish()
@@ -410,7 +421,7 @@ class _Looker:
         self.part.references.add(number, here, kind * _MANY + position)
         return number
 
-    def _refer_all(self, media: list[Found], here: int) -> None:
+    def _refer_all(self, media: tuple[Found, ...], here: int) -> None:
         """What `_refer` does, for all media of a plain record."""
         position, before = 0, ""
         for found in media:
@@ -437,7 +448,8 @@ class _Looker:
     def finish(self) -> None:
         """Takes the numbers held so far into the spreads."""
         for name, values in self.numbers.items():
-            self.part.spreads.setdefault(name, Spread()).add(values)
+            if values:
+                self.part.spreads.setdefault(name, Spread()).add(values)
         self.numbers.clear()
 
 
@@ -452,14 +464,18 @@ def _id_of(row: Row | Reject) -> str | None:
     return text_of_id(row.record.get("id")) if row.record is not None else None
 
 
-def _lines(records: list[dict[str, Any]]) -> list[bytes]:
+_LINES = msgspec.json.Encoder().encode_lines
+
+
+def _lines(records: list[dict[str, Any]]) -> Iterable[bytes | memoryview]:
     """What `_encoded` gives for each of the records."""
     try:
-        return (
-            msgspec.json.Encoder().encode_lines(records).split(b"\n")[:-1]
-        )  # JSON has no line break but between its tokens
+        text = _LINES(records)
     except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError, RecursionError):
         return [_encoded(record) for record in records]
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == 10).tolist()  # no line break stands inside of a record
+    view = memoryview(text)
+    return [view[start:end] for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
 
 
 def _encoded(record: Mapping[str, Any]) -> bytes:

@@ -16,8 +16,10 @@ patches, parts of messages) there is none, and the record goes the whole way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, count, pairwise, repeat
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -36,6 +38,7 @@ _KEYS = {"image": "image", "video": "video", "audio": "audio", "audio_q": "audio
 _MOST_SHAPES = 10_000
 _MOST_PATHS = 50_000
 _CONTAINERS = frozenset({list, dict})
+_CONVERSATIONS, _VALUE, _FROM = itemgetter("conversations"), itemgetter("value"), itemgetter("from")
 
 
 class Shape(msgspec.Struct):
@@ -92,34 +95,96 @@ class Run(NamedTuple):
     records: list[dict[str, Any]]
     shapes: list[Shape]
     characters: list[int]
-    media: list[list[Found]]
+    media: list[tuple[Found, ...]]
 
 
-def likeness(record: Mapping[str, Any]) -> tuple[Hashable, int] | None:
-    """What a record is like, and the characters of its turns; None where it must be looked at as a whole."""
+def frames(records: Sequence[Mapping[str, Any]]) -> dict[Hashable, list[int]]:
+    """The indices of records by their keys and the types of their values."""
+    if len(set(map(tuple, records))) == 1:
+        kinds = [set(map(type, column)) for column in zip(*(one.values() for one in records), strict=True)]
+        if all(len(kind) == 1 for kind in kinds):
+            return {(tuple(records[0]), tuple(kind.pop() for kind in kinds)): list(range(len(records)))}
+    found: dict[Hashable, list[int]] = {}
+    for i, record in enumerate(records):
+        found.setdefault((tuple(record), tuple(map(type, record.values()))), []).append(i)
+    return found
+
+
+def likenesses(records: Sequence[Mapping[str, Any]]) -> tuple[list[Hashable], list[int]]:
+    """What records of one frame are like besides, and the characters of their turns; None for those that go the whole way."""
+    found = _likenesses(records)
+    if found is not None:
+        return found
+    if len(records) == 1:
+        return [None], [0]
+    half = len(records) // 2  # one of them spoils it for the others
+    likes, sizes = likenesses(records[:half])
+    more, others = likenesses(records[half:])
+    return likes + more, sizes + others
+
+
+def _likenesses(records: Sequence[Mapping[str, Any]]) -> tuple[list[Hashable], list[int]] | None:
+    """As `likenesses`; None where the turns of a record are not texts by two speakers in turn."""
     try:
-        turns = record["conversations"]
-        texts = [turn["value"] for turn in turns]
+        conversations = list(map(_CONVERSATIONS, records))
+        turns = list(chain.from_iterable(conversations))
+        texts: list[str] = list(map(_VALUE, turns))
         text = "\n".join(texts)
-        speakers = tuple([turn["from"] for turn in turns])
+        speakers = list(map(_FROM, turns))
+        lengths = list(map(len, conversations))
     except (KeyError, TypeError):
         return None
-    if not all(texts) or any(map(str.isspace, texts)) or "stream" in record or "messages" in record:
+    if any(length % 2 or not length for length in set(lengths)) or not all(texts) or any(map(str.isspace, texts)):
         return None
-    tags: tuple[tuple[str, ...], ...] = ()
-    if "<" in text and any(tags := tuple([layout(one) if "<" in one else () for one in texts])) and "\\<" in text:
-        return None  # how many characters an escaped tag has hangs on the backslashes before it
-    types = tuple(map(type, record.values()))
-    several: tuple[tuple[str, int], ...] = ()
-    if types.count(list) > 1 or dict in types:
-        for key, value in record.items():
-            if type(value) in _CONTAINERS and key != "conversations":
-                if key not in _KEYS or type(value) is dict or not value or set(map(type, value)) != {str}:
-                    return None
-                several += ((key, len(value)),)
-    video = record.get("video")
-    telling = type(video) is str and TELLING in video
-    return (tuple(record), types, speakers, tags, several, telling), len(text) - len(texts) + 1
+    user, assistant = speakers[:2]
+    users, assistants = speakers[::2], speakers[1::2]
+    if not (type(user) is type(assistant) is str):
+        return None
+    if users.count(user) < len(users) or assistants.count(assistant) < len(assistants):
+        return None
+    starts = [0, *accumulate(lengths)]
+    sizes = list(map(len, texts))
+    tags: list[tuple[Hashable, ...]] = [()] * len(records)
+    more, unlike = _more(records)
+    if "<" in text:
+        escaped = "\\<" in text
+        i = 0
+        for j, one in enumerate(texts):
+            if "<" in one and (laid := layout(one)):
+                while starts[i + 1] <= j:
+                    i += 1
+                tags[i] += ((j - starts[i], laid),)
+                if (
+                    escaped and "\\<" in one
+                ):  # how many characters an escaped tag has hangs on the backslashes before it
+                    unlike.add(i)
+    likes: list[Hashable] = list(zip(repeat(user), repeat(assistant), lengths, tags, more))
+    for i in unlike:
+        likes[i] = None
+    return likes, [sum(sizes[start:stop]) for start, stop in pairwise(starts)]
+
+
+def _more(records: Sequence[Mapping[str, Any]]) -> tuple[list[Hashable], set[int]]:
+    """How many media stand in the lists of records of one frame; and the indices of those that are like no others."""
+    every = range(len(records))
+    if "stream" in records[0] or "messages" in records[0]:
+        return [None for _ in every], set(every)
+    lists = [key for key, value in records[0].items() if type(value) in _CONTAINERS and key != "conversations"]
+    if any(key not in _KEYS or type(records[0][key]) is dict for key in lists):
+        return [None for _ in every], set(every)
+    more: list[Hashable] = [() for _ in every]
+    unlike: set[int] = set()
+    if lists:
+        for i, record in enumerate(records):
+            values = [record[key] for key in lists]
+            more[i] = tuple(map(len, values))
+            if any(set(map(type, value)) != {str} for value in values):
+                unlike.add(i)
+    if type(records[0].get("video")) is str:
+        for i, record in enumerate(records):
+            if TELLING in record["video"]:
+                more[i] = (more[i], TELLING)
+    return more, unlike
 
 
 def shape(row: Row, characters: int) -> Shape | None:
@@ -160,7 +225,9 @@ class Sieve:
     def __init__(self, rewriter: Rewriter, take: Callable[[Run], None], done: Callable[[list[Shape]], None]) -> None:
         self.rewriter, self.take, self.done = rewriter, take, done
         self.shapes: dict[Hashable, Shape] = {}
-        self.found: dict[tuple[str, str], Found | None] = {}
+        self.found: dict[str, dict[str, Found | Literal[False]]] = {key: {} for key in _KEYS}
+        self._frames: dict[Hashable, int] = {}
+        self._numbers = count()
         self._like: tuple[Hashable, int] | None = None
 
     def blocks(self, blocks: Iterator[Block]) -> Iterator[Block]:
@@ -169,8 +236,9 @@ class Sieve:
             if block.findings or block.raw:
                 self._like = None
                 yield block
-            else:
+            elif block.records:
                 yield from self._rest(block)
+            del block  # freed before the next one is decoded: its memory is used again
 
     def sound(self, row: Row) -> None:
         """Takes note that nothing was found in the record that was given on last."""
@@ -185,52 +253,89 @@ class Sieve:
         self.shapes.clear()
 
     def _rest(self, block: Block) -> Iterator[Block]:
-        records, shapes = block.records, self.shapes
+        records = block.records
+        likes, characters = self._likes(records)
+        known = list(map(self.shapes.get, likes))
+        if None not in known:
+            media = self._column(records, known)  # type: ignore[arg-type]  # there is no None
+            if media is not None:
+                self.take(Run(block.row, records, known, characters, media))  # type: ignore[arg-type]
+                return
         first = 0
-        run = Run(block.row, [], [], [], [])
+        shapes: list[Shape] = []
+        found: list[tuple[Found, ...]] = []
         for i, record in enumerate(records):
-            like = likeness(record)
-            known: Shape | None = None
-            if like is not None:
-                try:
-                    known = shapes.get(like[0])
-                except TypeError:  # a role that is no text
-                    like = None
-            media = self._media(record, known) if known is not None else None
-            if like is not None and known is not None and media is not None:
-                run.shapes.append(known)
-                run.characters.append(like[1])
-                run.media.append(media)
+            shape = self.shapes.get(likes[i])
+            one = self._media(record, shape) if shape is not None else None
+            if shape is not None and one is not None:
+                shapes.append(shape)
+                found.append(one)
                 continue
-            if run.shapes:
-                self.take(run._replace(records=records[first:i]))
-            first = i + 1
-            run = Run(block.row + first, [], [], [], [])
-            self._like = like if known is None else None
+            if shapes:
+                self.take(Run(block.row + first, records[first:i], shapes, characters[first:i], found))
+            first, shapes, found = i + 1, [], []
+            self._like = (likes[i], characters[i]) if shape is None and likes[i] is not None else None
             yield Block(block.row + i, [record], [], {})
-        if run.shapes:
-            self.take(run._replace(records=records[first:] if first else records))
+        if shapes:
+            self.take(Run(block.row + first, records[first:], shapes, characters[first:], found))
 
-    def _media(self, record: Mapping[str, Any], known: Shape) -> list[Found] | None:
+    def _likes(self, records: list[dict[str, Any]]) -> tuple[list[Hashable], list[int]]:
+        """The likeness of each record, None where it must be looked at as a whole, and the characters of its turns."""
+        likes: list[Hashable] = [None] * len(records)
+        characters = [0] * len(records)
+        for frame, indices in frames(records).items():
+            if len(self._frames) > _MOST_SHAPES:
+                self._frames.clear()
+            number = self._frames.get(frame)
+            if number is None:  # never one that was given before: shapes may still be known by it
+                number = self._frames[frame] = next(self._numbers)
+            some = [records[i] for i in indices] if len(indices) < len(records) else records
+            for i, like, size in zip(indices, *likenesses(some), strict=True):
+                if like is not None:
+                    likes[i], characters[i] = (number, like), size
+        return likes, characters
+
+    def _column(self, records: list[dict[str, Any]], known: list[Shape]) -> list[tuple[Found, ...]] | None:
+        """The media of records all of which have theirs under the same keys, one under each; None where this is not so."""
+        keys = known[0].keys
+        if any(shape.keys != keys for shape in known):
+            return None
+        columns: list[list[Found]] = []
+        for key in keys:
+            paths = [record[key] for record in records]
+            if set(map(type, paths)) != {str}:
+                return None
+            column = list(map(self.found[key].get, paths))
+            if not all(column):
+                column = [self._look_up(key, path) for path in paths]
+                if not all(column):
+                    return None
+            columns.append(column)  # type: ignore[arg-type]  # all were found
+        return list(zip(*columns, strict=True)) if columns else [()] * len(records)
+
+    def _media(self, record: Mapping[str, Any], known: Shape) -> tuple[Found, ...] | None:
         """The media of a record; None where one of them is not to be had without a word."""
         media: list[Found] = []
         for key in known.keys:
-            value = record[key]
-            for path in (value,) if type(value) is str else value:
-                try:
-                    found = self.found[key, path]
-                except KeyError:
-                    if len(self.found) >= _MOST_PATHS:
-                        self.found.clear()
-                    found = self.found[key, path] = self._look_up(key, path)
-                if found is None:
+            for path in _paths(record[key]):
+                found = self._look_up(key, path)
+                if not found:
                     return None
                 media.append(found)
-        return media
+        return tuple(media)
 
-    def _look_up(self, key: str, path: str) -> Found | None:
+    def _look_up(self, key: str, path: str) -> Found | Literal[False]:
+        known = self.found[key]
+        found = known.get(path)
+        if found is None:
+            if len(known) >= _MOST_PATHS:
+                known.clear()
+            found = known[path] = self._located(key, path)
+        return found
+
+    def _located(self, key: str, path: str) -> Found | Literal[False]:
         if "\\" in path:
-            return None
+            return False
         reference, medium = Reference(path), _KEYS[key]
         item = self.rewriter.video(reference, "") if medium == "video" else self.rewriter.item(reference, medium, "")
-        return None if isinstance(item, (Finding, list)) else Found(key, medium, item, item.size)
+        return False if isinstance(item, (Finding, list)) else Found(key, medium, item, item.size)
