@@ -52,6 +52,7 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
         seed: of every random choice: `sample`, and ``random:N`` of a LLaVA mixture.
         verify_masks: compare masks with the header of their video or picture.
         rules: file with the rules for paths, as ``modalmix paths --save`` writes it; without, they are learned if needed.
+        metadata: add columns with what the headers of media say; see `modalmix.builders.metadata`.
         slice_bytes: size of a slice of an annotation file; by default its size decides.
         where: condition or conditions that all hold for a row; see `modalmix.builders.where`.
         sample: fraction of the records to draw, by `seed`.
@@ -73,6 +74,7 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
     verify_masks: bool = True
     rules: str | None = None
     slice_bytes: int | None = None
+    metadata: bool = False
     where: str | Sequence[str] | None = None
     sample: float = 1.0
     mixes: tuple[str, ...] | None = None
@@ -120,7 +122,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         if config.on_error not in ("reject", "raise"):
             raise ValueError(f'on_error is {config.on_error!r}; it must be "reject" or "raise"')
         decode = features.decodes_audio_and_video()
-        declared = features.features(config.modalities, decode)
+        declared = features.features(config.modalities, decode, config.metadata)
         undecoded = [name for name in ("videos", "audios", "audio_q") if name in declared]
         if undecoded and not decode:
             logger.info(

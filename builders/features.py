@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Any
 
 from datasets import Audio, Features, Image, List, Value, Video
 
+from .metadata import FIELDS, SUFFIX
 from .sample import MODALITIES
 
 ALL = "all"
@@ -42,13 +44,14 @@ def decodes_audio_and_video() -> bool:
     return importlib.util.find_spec("torchcodec") is not None
 
 
-def columns(decode: bool = True) -> Features:
+def columns(decode: bool = True, metadata: bool = False) -> Features:
     """All columns in their order.
 
     Args:
         decode: whether sound and video decode on access; else rows carry ``{"path", "bytes"}``.
+        metadata: with what the headers of media say, each right behind its media column (`modalmix.builders.metadata`).
     """
-    return Features(
+    plain = Features(
         {
             "id": Value("string"),
             "source": {"file": Value("string"), "row": Value("int64")},
@@ -65,21 +68,33 @@ def columns(decode: bool = True) -> Features:
             "extra": Value("string"),
         }
     )
+    if not metadata:
+        return plain
+    every: dict[str, Any] = {}
+    for name, kind in plain.items():
+        every[name] = kind
+        if name in FIELDS:
+            told = {field: Value(dtype) for field, dtype in FIELDS[name].items()}
+            every[f"{name}{SUFFIX}"] = List(List(told)) if name == "frames" else List(told)
+    return Features(every)
 
 
-def features(modalities: Iterable[str], decode: bool = True) -> Features:
+def features(modalities: Iterable[str], decode: bool = True, metadata: bool = False) -> Features:
     """The columns of a mix.
 
     Args:
         modalities: some of `MODALITIES`; none for text alone.
         decode: see `columns`.
+        metadata: see `columns`.
 
     Raises:
         KeyError: a name is no modality.
     """
     wanted = {column for modality in modalities for column in _COLUMNS_OF[modality]}
     optional = {column for group in _COLUMNS_OF.values() for column in group}
-    return Features({name: kind for name, kind in columns(decode).items() if name in wanted or name not in optional})
+    every = columns(decode, metadata)
+    of = {name: name.removesuffix(SUFFIX) for name in every}
+    return Features({name: kind for name, kind in every.items() if of[name] in wanted or of[name] not in optional})
 
 
 def mixes(modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:

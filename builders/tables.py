@@ -17,6 +17,8 @@ import pyarrow as pa
 from .features import MEDIA_COLUMNS
 from .media.filesystem import url_of
 from .media.items import Held, Item
+from .metadata import SUFFIX
+from .metadata import cells as metadata_cells
 from .rows import Row
 from .sample import Mask
 
@@ -72,7 +74,19 @@ def _column(field: pa.Field, rows: Sequence[Row], cells: MediaCells) -> pa.Array
             inner = list(chain.from_iterable(values))
             return _lists(values, _lists(inner, cells(media_items(rows, name)), field.type.value_type), field.type)
         return _lists(values, cells(media_items(rows, name)), field.type)
+    if name.endswith(SUFFIX):
+        return _metadata(name.removesuffix(SUFFIX), rows, field.type)
     return _PLAIN[name](rows, field.type)
+
+
+def _metadata(column: str, rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    values = [getattr(row.media, column) for row in rows]
+    items = media_items(rows, column)
+    if column == "frames":
+        inner = list(chain.from_iterable(values))
+        told = metadata_cells(items, column, kind.value_type.value_type)
+        return _lists(values, _lists(inner, told, kind.value_type), kind)
+    return _lists(values, metadata_cells(items, column, kind.value_type), kind)
 
 
 def _lists(values: Sequence[Sequence[Any]], flat: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -54,7 +54,8 @@ def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features
     that holds several builds, those of the part ``NAME`` are called ``NAME`` (all of it) and ``NAME-<mix>``.
     """
     every = features.mixes(MODALITIES)
-    shown = {mix: (features.features(every[mix]), by_split) for mix, by_split in report.shards.items()}
+    told = bool(report.options.get("metadata"))
+    shown = {mix: (features.features(every[mix], metadata=told), by_split) for mix, by_split in report.shards.items()}
     if len(shown) == 1 and part:
         return {part: next(iter(shown.values()))}
     if len(shown) < 2:
@@ -65,7 +66,7 @@ def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features
         for split, shards in by_split.items():
             together.setdefault(split, []).extend(shards)
     named = {f"{part}-{mix}" if part else mix: one for mix, one in shown.items()}
-    return {part or features.ALL: (features.features(present), together), **named}
+    return {part or features.ALL: (features.features(present, metadata=told), together), **named}
 
 
 def made(report: Report, facts: list[Facts], part: str | None = None, *, explicit: bool = False) -> Front:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from string import Template
 
 from ..builders.findings import CATALOGUE
+from ..builders.metadata import FIELDS, SUFFIX
 from ..builders.report import Report
 from . import front, sections
 from .facts import Facts, facts_of
@@ -33,7 +34,14 @@ _MEANING = {
     "masks": "per object in `<region>` order, per annotated frame: COCO RLE or polygons; both null means not there",
     "num_frames": "frames the annotation asks for",
     "extra": "everything else the record said, as JSON",
+    **{
+        f"{name}{SUFFIX}": f"of each of the `{name}`: {', '.join(f'`{field}`' for field in fields)}; null where unreadable"
+        for name, fields in FIELDS.items()
+    },
 }
+_OUTSIDE = """\
+> **For the machine it was built on.** Built with `--annotations-only`: the media columns hold no bytes, but where the files lie.
+"""
 _VIEWS = "\n".join(
     (
         "For training, with modalmix installed (frames, waveforms and masks as arrays):",
@@ -115,6 +123,7 @@ def _body(
         "title": escape(title),
         "rows": f"{rows:,}",
         "formats": ", ".join(sorted(counts.formats)) or "no",
+        "media": _OUTSIDE if report.options.get("annotations_only") else "Media are byte for byte as they were.\n",
         "what": _what(facts),
         "version": escape(report.version),
         "given": f'"{here}", "{part}"' if part else f'"{here}"',
@@ -131,6 +140,7 @@ def _body(
         "not_selected": f"{counts.not_selected:,}",
         "rejects": f"{prefix}rejected.jsonl",
         "findings": _findings(counts.findings),
+        "chosen": _chosen(report),
         "sources": _sources(report),
         "attribution": _attribution(facts),
         "citation": _citation(facts),
@@ -185,6 +195,22 @@ def _findings(findings: Mapping[str, int]) -> str:
         if code in CATALOGUE
     ]
     return "\n" + table(("finding", "severity", "records", "meaning"), rows, right=(2,)) + "\n"
+
+
+def _chosen(report: Report) -> str:
+    """What was chosen of the sources and how it was dealt out, where that was not left as it is."""
+    options = report.options
+    said = [f"only rows where {escape(str(text))}" for text in options.get("where") or ()]
+    if options.get("mixes"):
+        said.append(f"only the mixes {', '.join(f'`{mix}`' for mix in options['mixes'])}")
+    if options.get("sample", 1.0) < 1:
+        said.append(f"a sample of {options['sample']:g} of the records, seed {options.get('seed')}")
+    if options.get("limit"):
+        said.append(f"the first {options['limit']:,} rows")
+    if options.get("splits"):
+        dealt = ", ".join(f"`{name}` {fraction:g}" for name, fraction in options["splits"].items())
+        said.append(f"dealt into splits by {escape(str(options.get('split_by')))}, seed {options.get('seed')}: {dealt}")
+    return "\n".join(["Chosen:", "", *(f"- {one}" for one in said), ""]) if said else ""
 
 
 def _sources(report: Report) -> str:

@@ -170,7 +170,10 @@ def _sample(folder: str, report: Report) -> SampleRow | None:
         for shards in by_split.values():
             with pq.ParquetFile(os.path.join(folder, shards[0].path)) as file:
                 row = next(file.iter_batches(1, row_groups=[0])).to_pylist()[0]
-            media = [(column, cell["path"] or "", len(cell["bytes"] or b"")) for column, cell in _cells(row)]
+            media = [
+                (column, os.path.basename(cell["path"] or ""), len(cell["bytes"] or b""))
+                for column, cell in _cells(row)
+            ]
             turns = [(turn["from"], turn["value"]) for turn in row["conversations"]]
             kept = [(role, text[:2000]) for role, text in turns[:6]]
             return SampleRow(row["id"], mix, kept, media[:12], len(row.get("masks") or ()))

@@ -93,6 +93,11 @@ def check(build: Build, *, viewer_limit: int = VIEWER_LIMIT, private_paths: bool
     Raises:
         HubError: something does not hold; the first such thing.
     """
+    if build.report.options.get("annotations_only"):
+        raise HubError(
+            f"{build.folder!r} was built with --annotations-only: its media are files of this machine, which nobody else "
+            "has; build it without that to push it"
+        )
     needles = [] if private_paths else _needles(build.folder)
     for shard in build.report.all_shards():
         _check_shard(build.folder, shard, viewer_limit, needles)

@@ -33,6 +33,10 @@ def add(parser: ArgumentParser) -> None:
                       help="deal the rows into splits: train=0.98,test=0.02 (default: those of the files)")  # fmt: skip
     made.add_argument("--split-by", choices=("media", "id"), default="media",
                       help="one medium, or one id, never stands in two splits (default: %(default)s)")  # fmt: skip
+    made.add_argument("--metadata", action="store_true",
+                      help="add columns with length, rate and size of each medium, as in videos_metadata")  # fmt: skip
+    made.add_argument("--annotations-only", action="store_true",
+                      help="leave media where they are, and refer to them: small, but for this machine alone")  # fmt: skip
     made.add_argument("--on-error", choices=("reject", "raise"), default="reject",
                       help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
     how = parser.add_argument_group("how it is run")
@@ -54,6 +58,8 @@ def run(arguments: Namespace) -> int:
         limit=arguments.limit,
         splits=packing.parsed_splits(arguments.split) if arguments.split else (),
         split_by=arguments.split_by,
+        metadata=arguments.metadata,
+        annotations_only=arguments.annotations_only,
     )
     standing = None
     if arguments.finish:

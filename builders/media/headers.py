@@ -133,6 +133,15 @@ def _part(item: Item, medium: Medium) -> Header:
             head = source[:_HEAD]
     except (OSError, ValueError) as error:
         return Header(error=_line(error))
+    return _learned(source, head, medium)
+
+
+def learn_bytes(data: bytes, medium: Medium) -> Header:
+    """Says what the bytes of a whole media file are, as `learn` does."""
+    return _learned(data, data[:_HEAD], medium)
+
+
+def _learned(source: str | bytes, head: bytes, medium: Medium) -> Header:
     content = sniffed(head)
     if content in STAND_INS:
         return Header(content=content, error=f"it is {STAND_INS[content]}")

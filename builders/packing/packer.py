@@ -14,7 +14,7 @@ from ..media.items import Held, Item, read_bytes
 from ..parquet import Cell, FileRange, MediaChanged, ShardWriter
 from ..rejects import line
 from ..rows import Reject, Row
-from ..tables import media_items, named, table
+from ..tables import media_items, named, referenced, table
 from .files import sync_folder
 from .rowgroup import ROW_BYTES, RowGroup, key_of, media_bytes
 
@@ -57,6 +57,9 @@ class Packer:
         shard_bytes: int,
         done: Sequence[DoneShard] = (),
         completed: Callable[[DoneShard], None] | None = None,
+        *,
+        metadata: bool = False,
+        embeds: bool = True,
     ) -> None:
         """A packer for ``out/<prefix>-*.parquet``.
 
@@ -67,6 +70,8 @@ class Packer:
             shard_bytes: a shard is closed when its row groups have that many bytes, each medium counted once in each of them.
             done: the shards an earlier run has completed.
             completed: told of each shard as soon as it is safe on the disk.
+            metadata: write what the headers of media say beside them.
+            embeds: write the bytes of media; else where they lie on this machine.
         """
         self.done = list(done)
         self._skip = sum(shard.rows + len(shard.lost) for shard in done)
@@ -75,8 +80,10 @@ class Packer:
         self._row_group_bytes = row_group_bytes
         self._shard_bytes = shard_bytes
         self._completed = completed
-        self._schema = features.columns(decode=True).arrow_schema
-        self._group = RowGroup(row_group_bytes)
+        self._schema = features.columns(decode=True, metadata=metadata).arrow_schema
+        self._media = features.MEDIA_COLUMNS if embeds else ()
+        self._cells = named if embeds else referenced
+        self._group = self._empty_group()
         self._lost: list[Reject] = []
         self._writer: ShardWriter | None = None
         self._written_bytes = 0
@@ -92,7 +99,7 @@ class Packer:
             self._skip -= 1
             return 0
         size = media_bytes(row)
-        if size > ROW_BYTES:
+        if self._media and size > ROW_BYTES:
             self._lose(row, "media-too-large", f"{size} bytes of media in one row")
             return 0
         taken = self._group.take(row)
@@ -111,15 +118,18 @@ class Packer:
         if self._writer is not None:
             self._writer.abort()
 
+    def _empty_group(self) -> RowGroup:
+        return RowGroup(self._row_group_bytes) if self._media else RowGroup(self._row_group_bytes, _reference_bytes)
+
     def _flush(self) -> None:
         """Writes the row group that is waiting, less the rows whose media cannot be read."""
-        group, self._group = self._group, RowGroup(self._row_group_bytes)
+        group, self._group = self._group, self._empty_group()
         rows = group.rows
         while rows:
-            items = {name: media_items(rows, name) for name in features.MEDIA_COLUMNS}
+            items = {name: media_items(rows, name) for name in self._media}
             try:
                 cells = {name: _cells(name, items[name], group.modified) for name in items}
-                self._open().write_row_group(table(rows, self._schema, named), cells)
+                self._open().write_row_group(table(rows, self._schema, self._cells), cells)
             except MediaChanged as error:
                 rows = self._lose_all(rows, items[error.column][error.cell], error)
                 continue
@@ -150,7 +160,7 @@ class Packer:
         if self._writer is None:
             path = os.path.join(self._out, self._path())
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            self._writer = ShardWriter(f"{path}.tmp", self._schema, media=features.MEDIA_COLUMNS)
+            self._writer = ShardWriter(f"{path}.tmp", self._schema, media=self._media)
         return self._writer
 
     def _path(self) -> str:
@@ -178,6 +188,10 @@ class Packer:
         self._writer, self._written_bytes, self._written_rows, self._lost = None, 0, 0, []
         if self._completed is not None:
             self._completed(shard)
+
+
+def _reference_bytes(item: Item | Held) -> int:
+    return 64 + len(item.path) if isinstance(item, Item) else 64
 
 
 def _cells(column: str, items: Sequence[Item | Held], modified: Mapping[str, int]) -> list[Cell]:

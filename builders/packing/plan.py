@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True):
         limit: rows to write at most, in the records' order; None for all.
         splits: names and fractions of the splits that rows are dealt into; empty for those of the annotation files.
         split_by: ``"media"`` deals by a row's lead medium, ``"id"`` by its id; see `modalmix.builders.packing.splitting`.
+        metadata: write what the headers of media say beside them; see `modalmix.builders.metadata`.
+        annotations_only: leave the media where they are, and write where that is; such a build is for this machine.
     """
 
     on_error: str = "reject"
@@ -56,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True):
     limit: int | None = None
     splits: tuple[tuple[str, float], ...] = ()
     split_by: str = "media"
+    metadata: bool = False
+    annotations_only: bool = False
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -112,7 +116,8 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
     every = [source for sources in by_split.values() for source in sources]
     check(options.selection)
     options = looked_up(options, every)
-    passes = compressed_archives(options, every) if settings.order == "media" else []
+    by_archive = settings.order == "media" and not settings.annotations_only  # which read no archive
+    passes = compressed_archives(options, every) if by_archive else []
     total = sum(os.path.getsize(source.path) for source in every)
     if settings.limit is not None:
         by_split, total = limited(by_split, options, settings.limit)
@@ -168,6 +173,8 @@ def described(plan: Plan) -> dict[str, Any]:
         "order": settings.order,
         "splits": dict(settings.splits),
         "split_by": settings.split_by,
+        "metadata": settings.metadata,
+        "annotations_only": settings.annotations_only,
         "rules": [{"kind": rule.kind, "from": rule.before, "to": rule.to, "root": rule.root} for rule in rules],
     }
 
@@ -244,7 +251,7 @@ def _short(value: Any) -> str:
 
 def _tasks(sources: Sequence[Source], options: Options, settings: Settings, total: int) -> int:
     """How many tasks: one a shard in large builds, some sixteen in small ones, never tiny ones."""
-    expected = int(total * _growth(sources, options))
+    expected = total if settings.annotations_only else int(total * _growth(sources, options))
     return max(1, expected // settings.shard_bytes, min(_USUAL_TASKS, expected // _FEWEST_BYTES))
 
 

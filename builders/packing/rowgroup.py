@@ -14,6 +14,7 @@ A row that is larger than the limit is a row group of its own.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from ..media.items import Held, Item
 from ..parquet import MAX_CELL_BYTES, MAX_COLUMN_BYTES
@@ -40,8 +41,9 @@ class RowGroup:
             one that was gone.
     """
 
-    def __init__(self, limit: int) -> None:
-        """An empty row group that is to hold about `limit` bytes."""
+    def __init__(self, limit: int, weight: Callable[[Item | Held], int] = lambda item: item.size) -> None:
+        """An empty row group that is to hold about `limit` bytes, in which an item takes up its `weight`."""
+        self._weight = weight
         self._limit = min(limit, ROW_BYTES)
         self._media: set[Key] = set()
         self.rows: list[Row] = []
@@ -60,10 +62,11 @@ class RowGroup:
         media = row.media
         for items in (media.images, media.videos, media.audios, media.audio_q, *media.frames):
             for item in items:
-                size += item.size
+                weight = self._weight(item)
+                size += weight
                 key = key_of(item)
                 if key not in self._media and key not in new:
-                    fresh += item.size
+                    fresh += weight
                     new.add(key)
         text = _text_bytes(row)
         if self.rows:

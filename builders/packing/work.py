@@ -185,7 +185,16 @@ class _Journal:
             self._append(mix, split, shard)
 
         done = self._done.get((mix, split), ())
-        return Packer(self._out, prefix, settings.row_group_bytes, settings.shard_bytes, done, completed)
+        return Packer(
+            self._out,
+            prefix,
+            settings.row_group_bytes,
+            settings.shard_bytes,
+            done,
+            completed,
+            metadata=settings.metadata,
+            embeds=not settings.annotations_only,
+        )
 
     def _append(self, mix: str, split: str, shard: DoneShard) -> None:
         # no fsync: the shard is on the disk, and a line that a power cut takes away costs making the shard again, no more
