@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
+from ..builders.output import Output
 from .statistics import MixStatistics, Statistics
 
 FOLDER = "plots"
@@ -39,14 +40,10 @@ def plots(statistics: Statistics) -> dict[str, bytes]:
     return drawn
 
 
-def write(folder: str, statistics: Statistics) -> None:
-    """Writes the plots of a built folder."""
-    os.makedirs(os.path.join(folder, FOLDER), exist_ok=True)
+def write(out: Output, statistics: Statistics) -> None:
+    """Writes the plots of a build."""
     for path, picture in plots(statistics).items():
-        full = os.path.join(folder, path)
-        with open(f"{full}.tmp", "wb") as file:
-            file.write(picture)
-        os.replace(f"{full}.tmp", full)
+        out.write(path, picture, safe=False)
 
 
 def bars(title: str, values: Sequence[tuple[str, int]]) -> bytes:

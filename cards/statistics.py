@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..builders import features
+from ..builders.output import Output, at
 from ..builders.report import Report, Shard
 
 FILE = "statistics.json"
@@ -73,27 +74,27 @@ class Statistics(msgspec.Struct):
 def statistics(folder: str, report: Report) -> Statistics:
     """The statistics of a build, from ``statistics.json`` where it fits the shards.
 
+    Args:
+        folder: of the build, also as a URL.
+        report: of the build.
+
     Raises:
         OSError: a shard cannot be read.
         pyarrow.ArrowException: a shard is no Parquet file.
     """
-    shards, path = _sizes(report), os.path.join(folder, FILE)
-    known = _known(path)
+    out, shards = at(folder), _sizes(report)
+    known = _known(out)
     if known and known.shards == shards:
         return known
-    counted = Statistics(shards, {mix: _mix(folder, by_split) for mix, by_split in report.shards.items()})
-    counted.sample = _sample(folder, report)
-    with open(f"{path}.tmp", "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(counted), indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(f"{path}.tmp", path)
+    counted = Statistics(shards, {mix: _mix(out, by_split) for mix, by_split in report.shards.items()})
+    counted.sample = _sample(out, report)
+    out.write(FILE, msgspec.json.format(msgspec.json.encode(counted), indent=1))
     return counted
 
 
 def is_of(folder: str, report: Report) -> bool:
     """Whether ``statistics.json`` of a folder is that of its shards."""
-    known = _known(os.path.join(folder, FILE))
+    known = _known(at(folder))
     return known is not None and known.shards == _sizes(report)
 
 
@@ -101,19 +102,18 @@ def _sizes(report: Report) -> dict[str, int]:
     return {shard.path: shard.bytes for shard in report.all_shards()}
 
 
-def _known(path: str) -> Statistics | None:
+def _known(out: Output) -> Statistics | None:
     try:
-        with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=Statistics)
+        return msgspec.json.decode(out.read(FILE) or b"", type=Statistics)
     except (OSError, msgspec.DecodeError):
         return None
 
 
-def _mix(folder: str, by_split: dict[str, list[Shard]]) -> MixStatistics:
+def _mix(out: Output, by_split: dict[str, list[Shard]]) -> MixStatistics:
     one = MixStatistics(turns=[0] * BINS, user=[0] * BINS, assistant=[0] * BINS)
     for shards in by_split.values():
         for shard in shards:
-            with pq.ParquetFile(os.path.join(folder, shard.path)) as file:
+            with out.open(shard.path) as source, pq.ParquetFile(source, pre_buffer=True) as file:
                 _add(one, file)
     one.media = {column: count for column, count in one.media.items() if count}
     one.media_bytes = {column: size for column, size in one.media_bytes.items() if column in one.media}
@@ -164,11 +164,11 @@ def _count(histogram: list[int], lengths: Any) -> None:
         histogram[index] += int(count)
 
 
-def _sample(folder: str, report: Report) -> SampleRow | None:
+def _sample(out: Output, report: Report) -> SampleRow | None:
     """The first row; only its row group is read, and of the media only what the columns hold in it."""
     for mix, by_split in report.shards.items():
         for shards in by_split.values():
-            with pq.ParquetFile(os.path.join(folder, shards[0].path)) as file:
+            with out.open(shards[0].path) as source, pq.ParquetFile(source) as file:
                 row = next(file.iter_batches(1, row_groups=[0])).to_pylist()[0]
             media = [
                 (column, os.path.basename(cell["path"] or ""), len(cell["bytes"] or b""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..builders.output import at
 from ..builders.report import Report
 from . import front, plots, sections
 from .rendering import render
@@ -13,7 +14,11 @@ FILE = "README.md"
 
 
 def write(folder: str, report: Report) -> str:
-    """Writes ``README.md``, ``statistics.json`` and ``plots/`` of a built folder; a person's text in the card stays.
+    """Writes ``README.md``, ``statistics.json`` and ``plots/`` of a build; a person's text in the card stays.
+
+    Args:
+        folder: where it is, also as a URL (see `modalmix.builders.output`).
+        report: of the build.
 
     Returns:
         The text of the card.
@@ -22,21 +27,17 @@ def write(folder: str, report: Report) -> str:
         modalmix.cards.front.CardError: the card that is there cannot be read.
         OSError: a shard cannot be read, or the card not be written.
     """
+    out = at(folder)
     counted = statistics(folder, report)
-    plots.write(folder, counted)
-    path = os.path.join(folder, FILE)
+    plots.write(out, counted)
     text = render(
-        os.path.basename(os.path.abspath(folder)),
+        out.name,
         report,
-        existing=_there(path),
+        existing=_there(folder),
         statistics=counted,
         plots=plots.MEANINGS,
     )
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(f"{path}.tmp", path)
+    out.write(FILE, text.encode())
     return text
 
 
@@ -60,7 +61,7 @@ def for_hub(
     Raises:
         modalmix.cards.front.CardError: `there` cannot be read, or has a config of that name from something else.
     """
-    local = _there(os.path.join(folder, FILE))
+    local = _there(folder)
     counted = statistics(folder, report)
     text = render(
         part or repository.partition("/")[2],
@@ -97,9 +98,6 @@ def _basis(local: str | None, there: str | None, part: str | None) -> str | None
     return front.text(keys) + rest
 
 
-def _there(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
+def _there(folder: str) -> str | None:
+    text = at(folder).read(FILE)
+    return None if text is None else text.decode("utf-8", "replace")

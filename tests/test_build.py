@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from loading import Folders, bytes_of, ids, modalmix_roots, undecoded
-from modalmix.builders import example, packing
+from modalmix.builders import example, output, packing
 from modalmix.builders.annotations import DataError
 from modalmix.builders.report import Report
 from modalmix.builders.rows import Options, Row
@@ -135,7 +135,7 @@ def test_a_file_that_shrinks_while_it_is_packed_is_rejected_and_the_others_are_w
     from modalmix.builders.rows import Counts, Rewriters, rows
 
     (source,) = sources(str(tmp_path / "a.json"))
-    packer = packing.Packer(str(tmp_path / "out"), "data/audio/train", 1 << 20, 1 << 20)
+    packer = packing.Packer(output.at(str(tmp_path / "out")), "data/audio/train", 1 << 20, 1 << 20)
     for row in rows(plan(source)[0], Options(), Counts(), Rewriters(Options()).of(plan(source)[0])):
         assert isinstance(row, Row)
         packer.add(row)

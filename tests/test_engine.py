@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from modalmix.builders import example, packing
+from modalmix.builders import example, output, packing
 from modalmix.builders.annotations import DataError
 from modalmix.builders.packing import Settings, plan, work
 from modalmix.builders.rejects import RejectedRow
@@ -121,11 +121,11 @@ def test_only_the_shards_in_flight_are_made_again(data: Path, tmp_path: Path) ->
     made = plan.make(str(data), DEFAULTS, SMALL)
     first, second = made.tasks[0], made.tasks[1]
     (out / ".build").mkdir(parents=True)
-    work.run(str(out), made, first)
+    work.run(output.at(str(out)), made, first)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert before
-    work.run(str(out), made, first)
-    work.run(str(out), made, second)
+    work.run(output.at(str(out)), made, first)
+    work.run(output.at(str(out)), made, second)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -134,7 +134,7 @@ def test_a_shard_that_has_changed_is_made_again(data: Path, tmp_path: Path, undi
     made = plan.make(str(data), DEFAULTS, SMALL)
     (out / ".build").mkdir(parents=True)
     for task in made.tasks:
-        work.run(str(out), made, task)
+        work.run(output.at(str(out)), made, task)
     shard = sorted(out.rglob("*.parquet"))[3]
     text = bytearray(shard.read_bytes())
     text[len(text) // 2] ^= 1

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..builders import features, rejects
-from ..builders.packing import work
+from ..builders.output import STATE
 from ..builders.report import Report, Shard
 from .errors import HubError
 
@@ -46,7 +46,7 @@ def opened(folder: str) -> Build:
         HubError: there is none, or it is not finished, or shards are missing or of another size.
     """
     path = os.path.join(folder, REPORT)
-    if os.path.exists(os.path.join(folder, work.FOLDER)):
+    if os.path.exists(os.path.join(folder, STATE)):
         raise HubError(f"the build in {folder!r} is not finished; run modalmix build again")
     try:
         with open(path, "rb") as file:

@@ -25,7 +25,7 @@ def add(parser: ArgumentParser) -> None:
     add_reading(parser)
     add_selection(parser)
     made = parser.add_argument_group("what is made")
-    made.add_argument("--out", required=True, metavar="DIR", help="folder to make")
+    made.add_argument("--out", required=True, metavar="DIR|URL", help="folder to make, or s3://bucket/name, say")
     made.add_argument(
         "--max-shard-size", default="500MB", metavar="SIZE", help="size of a shard (default: %(default)s)"
     )
@@ -40,7 +40,12 @@ def add(parser: ArgumentParser) -> None:
     made.add_argument("--on-error", choices=("reject", "raise"), default="reject",
                       help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
     how = parser.add_argument_group("how it is run")
-    how.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    how.add_argument("--workers", type=int, metavar="N",
+                     help="processes (default: 1, or as many as the cluster has processors)")  # fmt: skip
+    how.add_argument("--engine", choices=("local", "ray"), default="local",
+                     help="who does the work: this machine, or a Ray cluster (default: %(default)s)")  # fmt: skip
+    how.add_argument("--address", metavar="HOST:PORT",
+                     help="of the Ray cluster (default: $RAY_ADDRESS, else one on this machine)")  # fmt: skip
     how.add_argument("--slice", metavar="I/N", help="run the I-th of N parts (from 0) only, in a batch system")
     how.add_argument("--finish", action="store_true", help="put the parts together that --slice has made")
     how.add_argument("--overwrite", action="store_true", help="replace a finished build in DIR")
@@ -69,6 +74,8 @@ def run(arguments: Namespace) -> int:
         with build_progress(arguments) as meter:
             if arguments.slice is not None:
                 part = _part(arguments.slice)
+                if arguments.engine != "local":
+                    raise DataError("--slice is for batch systems; Ray deals out the tasks of a whole build itself")
                 packing.build_part(
                     arguments.data, arguments.out, part, options, settings, workers=workers, progress=meter.told
                 )
@@ -79,6 +86,8 @@ def run(arguments: Namespace) -> int:
                 options,
                 settings,
                 workers=workers,
+                engine=arguments.engine,
+                address=arguments.address,
                 overwrite=arguments.overwrite,
                 progress=meter.told,
             )

@@ -5,18 +5,18 @@
     OUT/.build/moved           places of all records that are moved, ascending, 8 bytes each; there only when all below is
     OUT/.build/<task>.moved    the records a task is given: their texts, then where each is and belongs (`_INDEX`), then how many
 
-The first task of a build that is run makes them, in one or two passes over the annotations; the others wait for it.  A kill
-leaves files that are made anew.  No task reads records that are not its own, so annotations are read three times in all, however
+The first task of a build that is run makes them, in one or two passes over the annotations; the others wait for it.  Where no
+lock can hold them back, in an object store or on a cluster, `make` is called before the first.  A kill leaves files that are made
+anew.  No task reads records that are not its own, so annotations are read three times in all, however
 many tasks there are.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from ..annotations import Block, Slice, read
 from ..columns import Columns, Numbers, place, placed
 from ..findings import Finding
+from ..output import STATE, Output
 from .arranging import Arrangement, Files, arrangement
-from .files import sync_folder, write_whole
 from .plan import Plan, Task
 
-_ALL = "moved"
+_ALL = f"{STATE}/moved"
 _INDEX = ("behind", "place", "offset", "size")
 _BUFFERED = 32 << 20
 _COUNT = struct.Struct("<q")
@@ -40,11 +40,11 @@ _COUNT = struct.Struct("<q")
 class Moved:
     """The records that are moved to a task, and from it."""
 
-    def __init__(self, folder: str, plan: Plan, task: Task) -> None:
+    def __init__(self, out: Output, plan: Plan, task: Task) -> None:
         """Opens the records moved to a task; makes the files of all tasks if nobody has.
 
         Args:
-            folder: the build's folder for unfinished work.
+            out: where the build writes.
             plan: the whole plan.
             task: one of its tasks.
 
@@ -53,14 +53,18 @@ class Moved:
             OSError: an annotation file cannot be read, or the disk is full.
         """
         self._files = Files(plan)
-        _make(folder, plan, self._files)
-        path = os.path.join(folder, _ALL)
+        make(out, plan)
+        path = out.fetch(_ALL)
+        assert path is not None, "it was made above"
         empty = not os.path.getsize(path)
         self._leaving: Numbers = np.zeros(0, np.int64) if empty else np.memmap(path, np.int64, "r")
+        out.discard(_ALL)
         self._data = -1
         index = np.zeros((0, len(_INDEX)), np.int64)
-        if not empty and os.path.exists(_path(folder, task.number)):
-            self._data = os.open(_path(folder, task.number), os.O_RDONLY | os.O_CLOEXEC)
+        given = None if empty else out.fetch(_path(task.number))
+        if given is not None:
+            self._data = os.open(given, os.O_RDONLY | os.O_CLOEXEC)
+            out.discard(_path(task.number))  # it is there until it is closed
             index = _index(self._data)
         self._behind, self._place, self._offset, self._size = index.T
         self._homes = np.unique(self._behind)
@@ -116,30 +120,28 @@ class Moved:
         return Block(placed(int(self._place[entry]))[1], [record], findings, {})
 
 
-def _make(folder: str, plan: Plan, files: Files) -> None:
-    """Makes the files of all tasks, unless they are there."""
-    path = os.path.join(folder, _ALL)
-    if os.path.exists(path):
+def make(out: Output, plan: Plan) -> None:
+    """Makes the files of all tasks, unless they are there.
+
+    Raises:
+        DataError: a media root is not there any more.
+        OSError: an annotation file cannot be read, or the disk is full.
+    """
+    if out.size(_ALL) is not None:
         return
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.path.exists(path):
+    with out.alone(_ALL):
+        if out.size(_ALL) is not None:
             return
-        for name in os.listdir(folder):
-            if name.endswith(f".{_ALL}"):
-                os.remove(os.path.join(folder, name))
+        files = Files(plan)
         found = arrangement(plan, files)
         if len(found.places):
-            _write(folder, plan, files, found)
-            sync_folder(folder)
-        write_whole(path, found.places.tobytes())
-    finally:
-        os.close(lock)
+            _write(out, plan, files, found)
+        out.write(_ALL, found.places.tobytes())
 
 
-def _write(folder: str, plan: Plan, files: Files, moved: Arrangement) -> None:
+def _write(out: Output, plan: Plan, files: Files, moved: Arrangement) -> None:
     """Writes the records that are moved to the files of their tasks."""
+    drafts: dict[int, str] = {}
     buffers: dict[int, bytearray] = {}
     sizes: dict[int, int] = {}
     index = Columns("task", *_INDEX)
@@ -154,25 +156,29 @@ def _write(folder: str, plan: Plan, files: Files, moved: Arrangement) -> None:
                 row = at - base
                 text = encoded(block.records[at - begin], [one for one in block.findings if one.row == row])
                 index.add(task, int(moved.behind[entry]), at, sizes.get(task, 0), len(text))
+                if task not in drafts:
+                    drafts[task] = out.draft(_path(task))
                 buffers.setdefault(task, bytearray()).extend(text)
                 sizes[task] = sizes.get(task, 0) + len(text)
                 waiting += len(text)
             if waiting >= _BUFFERED:
-                _append(folder, buffers)
+                _append(drafts, buffers)
                 waiting = 0
-    _append(folder, buffers)
+    _append(drafts, buffers)
     tasks = index["task"]
     order = np.lexsort((index["place"], index["behind"], tasks))
     columns = np.stack([index[name][order] for name in _INDEX], 1)
     for number in sizes:
         low, high = np.searchsorted(tasks[order], (number, number + 1))
-        _append(folder, {number: bytearray(columns[low:high].tobytes() + _COUNT.pack(high - low))}, fsync=True)
+        end = {number: bytearray(columns[low:high].tobytes() + _COUNT.pack(high - low))}
+        _append(drafts, end, fsync=out.fsync)
+        out.publish(_path(number))
 
 
-def _append(folder: str, buffers: dict[int, bytearray], fsync: bool = False) -> None:
+def _append(drafts: Mapping[int, str], buffers: dict[int, bytearray], fsync: bool = False) -> None:
     """Appends what is waiting, and lets go of it."""
     for number, data in buffers.items():
-        with open(_path(folder, number), "ab") as file:
+        with open(drafts[number], "ab") as file:
             file.write(data)
             if fsync:
                 file.flush()
@@ -227,5 +233,5 @@ def _part(block: Block, first: int, stop: int | None) -> Iterator[Block]:
         yield Block(begin, records, findings, block.raw if stop is None else {})
 
 
-def _path(folder: str, task: int) -> str:
-    return os.path.join(folder, f"{task:05d}.{_ALL}")
+def _path(task: int) -> str:
+    return f"{STATE}/{task:05d}.moved"

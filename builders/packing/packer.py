@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,24 +10,25 @@ import msgspec
 from .. import features
 from ..findings import finding
 from ..media.items import Held, Item, read_bytes
+from ..output import Output
 from ..parquet import Cell, FileRange, MediaChanged, ShardWriter
 from ..rejects import line
 from ..rows import Reject, Row
 from ..tables import media_items, named, referenced, table
-from .files import sync_folder
 from .rowgroup import ROW_BYTES, RowGroup, key_of, media_bytes
 
 
 class DoneShard(msgspec.Struct, frozen=True):
-    """A shard that is safe on the disk.
+    """A shard that is safe.
 
     Attributes:
-        path: relative to the build's folder; empty if none of its rows could be written.
+        path: relative to the build's output; empty if none of its rows could be written.
         rows: in the shard.
         bytes: its size.
         checksum: of its bytes (XXH3, 128 bits, hexadecimal).
         lost: lines of ``rejected.jsonl`` for rows whose media could no longer be read when their turn came.
         codes: the code of each of them.
+        stamp: what the store says of its content; see `modalmix.builders.output.Output.publish`.
     """
 
     path: str
@@ -37,6 +37,7 @@ class DoneShard(msgspec.Struct, frozen=True):
     checksum: str
     lost: list[str] = []
     codes: list[str] = []
+    stamp: str = ""
 
 
 class Packer:
@@ -51,7 +52,7 @@ class Packer:
 
     def __init__(
         self,
-        out: str,
+        out: Output,
         prefix: str,
         row_group_bytes: int,
         shard_bytes: int,
@@ -61,15 +62,15 @@ class Packer:
         metadata: bool = False,
         embeds: bool = True,
     ) -> None:
-        """A packer for ``out/<prefix>-*.parquet``.
+        """A packer for ``<prefix>-*.parquet``.
 
         Args:
-            out: folder of the build.
+            out: where the build writes.
             prefix: start of the shards' paths.
             row_group_bytes: what a reader is to hold of a row group; see `rowgroup`.
             shard_bytes: a shard is closed when its row groups have that many bytes, each medium counted once in each of them.
             done: the shards an earlier run has completed.
-            completed: told of each shard as soon as it is safe on the disk.
+            completed: told of each shard as soon as it is safe.
             metadata: write what the headers of media say beside them.
             embeds: write the bytes of media; else where they lie on this machine.
         """
@@ -114,9 +115,10 @@ class Packer:
         self._complete()
 
     def abort(self) -> None:
-        """Lets go of the shard that is being written; its temporary file stays until the task is run again."""
+        """Gives up the shard that is being written."""
         if self._writer is not None:
             self._writer.abort()
+            self._out.discard(self._path())
 
     def _empty_group(self) -> RowGroup:
         return RowGroup(self._row_group_bytes) if self._media else RowGroup(self._row_group_bytes, _reference_bytes)
@@ -158,32 +160,28 @@ class Packer:
 
     def _open(self) -> ShardWriter:
         if self._writer is None:
-            path = os.path.join(self._out, self._path())
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            self._writer = ShardWriter(f"{path}.tmp", self._schema, media=self._media)
+            self._writer = ShardWriter(self._out.draft(self._path()), self._schema, media=self._media)
         return self._writer
 
     def _path(self) -> str:
         return f"{self._prefix}-{len(self.done):05d}.parquet"
 
     def _complete(self) -> None:
-        """Puts the shard in its place: first its bytes, then its name are safe on the disk, and then others are told."""
+        """Puts the shard in its place: first its bytes, then its name are safe, and then others are told."""
         rows, writer = self._written_rows, self._writer
         if writer is None and not self._lost:
             return
-        size, checksum, path = 0, "", ""
+        size, checksum, path, stamp = 0, "", "", ""
         if writer is not None:
-            size = writer.close()
-            temporary = os.path.join(self._out, f"{self._path()}.tmp")
+            size = writer.close(fsync=self._out.fsync)
             if rows:
                 path, checksum = self._path(), writer.checksum
-                os.replace(temporary, temporary.removesuffix(".tmp"))
-                sync_folder(os.path.dirname(temporary))
+                stamp = self._out.publish(path)
             else:
-                os.remove(temporary)
+                self._out.discard(self._path())
         lost = [line(reject).decode() for reject in self._lost]
         codes = [reject.findings[-1].code for reject in self._lost]
-        shard = DoneShard(path, rows, size if path else 0, checksum, lost, codes)
+        shard = DoneShard(path, rows, size if path else 0, checksum, lost, codes, stamp)
         self.done.append(shard)
         self._writer, self._written_bytes, self._written_rows, self._lost = None, 0, 0, []
         if self._completed is not None:

@@ -19,6 +19,7 @@ from ..annotations import read
 from ..findings import Finding, finding
 from ..media.archives import Archive, read_through
 from ..media.items import Held, Item, Media
+from ..output import Output
 from ..rows import Counts, Reject, Rewriters, Row, rows
 from .leads import lead
 from .moving import Moved
@@ -26,16 +27,16 @@ from .plan import Plan, Task
 from .progress import Pace
 
 
-def rows_of(plan: Plan, task: Task, folder: str, pace: Pace) -> Iterator[Row | Reject]:
+def rows_of(plan: Plan, task: Task, out: Output, pace: Pace) -> Iterator[Row | Reject]:
     """The rows a task is to write, and the records of its own that are rejected.
 
     Args:
         plan: the whole plan.
         task: the task.
-        folder: the build's folder for unfinished work.
+        out: where the build writes.
         pace: told how far the reading is.  Its total counts what became of the records that the task writes.
     """
-    moved = Moved(folder, plan, task)
+    moved = Moved(out, plan, task)
     try:
         yield from (_in_archive_order if task.archives else _in_order)(plan, task, moved, pace)
     finally:

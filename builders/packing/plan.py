@@ -20,11 +20,13 @@ from ..annotations import DataError, Slice, Source, plan
 from ..data import splits
 from ..lookup import compressed_archives, looked_up
 from ..media.archives import Archive
+from ..output import STATE, Output
 from ..report import modalmix_version
 from ..rows import Counts, Options, Rewriters, Row, rows
 from ..selection import Selection, check
 from .limits import limited
 
+FILE = f"{STATE}/plan.json"
 _SAMPLED_RECORDS = 200
 _FEWEST_BYTES = 128 << 20
 _USUAL_TASKS = 16
@@ -111,7 +113,7 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
     Raises:
         DataError: the data cannot be found.
     """
-    options = _absolute(options)
+    options = absolute(options)
     by_split = splits(data, format=options.format, seed=settings.seed)
     every = [source for sources in by_split.values() for source in sources]
     check(options.selection)
@@ -179,7 +181,7 @@ def described(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _absolute(options: Options) -> Options:
+def absolute(options: Options) -> Options:
     """The options with folders that mean the same wherever a worker stands."""
     names = ("media_root", "image_folder", "video_folder")
     roots = {name: tuple(os.path.abspath(root) for root in getattr(options, name)) for name in names}
@@ -204,15 +206,17 @@ def slice_size(piece: Slice) -> int:
     return os.path.getsize(piece.path) - piece.start if piece.stop < 0 else piece.stop - piece.start
 
 
-def read(path: str) -> Plan | None:
+def read(out: Output) -> Plan | None:
     """The plan of an earlier run; None where there is none."""
-    try:
-        with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=Plan)
-    except FileNotFoundError:
+    text = out.read(FILE)
+    if text is None:
         return None
+    try:
+        return msgspec.json.decode(text, type=Plan)
     except msgspec.MsgspecError as error:
-        raise DataError(f"{path!r} is no plan of this version; pass --overwrite to begin anew ({error})") from error
+        raise DataError(
+            f"{out.url}/{FILE} is no plan of this version; pass --overwrite to begin anew ({error})"
+        ) from error
 
 
 def changes(before: Plan, now: Plan) -> list[str]:

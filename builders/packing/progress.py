@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -160,10 +160,10 @@ class Standing:
         ended: the states of all finished tasks, without their counts.
     """
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        """Before the work begins."""
+    def __init__(self, tasks: Sequence[Task], sizes: Sequence[int]) -> None:
+        """Before the work begins on tasks of these sizes (`size_of`)."""
         self._tasks = {task.number: task for task in tasks}
-        self._sizes = {number: size_of(task) for number, task in self._tasks.items()}
+        self._sizes = {task.number: size for task, size in zip(tasks, sizes, strict=True)}
         self.size, self.tasks = sum(self._sizes.values()), len(self._tasks)
         self.at_work: dict[int, State] = {}
         self.ended: list[State] = []

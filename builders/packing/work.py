@@ -1,6 +1,6 @@
 """Work: one task of a plan, from its slices to its shards, begun anew or gone on with.
 
-While a task is under way, ``OUT/.build/<task>.journal`` gets a line for each shard that is safe on the disk; at its end
+While a task is under way, ``OUT/.build/<task>.journal`` has a line for each shard that is safe; at its end
 ``OUT/.build/<task>.json`` says that it is done.  Run again after a kill, a task reads its records again (which is cheap) and
 passes over those whose shards are done (whose media are not), so that at most the shards in flight are made twice.
 """
@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
 
 from .. import rejects
+from ..output import STATE, Output
 from ..report import Shard
 from ..rows import Counts, Reject
-from .files import checksum
 from .packer import DoneShard, Packer
 from .passing import rows_of
 from .plan import Plan, Settings, Task
 from .progress import Pace, State, Told, size_of
 from .splitting import Splitter
-
-FOLDER = ".build"
 
 
 class DoneTask(msgspec.Struct):
@@ -57,11 +55,11 @@ class _Line(msgspec.Struct):
     shard: DoneShard
 
 
-def run(out: str, plan: Plan, task: Task, told: Told | None = None) -> DoneTask:
+def run(out: Output, plan: Plan, task: Task, told: Told | None = None) -> DoneTask:
     """Runs a task, or what an earlier run has left of it.
 
     Args:
-        out: folder of the build.
+        out: where the build writes.
         plan: the whole plan.
         task: the task.
         told: called with how far it is.
@@ -81,10 +79,10 @@ def run(out: str, plan: Plan, task: Task, told: Told | None = None) -> DoneTask:
     packers: dict[tuple[str, str], Packer] = {}
     pace = Pace(task, told)
     total = pace.total
-    rejected = _path(out, task, "rejected.jsonl")
+    rejected = _path(task, "rejected.jsonl")
     try:
-        with _quick_garbage_collection(), open(f"{rejected}.tmp", "wb") as lines:
-            for row in rows_of(plan, task, os.path.join(out, FOLDER), pace):
+        with _quick_garbage_collection(), open(out.draft(rejected), "wb") as lines:
+            for row in rows_of(plan, task, out, pace):
                 if isinstance(row, Reject):
                     if settings.on_error == "raise":
                         raise rejects.raised(row)
@@ -104,64 +102,60 @@ def run(out: str, plan: Plan, task: Task, told: Told | None = None) -> DoneTask:
                     for code in shard.codes:
                         total.findings[code] = total.findings.get(code, 0) + 1
             lines.flush()
-            if lines.tell():
+            rejected_bytes = lines.tell()
+            if rejected_bytes and out.fsync:
                 os.fsync(lines.fileno())
-        os.replace(f"{rejected}.tmp", rejected)
+        out.publish(rejected)
     except BaseException:
         for packer in packers.values():
             packer.abort()
+        out.discard(rejected)
         raise
-    finally:
-        journal.close()
     shards: dict[str, dict[str, list[DoneShard]]] = {}
     for (mix, split), packer in sorted(packers.items()):
         shards.setdefault(mix, {})[split] = packer.done
     state = pace.now()
-    size = os.path.getsize(rejected)
-    done = DoneTask(
-        total, shards, os.path.relpath(rejected, out), size, state.rows, state.packed, round(state.seconds, 3)
-    )
-    path = _path(out, task, "json")
-    with open(f"{path}.tmp", "wb") as file:  # nor here: without it, the task is found in its journal
-        file.write(msgspec.json.encode(done))
-    os.replace(f"{path}.tmp", path)
+    done = DoneTask(total, shards, rejected, rejected_bytes, state.rows, state.packed, round(state.seconds, 3))
+    # as the journal: if a power cut takes it away, the task is found there
+    out.write(_path(task, "json"), msgspec.json.encode(done), safe=False)
     pace.end()
     return done
 
 
-def finished(out: str, task: Task) -> DoneTask | None:
+def finished(out: Output, task: Task) -> DoneTask | None:
     """What a task has made, if it is done and every byte of it is still there as it was."""
-    done = claimed(out, task)
+    done = claimed(out, task, out.size)
     return done if done and all(_is_whole(out, shard) for shard in _every(done)) else None
 
 
-def claimed(out: str, task: Task) -> DoneTask | None:
-    """What a task says it has made, if it is done and all of it is there; the bytes are not read."""
+def claimed(out: Output, task: Task, size: Callable[[str], int | None]) -> DoneTask | None:
+    """What a task says it has made, if it is done and all of it is there; the bytes are not read.
+
+    Args:
+        out: where the build writes.
+        task: the task.
+        size: the bytes of a file in `out`; None where there is none.
+    """
     try:
-        with open(_path(out, task, "json"), "rb") as file:
-            done = msgspec.json.decode(file.read(), type=DoneTask)
-    except (FileNotFoundError, msgspec.MsgspecError):
+        done = msgspec.json.decode(out.read(_path(task, "json")) or b"", type=DoneTask)
+    except msgspec.MsgspecError:
         return None
-    lines = os.path.join(out, done.rejected)
-    there = os.path.exists(lines) and os.path.getsize(lines) == done.rejected_bytes
-    return done if there and all(_is_there(out, shard) for shard in _every(done)) else None
+    wanted = [
+        (done.rejected, done.rejected_bytes),
+        *((shard.path, shard.bytes) for shard in _every(done) if shard.path),
+    ]
+    return done if all(size(path) == bytes_ for path, bytes_ in wanted) else None
 
 
 class _Journal:
-    """The shards of a task that are safe on the disk."""
+    """The shards of a task that are safe: a small file, written anew with each of them."""
 
-    def __init__(self, out: str, task: Task) -> None:
+    def __init__(self, out: Output, task: Task) -> None:
         self._out = out
+        self._path = _path(task, "journal")
         self._done: dict[tuple[str, str], list[DoneShard]] = {}
-        path = _path(out, task, "journal")
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                self._read(file.read())
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  closed by close()
-        os.ftruncate(self._file.fileno(), 0)
-        for (mix, split), shards in self._done.items():
-            for shard in shards:
-                self._append(mix, split, shard)
+        self._lines: list[bytes] = []
+        self._read(out.read(self._path) or b"")
 
     def _read(self, text: bytes) -> None:
         """Takes the shards of each mix and split up to the first that is not there as the journal says."""
@@ -170,19 +164,22 @@ class _Journal:
             try:
                 entry = msgspec.json.decode(line, type=_Line)
             except msgspec.MsgspecError:
-                return  # the end of a line that was cut off by a kill
+                return  # what a power cut has left
             key = entry.mix, entry.split
             if key in broken or not _is_whole(self._out, entry.shard):
                 broken.add(key)
             else:
                 self._done.setdefault(key, []).append(entry.shard)
+                self._lines.append(line)
 
     def packer(self, mix: str, split: str, task: Task, settings: Settings) -> Packer:
         """A packer that goes on behind the shards that are done."""
         prefix = f"data/{mix}/{split}-{task.number:05d}"
 
         def completed(shard: DoneShard) -> None:
-            self._append(mix, split, shard)
+            self._lines.append(msgspec.json.encode(_Line(mix, split, shard)))
+            # not synced: the shard is safe, and a line that a power cut takes away costs making the shard again, no more
+            self._out.write(self._path, b"\n".join(self._lines) + b"\n", safe=False)
 
         done = self._done.get((mix, split), ())
         return Packer(
@@ -195,14 +192,6 @@ class _Journal:
             metadata=settings.metadata,
             embeds=not settings.annotations_only,
         )
-
-    def _append(self, mix: str, split: str, shard: DoneShard) -> None:
-        # no fsync: the shard is on the disk, and a line that a power cut takes away costs making the shard again, no more
-        self._file.write(msgspec.json.encode(_Line(mix, split, shard)) + b"\n")
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
 
 
 def shards_of(done: DoneTask) -> Iterator[tuple[str, str, Shard]]:
@@ -218,21 +207,13 @@ def _every(done: DoneTask) -> Iterator[DoneShard]:
     return (shard for by_split in done.shards.values() for shards in by_split.values() for shard in shards)
 
 
-def _is_whole(out: str, shard: DoneShard) -> bool:
+def _is_whole(out: Output, shard: DoneShard) -> bool:
     """Whether a shard is there with the bytes it was written with."""
-    return _is_there(out, shard) and (not shard.path or checksum(os.path.join(out, shard.path)) == shard.checksum)
+    return not shard.path or out.is_whole(shard.path, shard.bytes, shard.checksum, shard.stamp)
 
 
-def _is_there(out: str, shard: DoneShard) -> bool:
-    """Whether a shard is there, of the size it was written with."""
-    try:
-        return not shard.path or os.path.getsize(os.path.join(out, shard.path)) == shard.bytes
-    except OSError:
-        return False
-
-
-def _path(out: str, task: Task, kind: str) -> str:
-    return os.path.join(out, FOLDER, f"{task.number:05d}.{kind}")
+def _path(task: Task, kind: str) -> str:
+    return f"{STATE}/{task.number:05d}.{kind}"
 
 
 @contextmanager

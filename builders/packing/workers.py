@@ -19,6 +19,7 @@ from typing import IO
 import msgspec
 
 from ..annotations import DataError
+from ..output import Output, at
 from ..rejects import RejectedRow
 from . import work
 from .plan import Plan, Task, read
@@ -44,8 +45,8 @@ def run_all(out: str, tasks: Sequence[Task], count: int, told: Callable[[State, 
     """Runs tasks in `count` processes.
 
     Args:
-        out: folder of the build.
-        tasks: what is to be run.
+        out: path or URL of the output.
+        tasks: of the plan that is written down there.
         count: how many workers.
         told: called with the state of a task and the number of its worker.
 
@@ -145,7 +146,8 @@ def _ended(code: int) -> str:
 
 def serve(out: str, asked: IO[bytes], answers: IO[bytes]) -> None:
     """The worker's side: runs the tasks whose numbers it reads until there are no more."""
-    plan = _plan_of(out)
+    place = at(out)
+    plan = _plan_of(place)
 
     def answer(what: Answer) -> None:
         answers.write(msgspec.json.encode(what) + b"\n")
@@ -153,7 +155,7 @@ def serve(out: str, asked: IO[bytes], answers: IO[bytes]) -> None:
 
     for line in asked:
         try:
-            work.run(out, plan, plan.tasks[int(line)], lambda state: answer(Answer(state)))
+            work.run(place, plan, plan.tasks[int(line)], lambda state: answer(Answer(state)))
         except (DataError, RejectedRow, OSError) as error:
             kind = type(error).__name__ if type(error).__name__ in _ERRORS else "OSError"
             answer(Answer(error=str(error), kind=kind))
@@ -161,10 +163,10 @@ def serve(out: str, asked: IO[bytes], answers: IO[bytes]) -> None:
         answer(Answer(done=True))
 
 
-def _plan_of(out: str) -> Plan:
-    plan = read(os.path.join(out, work.FOLDER, "plan.json"))
+def _plan_of(out: Output) -> Plan:
+    plan = read(out)
     if plan is None:
-        raise DataError(f"{out!r} holds no plan")
+        raise DataError(f"{out.url!r} holds no plan")
     return plan
 
 

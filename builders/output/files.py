@@ -12,6 +12,9 @@ from typing import Any
 
 import xxhash
 
+STATE = ".build"
+"""Folder, in an output, of what a build needs to go on: plan, journals, locks.  It goes when the build ends."""
+
 
 def write_whole(path: str, data: bytes) -> None:
     """Writes a file, or replaces it; whoever looks sees the old bytes or the new ones."""
