@@ -48,6 +48,11 @@ def same_family(one: str, other: str) -> bool:
     return any(one.lower() in family and other.lower() in family for family in _FAMILIES)
 
 
+def is_medium(name: str) -> bool:
+    """Whether a file holds a video, a sound or a picture, by its extension."""
+    return any(extension(name).lower() in family for family in _FAMILIES)
+
+
 def fold(name: str, case: bool, unicode: bool) -> str:
     """What two names have in common that differ by case, by normal form, or by both."""
     if name.isascii():

@@ -6,12 +6,9 @@ archive knows it too; made anew where the cache was removed.
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ..caching import cache_folder
 
@@ -66,22 +63,6 @@ class Listing:
         except OSError:
             pass
         self._file, self._temporary = None, ""
-
-
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Lets one process at a time look at which listings there are and add one."""
-    try:
-        os.makedirs(_folder(), exist_ok=True)
-        lock = os.open(os.path.join(_folder(), ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _folder() -> str:

@@ -54,10 +54,10 @@ class Known:
 
     def found(self, one: Pass) -> set[int] | None:
         """The numbers of the paths that an archive holds; None where no pass has met its end yet."""
-        if one.archive is None:
-            return set()
-        if one.number not in self._found and (names := listings.kept(one.digest)) is not None:
-            self._found[one.number] = self.wanted.found_in(names)
+        if one.number not in self._found:
+            names = listings.kept(one.digest) if one.archive else one.names
+            if names is not None:
+                self._found[one.number] = self.wanted.found_in(names)
         return self._found.get(one.number)
 
     def met(self, one: Pass, found: set[int], damaged: bool) -> None:
@@ -99,10 +99,9 @@ def rows_of(feed: Feed, one: Pass, token: str | None = None) -> Iterator[Row | R
     """
     known = _known(msgspec.json.encode(feed), token)
     was_complete = known.is_complete()
-    if one.archive is not None:
-        found = known.found(one)
-        if found is None or found - known.before(one):
-            yield from _Through(known, one, one.archive).rows(token)
+    found = known.found(one)
+    if found is None or found - known.before(one):
+        yield from _Through(known, one).rows(token)
     tells = one.number == 0 if was_complete else known.is_complete()
     if one.number == 0 or tells:
         yield from _rest(known, first=one.number == 0, last=tells)
@@ -114,6 +113,7 @@ def _rest(known: Known, first: bool, last: bool) -> Iterator[Row | Reject]:
     found = set().union(*(known.found(one) or () for one in passes)) if last else set()
     numbers = known.wanted.numbers() if last else {}
     archives = sum(one.archive is not None for one in passes)
+    there = f"{archives} archive(s)" if archives else f"{sum(len(one.files) for one in passes):,} media file(s)"
     damage = f", {len(known.damaged)} of which could not be read to the end" if known.damaged else ""
     for row in known.wanted.every(Counts()):
         if isinstance(row, Reject) or not (items := awaited(row)):
@@ -121,8 +121,7 @@ def _rest(known: Known, first: bool, last: bool) -> Iterator[Row | Reject]:
                 yield row
         elif last and numbers.get(items[0].path) not in found:
             yield _rejected(
-                row,
-                finding("media-missing", f"{items[0].path!r} is in none of {archives} archive(s) on the Hub{damage}"),
+                row, finding("media-missing", f"{items[0].path!r} is in none of {there} on the Hub{damage}")
             )
 
 
@@ -145,35 +144,32 @@ class _Waiting:
 
 
 class _Through:
-    """A pass on its way through an archive."""
+    """A pass on its way."""
 
-    def __init__(self, known: Known, one: Pass, archive: Archive) -> None:
-        self.known, self.one, self.archive = known, one, archive
+    def __init__(self, known: Known, one: Pass) -> None:
+        self.known, self.one = known, one
         self.found: set[int] = set()
         self.done = known.before(one)
         self.waiting: dict[tuple[int, int], _Waiting] = {}
         self.folder = ""
         self.frames: list[Held] = []
+        self.frames_bytes = 0
         self.fitting: dict[str, list[int]] = {}
 
     def rows(self, token: str | None) -> Iterator[Row | Reject]:
         """The rows, in the order of the members."""
         wanted, damaged = self.known.wanted, False
-        listing = listings.Listing(self.one.digest)
-        file = RemoteFile(self.archive.paths, self.one.sizes, token)
+        listing = listings.Listing(self.one.digest) if self.one.archive else None
         try:
-            kind = kind_by_head(file.pread(_HEAD, 0)) or self.archive.kind
-            archive = msgspec.structs.replace(self.archive, kind=kind)
-            for one in pass_through(archive, file, self.wants):
+            for one in self._of_archive(self.one.archive, token) if self.one.archive else self._of_files(token):
                 if isinstance(one, Finding):
-                    if file.failure is not None:
-                        raise file.failure
                     damaged = damaged or one.kind.name.startswith("archive-")
                     if one.severity == "error":
                         yield self._told(one)
                     continue
                 member, data = one
-                listing.add(member.name)
+                if listing:
+                    listing.add(member.name)
                 folder = member.name.rpartition("/")[0]
                 if folder != self.folder:
                     yield from self._left()
@@ -184,17 +180,38 @@ class _Through:
                     continue
                 held = Held(member.name.rpartition("/")[2], len(data), data)
                 if self._frame_of(member):
-                    self.frames.append(held)
+                    self.frames_bytes += held.size
+                    if self.frames_bytes <= HELD_BYTES:
+                        self.frames.append(held)
                 yield from self._come(numbers, held)
             yield from self._left()
             yield from self._apart()
-            with listings.one_at_a_time():
-                if not damaged:
-                    listing.keep()
-                self.known.met(self.one, self.found, damaged)
+            if listing and not damaged:
+                listing.keep()
+            self.known.met(self.one, self.found, damaged)
         finally:
-            listing.drop()
-            file.close()
+            if listing:
+                listing.drop()
+
+    def _of_archive(self, archive: Archive, token: str | None) -> Iterator[tuple[Member, bytes | None] | Finding]:
+        """The members of an archive, which is what its first bytes say."""
+        with RemoteFile(archive.paths, self.one.sizes, token) as file:
+            kind = kind_by_head(file.pread(_HEAD, 0)) or archive.kind
+            for one in pass_through(msgspec.structs.replace(archive, kind=kind), file, self.wants):
+                if file.failure is not None:
+                    raise file.failure
+                yield one
+
+    def _of_files(self, token: str | None) -> Iterator[tuple[Member, bytes | None]]:
+        """Files as if they were members."""
+        files = zip(self.one.files, self.one.names, self.one.sizes, strict=True)
+        for number, (url, name, size) in enumerate(files):
+            member = Member(name, number, size)
+            data = None
+            if self.wants(member):
+                with RemoteFile([url], [size], token) as file:
+                    data = file.pread(size, 0)
+            yield member, data
 
     def wants(self, member: Member) -> bool:
         """Whether a record asks for a member that has not come yet."""
@@ -214,10 +231,19 @@ class _Through:
     def _left(self) -> Iterator[Row | Reject]:
         """The rows of the folder that was left."""
         frames, self.frames = sorted(self.frames), []
-        if frames:
-            numbers = self.known.wanted.fitting(self.folder)
-            self.found.update(numbers)
+        size, self.frames_bytes = self.frames_bytes, 0
+        if not size:
+            return
+        numbers = self.known.wanted.fitting(self.folder)
+        self.found.update(numbers)
+        if size <= HELD_BYTES:
             yield from self._come(numbers, frames)
+            return
+        self.done.update(numbers)
+        for number in numbers:
+            for _, row in self.known.wanted.rows_of(number):
+                said = f"the frames in {self.folder!r} have {size:,} bytes, too many to hold; download them"
+                yield _rejected(row, finding("media-unreadable", said))
 
     def _come(self, numbers: list[int], come: _Come) -> Iterator[Row | Reject]:
         """The rows for which this was the last one missing."""
@@ -254,15 +280,15 @@ class _Through:
             if lead in one.come:
                 other = next((path for path in one.paths if path not in one.come), lead)
                 said = (
-                    f"its media lie too far apart in {self.archive.paths[0]}"
+                    f"its media lie too far apart in {self.one}"
                     if one.let_go
-                    else f"{lead!r} is in {self.archive.paths[0]}, and {other!r} is not"
+                    else f"{lead!r} is in {self.one}, and {other!r} is not"
                 )
                 yield _rejected(one.row, finding("media-unreadable", f"{said}; download it to read them"))
 
     def _told(self, one: Finding) -> Reject:
         """A finding about the archive, as an error of a file as a whole, which counts as no record."""
-        file = self.archive.paths[0]
+        file = str(self.one)
         return Reject(None, file, -1, [one.placed(file, -1)], None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import msgspec
 
@@ -14,25 +14,37 @@ from ...upload.planning import Remote
 from ..annotations import DataError, Source
 from ..media.archives import Archive, group
 from ..media.archives.recognition import kind_by_name
+from ..paths.steps import is_medium
 from ..rows import Options
 from .repository import Place, is_annotation, is_inside, is_remote, listed, place_of
 from .transfer import RemoteFile
 
+_MOST_LOOSE = 64
+"""Passes through media files that lie in no archive."""
+
 
 class Pass(msgspec.Struct, frozen=True):
-    """One archive, gone through once: a shard of a stream.
+    """One archive, or some media files that lie in none, gone through once: a shard of a stream.
 
     Attributes:
-        number: its position among the passes; the first one also gives the rows that need no archive.
-        archive: its files as URLs; None where there is no archive at all.
-        sizes: of its files, in bytes.
-        digest: of its bytes.
+        number: its position among the passes; the first one also gives the rows that need no media.
+        archive: its files as URLs.
+        files: URLs of media files where there is no archive; both are empty where there is nothing at all.
+        names: of those files, relative to their media root.
+        sizes: of the files, in bytes.
+        digest: of the archive's bytes.
     """
 
     number: int
     archive: Archive | None = None
+    files: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     digest: str = ""
+
+    def __str__(self) -> str:
+        urls = self.archive.paths if self.archive else self.files
+        return str(place_of(urls[0])) + (f" … ({len(urls):,} files)" if len(urls) > 1 else "") if urls else "no media"
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -59,7 +71,7 @@ def passes_under(roots: Sequence[str], token: str | None = None) -> tuple[Pass, 
     Raises:
         DataError: a root is none, or the Hub does not give it.
     """
-    archives: dict[str, tuple[int, str]] = {}
+    files: dict[str, _File] = {}
     for root in roots:
         if not is_remote(root):
             raise DataError(f"the media root {root!r} is on this disk and another one on the Hub; download that one")
@@ -67,8 +79,8 @@ def passes_under(roots: Sequence[str], token: str | None = None) -> tuple[Pass, 
         head = listed(place.repository, place.revision, token)
         folder = place.path.rpartition("/")[0] if place.path in head and is_annotation(place.path) else place.path
         under = {path: entry for path, entry in head.items() if is_inside(path, folder)}
-        archives.update(_files(place.repository, str(head.commit), under))
-    return _passes(archives, token)
+        files.update(_files(place.repository, str(head.commit), under, folder))
+    return _passes(files, token)
 
 
 def of_release(
@@ -93,7 +105,7 @@ def of_release(
     release = cast(Release, known[name].download)
     head = listed(release.repo, revision or None, token)
     files = {path: head[path] for path in chosen(release, head, subsets)}
-    passes = _passes(_files(release.repo, str(head.commit), files), token)
+    passes = _passes(_files(release.repo, str(head.commit), files, ""), token)
     by_split: dict[str, list[Source]] = {}
     for path in files:
         if is_annotation(path):
@@ -115,19 +127,32 @@ def local_part(name: str, subsets: Sequence[str]) -> str:
     return f"{plain} is not on this disk: pass streaming=True, or run modalmix download {plain}{wanted} --to DIR{build}"
 
 
-def _files(repository: str, commit: str, files: Mapping[str, Remote]) -> dict[str, tuple[int, str]]:
-    """URL → size and digest."""
+class _File(NamedTuple):
+    """A file of a repository: bytes, digest, and its path under the media root."""
+
+    size: int
+    digest: str
+    name: str
+
+
+def _files(repository: str, commit: str, files: Mapping[str, Remote], root: str) -> dict[str, _File]:
+    """URL → file."""
     return {
-        Place(repository, commit, path).url: (entry.size, entry.sha256 or entry.git_sha1)
+        Place(repository, commit, path).url: _File(
+            entry.size, entry.sha256 or entry.git_sha1, path.removeprefix(f"{root}/") if root else path
+        )
         for path, entry in files.items()
     }
 
 
-def _passes(files: Mapping[str, tuple[int, str]], token: str | None) -> tuple[Pass, ...]:
-    """A pass for each archive among files; only pieces are looked into, all others are what their names say."""
+def _passes(files: Mapping[str, _File], token: str | None) -> tuple[Pass, ...]:
+    """A pass for each archive among files, or else some passes through the media files.
+
+    Only pieces of archives are looked into; all other files are what their names say.
+    """
 
     def opened(url: str) -> BinaryIO:
-        return cast(BinaryIO, RemoteFile([url], [files[url][0]], token))
+        return cast(BinaryIO, RemoteFile([url], [files[url].size], token))
 
     archives: list[Archive] = []
     others: list[str] = []
@@ -140,7 +165,16 @@ def _passes(files: Mapping[str, tuple[int, str]], token: str | None) -> tuple[Pa
     archives += group(others, opened)
     passes: list[Pass] = []
     for archive in sorted(archives, key=lambda one: one.paths):
-        digests = "".join(files[path][1] for path in archive.paths)
+        digests = "".join(files[path].digest for path in archive.paths)
         digest = digests if len(archive.paths) == 1 else hashlib.sha256(digests.encode()).hexdigest()
-        passes.append(Pass(len(passes), archive, tuple(files[path][0] for path in archive.paths), digest))
+        sizes = tuple(files[path].size for path in archive.paths)
+        passes.append(Pass(len(passes), archive, sizes=sizes, digest=digest))
+    if not passes:
+        loose = sorted(url for url in files if is_medium(url))
+        step = -(-len(loose) // _MOST_LOOSE) or 1
+        for first in range(0, len(loose), step):
+            some = tuple(loose[first : first + step])
+            every = [files[url] for url in some]
+            sizes, relative = tuple(one.size for one in every), tuple(one.name for one in every)
+            passes.append(Pass(len(passes), files=some, names=relative, sizes=sizes))
     return tuple(passes) or (Pass(0),)

@@ -13,7 +13,6 @@ from ..rows import Counts, Options, Reject, Row
 from ..tables import at_hand, table
 from .passing import rows_of
 from .plan import Feed, Pass, local_part, of_release, passes_under
-from .repository import place_of
 from .wanted import awaited
 
 logger = logging.getLogger("modalmix")
@@ -109,5 +108,4 @@ def tables(
         rejects.append(rejected, lines)
     if told := rejects.told(counts):
         where = f"see {rejected}" if rejected else "pass rejected=FILE to keep them"
-        name = str(place_of(one.archive.paths[0])) if one.archive else "annotations"
-        logger.warning("%s: %s; %s", name, told, where)
+        logger.warning("%s: %s; %s", one, told, where)
