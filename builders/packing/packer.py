@@ -15,7 +15,8 @@ from ..parquet import Cell, FileRange, MediaChanged, ShardWriter
 from ..rejects import line
 from ..rows import Reject, Row
 from ..tables import media_items, named, referenced, table
-from .rowgroup import ROW_BYTES, RowGroup, key_of, media_bytes
+from .leads import items_by_weight
+from .rowgroup import TOO_LARGE, RowGroup, key_of
 
 
 class DoneShard(msgspec.Struct, frozen=True):
@@ -99,14 +100,14 @@ class Packer:
         if self._skip:
             self._skip -= 1
             return 0
-        size = media_bytes(row)
-        if self._media and size > ROW_BYTES:
-            self._lose(row, "media-too-large", f"{size} bytes of media in one row")
-            return 0
         taken = self._group.take(row)
         if not taken:
             self._flush()
             taken = self._group.take(row)
+        if taken == TOO_LARGE:
+            size = sum(item.size for item in items_by_weight(row.media))
+            self._lose(row, "media-too-large", f"{size} bytes of media in one row")
+            return 0
         return taken
 
     def close(self) -> None:
@@ -146,9 +147,7 @@ class Packer:
         name = "media-unreadable" if error.unreadable else "media-changed"
         kept: list[Row] = []
         for row in rows:
-            media = row.media
-            every = (media.images, media.videos, media.audios, media.audio_q, *media.frames)
-            if any(_concerned(one, item, error.unreadable) for items in every for one in items):
+            if any(_concerned(one, item, error.unreadable) for one in items_by_weight(row.media)):
                 self._lose(row, name, str(error))
             else:
                 kept.append(row)

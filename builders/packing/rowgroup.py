@@ -24,6 +24,8 @@ MAX_ROWS = 16_384
 ROW_BYTES = min(MAX_CELL_BYTES, MAX_COLUMN_BYTES - (1 << 20))
 """Bytes of media that a row can have, and a row group can hold; the lengths of up to 262,144 items take 4 bytes each."""
 
+TOO_LARGE = -1
+
 STAYS = 2
 """How many times the limit rows of a medium may take up that stand together."""
 
@@ -55,19 +57,21 @@ class RowGroup:
         """Takes a row, unless it is for the next row group; an empty one takes any.
 
         Returns:
-            What it adds to `bytes`; 0 if it is not taken.
+            What it adds to `bytes`; 0 if it is not taken, and `TOO_LARGE` if no row group could.
         """
         size, fresh = 0, 0
         new: set[Key] = set()
-        media = row.media
+        seen, media, weigh = self._media, row.media, self._weight
         for items in (media.images, media.videos, media.audios, media.audio_q, *media.frames):
             for item in items:
-                weight = self._weight(item)
+                weight = weigh(item)
                 size += weight
                 key = key_of(item)
-                if key not in self._media and key not in new:
+                if key not in seen and key not in new:
                     fresh += weight
                     new.add(key)
+        if size > ROW_BYTES:
+            return TOO_LARGE
         text = _text_bytes(row)
         if self.rows:
             limit = self._limit * STAYS if size > 2 * fresh else self._limit
@@ -86,13 +90,6 @@ class RowGroup:
 def key_of(item: Item | Held) -> Key:
     """What is equal for items with the same bytes, as far as their place tells."""
     return (item.path, item.start, item.size, item.base64) if isinstance(item, Item) else id(item.data)
-
-
-def media_bytes(row: Row) -> int:
-    """Bytes of the media of a row, each as often as it is shown."""
-    media = row.media
-    columns = (media.images, media.videos, media.audios, media.audio_q, *media.frames)
-    return sum(item.size for items in columns for item in items)
 
 
 def _modified(path: str) -> int:

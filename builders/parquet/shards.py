@@ -121,7 +121,8 @@ class ShardWriter:
         self._groups: list[tuple[Struct, list[_Chunk]]] = []
         self._rows = 0
         extra = {"content_defined_chunking": json.dumps(CHUNKING), **(metadata or {})}
-        self._footer = _footer(self._encoded(schema.empty_table(), extra))
+        self._footer = decode(*_footer(self._encoded(schema.empty_table(), extra)))[0]
+        self._schema_part = encode({number: self._footer[number] for number in (1, 2)})[:-1]
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         self._out = Gather(self._fd)
         self._writeback = Writeback(self._fd)
@@ -247,7 +248,7 @@ class ShardWriter:
         return memoryview(sink.getvalue()).cast("B")
 
     def _write_group(self, encoded: memoryview, leaves: Mapping[tuple[str, ...], Leaf]) -> tuple[Struct, list[_Chunk]]:
-        group: Struct = _footer(encoded)[4][1][1][0]
+        group = self._only_group(encoded)
         start, raw_bytes = self._out.position, 0
         chunks: list[_Chunk] = []
         for fields in group[1][1][1]:
@@ -265,6 +266,14 @@ class ShardWriter:
         if len(self._groups) < 2**15:  # the ordinal is optional, and an int16
             group[7] = (I16, len(self._groups))
         return group, chunks
+
+    def _only_group(self, encoded: memoryview) -> Struct:
+        """The RowGroup of a file of one row group.  The schema before it is known, and decoding it would take longer."""
+        data, start = _footer(encoded)
+        end = start + len(self._schema_part)
+        footer, _ = decode(data, end, 2) if data[start:end] == self._schema_part else decode(data, start)
+        group: Struct = footer[4][1][1][0]
+        return group
 
     def _copy_chunk(self, encoded: memoryview, fields: Struct) -> _Chunk:
         """A column chunk of the small columns, as it is, at its new place."""
@@ -297,7 +306,6 @@ class ShardWriter:
             self._out.append(offset_index)
 
 
-def _footer(encoded: memoryview) -> Struct:
-    """The FileMetaData of a Parquet file in memory."""
-    size = int.from_bytes(encoded[-8:-4], "little")
-    return decode(encoded, len(encoded) - 8 - size)[0]
+def _footer(encoded: memoryview) -> tuple[memoryview, int]:
+    """A Parquet file in memory, and where its FileMetaData begins."""
+    return encoded, len(encoded) - 8 - int.from_bytes(encoded[-8:-4], "little")

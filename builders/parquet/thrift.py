@@ -24,15 +24,20 @@ STRUCT = 12
 _SHORT_LIST = 15  # longer lists have their length behind the header byte
 
 
-def decode(data: bytes | memoryview, start: int = 0) -> tuple[Struct, int]:
+def decode(data: bytes | memoryview, start: int = 0, after: int = 0) -> tuple[Struct, int]:
     """The struct that begins at `start`, and where it ends.
+
+    Args:
+        data: holds the struct.
+        start: of it, or of a field in it.
+        after: number of the field before `start`.
 
     Raises:
         ValueError: a type that Parquet does not use.
         IndexError: the data ends inside the struct.
     """
     fields: Struct = {}
-    number, at = 0, start
+    number, at = after, start
     while True:
         head = data[at]
         at += 1
