@@ -55,13 +55,13 @@ def looked_up(options: Options, sources: Sequence[Source]) -> Options:
         paths = written_paths(some, options)
         found = learn(paths, roots, by_kind)
         rules = found.rules
-        still = rules.missing + rules.ambiguous
-        if still >= _lost(rewriter, paths()):
+        if rules.missing >= _lost(rewriter, paths()):
             continue  # nothing is won by rules; most often the files are simply not there
         learned[key_of(roots)] = rules
+        there = rules.total - rules.missing - rules.ambiguous
         logger.warning(
             "paths: %s of %s media are found (%s missing, %s ambiguous), with %d learned rule(s); modalmix paths shows them",
-            f"{rules.total - still:,}", f"{rules.total:,}", f"{rules.missing:,}", f"{rules.ambiguous:,}", len(rules.rules),
+            f"{there:,}", f"{rules.total:,}", f"{rules.missing:,}", f"{rules.ambiguous:,}", len(rules.rules),
         )  # fmt: skip
         for problem in found.problems:
             logger.warning("paths: %s", problem)

@@ -9,6 +9,7 @@ from hub.client import MODES
 from hub.world import World, opened
 
 from modalmix.builders import example
+from planting import write_media
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,12 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A Hub on loopback with a client process, once for each way of uploading."""
     with opened(tmp_path_factory.mktemp("world"), request.param, part=70_000) as world:
         yield world
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of sound and of broken media, see `planting`.  Read-only for the tests."""
+    return write_media(tmp_path_factory.mktemp("media"))
 
 
 @pytest.fixture(autouse=True)

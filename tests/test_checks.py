@@ -1,366 +1,40 @@
-"""What a check finds: each defect planted in a format where it occurs, beside a sound record that must stay silent."""
+"""What a check does with what it finds; that it finds each defect is shown in test_codes_records.py and test_codes_files.py."""
 
 from __future__ import annotations
 
 import json
 import os
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from modalmix.builders import example
-from modalmix.builders.checks import Told, check
-from modalmix.builders.findings import CATALOGUE, CODE
-from modalmix.builders.media.headers import HeaderCache
+from modalmix.builders import example, packing
+from modalmix.builders.checks import DEPTHS, check, examining
+from modalmix.builders.checks.overlapping import crossing, overlaps
+from modalmix.builders.columns import Columns
+from modalmix.builders.findings import CATALOGUE
+from modalmix.builders.media.headers import Header, HeaderCache
+from modalmix.builders.media.items import Item
 from modalmix.builders.rows import Options
-
-Record = dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of sound and of broken media; read-only for the tests."""
-    root = tmp_path_factory.mktemp("media")
-    for name in ("a", "b"):
-        (root / f"{name}.jpg").write_bytes(example.picture(ord(name)))
-    (root / "Mixed.jpg").write_bytes(example.picture(5))
-    example.video(str(root / "v.mp4"), 1)
-    example.sound(str(root / "s.wav"), 1)
-    example.sound(str(root / "none.wav"), 1, seconds=0)
-    (root / "deep").mkdir()
-    (root / "deep" / "d.jpg").write_bytes(example.picture(6))
-    (root / "empty.jpg").write_bytes(b"")
-    (root / "noise.jpg").write_bytes(bytes(range(256)) * 9)
-    (root / "pointer.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
-    (root / "page.mp4").write_bytes(b"<!DOCTYPE html><title>404</title>")
-    (root / "really.png").write_bytes(example.picture(7))
-    (root / "tiny.png").write_bytes(_png(4, 4))
-    (root / "tone.jpg").write_bytes((root / "s.wav").read_bytes())
-    (root / "cut.wav").write_bytes((root / "s.wav").read_bytes()[:-4000])
-    for folder, sizes in (("walk", (64, 64)), ("stumble", (64, 48))):
-        (root / folder).mkdir()
-        for i, height in enumerate(sizes):
-            (root / folder / f"{i}.png").write_bytes(_png(64, height))
-    whole = _png(16, 16)
-    (root / "whole.patch").write_bytes(whole + b"\0" * (300 - len(whole)))
-    video = (root / "v.mp4").read_bytes()
-    (root / "cut.mp4").write_bytes(video[: len(video) * 2 // 3])
-    frames = [example.picture(20 + i, "PNG") for i in range(3)]
-    (root / "patch").write_bytes(b"".join(frames) + b"no picture" * 10)
-    (root / "sizes").write_text(json.dumps([len(frame) for frame in frames]))
-    return root
-
-
-def _png(width: int, height: int) -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(file, "PNG")
-    return file.getvalue()
-
-
-def _noise() -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)).save(file, "JPEG")
-    return file.getvalue()
+from planting import FIRST, FRAMES, SECOND, THIRD, audio, headers_of, image, names, patch, png, run, told_lines, video
 
 
 @pytest.fixture
 def headers(tmp_path: Path) -> Iterator[HeaderCache]:
-    cache = HeaderCache(str(tmp_path / "cache" / "headers.sqlite"))
+    cache = headers_of(tmp_path)
     yield cache
     cache.close()
-
-
-def image(path: Any, text: str = "<image>\nWhat?", **more: Any) -> Record:
-    return {"image": path, "conversations": example.turns(text, "A square."), **more}
-
-
-def video(path: Any, *, two: bool = False, **more: Any) -> Record:
-    text = "<video>" * (1 + two) + "\nWhat moves?"
-    return {"video": path, "conversations": example.turns(text, "A square."), **more}
-
-
-def audio(path: Any, **more: Any) -> Record:
-    return {"audio": path, "conversations": example.turns("<speech>\nWhat sounds?", "A tone."), **more}
-
-
-def region(masks: Any, **more: Any) -> Record:
-    text = "<video>\nWhat is <region>?" if "video" in more else "<image>\nWhat is <region>?"
-    if "video" not in more:
-        more.setdefault("image", "a.jpg")
-    return {**more, "conversations": example.turns(text, "A square."), "annotation": masks}
-
-
-def aria(path: str) -> Record:
-    question = [{"type": "image", "text": None}, {"type": "text", "text": "What?"}]
-    answer = [{"type": "text", "text": "A square."}]
-    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return {"messages": messages, "images": [path]}
-
-
-def patch(media: Path, start: int, size: Any) -> Record:
-    return {"patch": "patch", "start_num": start, "size": size}
-
-
-def run(folder: Path, media: Path, records: Any, format: str | None, *, name: str = "data.json", **more: Any) -> Told:
-    text = records if isinstance(records, bytes) else json.dumps(records).encode()
-    (folder / name).write_bytes(text)
-    findings = str(folder / "findings.jsonl")
-    return check(
-        str(folder / name), Options(format=format, media_root=(str(media),)), findings=findings, threads=2, **more
-    )
-
-
-def told_lines(folder: Path, *, orphans: bool = False) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "findings.jsonl").read_text().splitlines()]
-    return [line for line in lines if orphans or line["name"] != "media-orphan"]
-
-
-RLE = example.rle(0)
-EMPTY_RLE = {"size": [64, 96], "counts": [64 * 96]}
-SMALL_RLE = {"size": [4, 4], "counts": [8, 8]}
-SQUARE = [[4.0, 20.0, 24.0, 20.0, 24.0, 40.0, 4.0, 40.0]]
-
-# name of the finding, format, the sound record, the broken record, JSON pointer of the finding
-RECORDS: list[tuple[str, str, Record, Record, str | None]] = [
-    ("json-not-a-number", "ola", image("a.jpg", x=1.0), image("a.jpg", x=float("nan")), None),
-    ("record-shape", "lmms_finetune", image("a.jpg"), image(7), "/image"),
-    ("turns-missing", "ola", image("a.jpg"), {"image": "a.jpg", "conversations": []}, "/conversations"),
-    (
-        "turns-odd",
-        "ola",
-        image("a.jpg"),
-        {"image": "a.jpg", "conversations": example.turns("<image>", "b", "c")},
-        "/conversations",
-    ),
-    (
-        "turns-order",
-        "ola",
-        image("a.jpg"),
-        {"image": "a.jpg", "conversations": example.turns("<image>", "b")[::-1]},
-        "/conversations/0",
-    ),
-    (
-        "turn-role",
-        "ola",
-        image("a.jpg"),
-        {"image": "a.jpg", "conversations": [{"from": "cat", "value": "<image>"}, {"from": "gpt", "value": "b"}]},
-        "/conversations/0/from",
-    ),
-    ("turn-shape", "ola", image("a.jpg"), {"image": "a.jpg", "conversations": ["<image>", "b"]}, "/conversations/0"),
-    ("turn-empty", "ola", image("a.jpg"), image("a.jpg") | {"conversations": example.turns("<image>", " ")}, None),
-    ("placeholder-count", "lmms_finetune", image("a.jpg"), image("a.jpg", "What?"), ""),
-    ("placeholder-literal", "lmms_finetune", image("a.jpg"), image("a.jpg", "<image> or <video>?"), None),
-    (
-        "placeholder-order",
-        "ola",
-        {**audio("s.wav"), "video": "v.mp4", "conversations": example.turns("<speech><image>\nWhat?", "A tone.")},
-        {**audio("s.wav"), "video": "v.mp4", "conversations": example.turns("<image>What?\n<speech>", "A tone.")},
-        "/conversations/0/value",
-    ),
-    (
-        "combination-unsupported",
-        "ola",
-        image("a.jpg"),
-        {**image("a.jpg", "<image><speech>\n?"), "audio": "s.wav"},
-        None,
-    ),
-    (
-        "text-q-missing",
-        "ola",
-        {**image("a.jpg"), "audio_q": "s.wav", "text_q": "What?"},
-        {**image("a.jpg"), "audio_q": "s.wav"},
-        None,
-    ),
-    ("media-missing", "ola", image("/x/a.jpg"), image("/x/nowhere.jpg"), "/image"),
-    ("path-invalid", "ola", image("a.jpg"), image(""), "/image"),
-    ("path-outside-root", "ola", image("a.jpg"), image("../../etc/passwd"), "/image"),
-    ("path-backslash", "lmms_finetune", image("deep/d.jpg"), image("x\\deep\\d.jpg"), "/image"),
-    ("path-case", "lmms_finetune", image("Mixed.jpg"), image("mixed.JPG"), "/image"),
-    ("path-absolute", "aria", aria("a.jpg"), aria("/mnt/x/a.jpg"), None),
-    (
-        "patch-size-list",
-        "ola",
-        image({"patch": "whole.patch", "start_num": 0, "size": 300}),
-        image({"patch": "whole.patch", "start_num": 0, "size": [300]}),
-        "/image/size",
-    ),
-    ("patch-shape", "ola", image("a.jpg"), image({"patch": "patch", "start_num": "x", "size": 1}), "/image/start_num"),
-    ("patch-out-of-range", "ola", image("a.jpg"), image({"patch": "patch", "start_num": 1 << 40, "size": 1}), "/image"),
-    ("media-kind", "ola", image("a.jpg"), image("deep"), "/image"),
-    ("mixed-video-kinds", "lmms_finetune", video(["v.mp4"]), video(["v.mp4", "walk"], two=True), None),
-    ("frames-differ-in-size", "videorefer", video("walk"), video("stumble"), "/video"),
-    ("media-empty", "ola", image("a.jpg"), image("empty.jpg"), "/image"),
-    ("media-unreadable", "ola", image("a.jpg"), image("noise.jpg"), "/image"),
-    ("media-stand-in", "ola", image("a.jpg"), image("pointer.jpg"), "/image"),
-    ("media-stand-in", "lmms_finetune", video("v.mp4"), video("page.mp4"), "/video"),
-    ("media-kind", "ola", image("a.jpg"), image("tone.jpg"), "/image"),
-    ("media-kind", "lmms_finetune", video("v.mp4"), video("a.jpg"), "/video"),
-    ("media-extension", "lmms_finetune", image("a.jpg"), image("really.png"), "/image"),
-    ("media-truncated", "ola", audio("s.wav"), audio("cut.wav"), "/audio"),
-    ("no-sound-track", "ola", audio("s.wav"), audio("v.mp4"), "/audio"),
-    ("duration-zero", "ola", audio("s.wav"), audio("none.wav"), "/audio"),
-    ("size-extreme", "lmms_finetune", image("a.jpg"), image("tiny.png"), "/image"),
-    ("region-count", "videorefer", region([{"0": {"segmentation": RLE}}]), region([]), ""),
-    (
-        "mask-payload",
-        "videorefer",
-        region([{"0": {"segmentation": RLE}}]),
-        region([{"0": {"segmentation": [1, 2, 3, 4]}}]),
-        "/annotation/0/0/segmentation",
-    ),
-    (
-        "mask-size-missing",
-        "videorefer",
-        region([{"0": {"segmentation": SQUARE}}], height=64, width=96),
-        region([{"0": {"segmentation": SQUARE}}]),
-        "/annotation/0/0/segmentation",
-    ),
-    (
-        "mask-counts",
-        "videorefer",
-        region([{"0": {"segmentation": RLE}}]),
-        region([{"0": {"segmentation": {"size": [64, 96], "counts": [5, 5]}}}]),
-        "/annotation/0/0/segmentation",
-    ),
-    (
-        "mask-frame-key",
-        "videorefer",
-        region([{"0": {"segmentation": RLE}}], video="v.mp4"),
-        region([{"first": {"segmentation": RLE}}], video="v.mp4"),
-        "/annotation/0/first",
-    ),
-    (
-        "mask-frame-out-of-range",
-        "videorefer",
-        region([{"23": {"segmentation": RLE}}], video="v.mp4"),
-        region([{"24": {"segmentation": RLE}}], video="v.mp4"),
-        "/annotation/0/24",
-    ),
-    (
-        "mask-size-differs",
-        "videorefer",
-        region([{"0": {"segmentation": RLE}}]),
-        region([{"0": {"segmentation": SMALL_RLE}}]),
-        "/annotation/0/0",
-    ),
-    (
-        "mask-empty",
-        "videorefer",
-        region([{"0": {"segmentation": RLE}}]),
-        region([{"0": {"segmentation": EMPTY_RLE}}]),
-        None,
-    ),
-    (
-        "mask-empty",
-        "videorefer",
-        region([{"0": {"segmentation": SQUARE}}], height=64, width=96),
-        region([{"0": {"segmentation": [[1, 1, 5, 1, 9, 1]]}}], height=64, width=96),
-        None,
-    ),
-]
-
-
-@pytest.mark.parametrize(("name", "format", "sound", "broken", "pointer"), RECORDS)
-def test_a_planted_defect_is_found_where_it_is_and_the_sound_record_is_silent(
-    tmp_path: Path,
-    media: Path,
-    headers: HeaderCache,
-    name: str,
-    format: str,
-    sound: Record,
-    broken: Record,
-    pointer: str | None,
-) -> None:
-    depth = "full" if name == "frames-differ-in-size" else "headers"
-    records = [{"id": "sound", **sound}, {"id": "broken", **broken}]
-    told = run(tmp_path, media, records, format, cache=headers, depth=depth)
-    lines = told_lines(tmp_path)
-    assert not [line for line in lines if line["row"] != 1 or line["id"] != "broken"]
-    found = [line for line in lines if line["name"] == name]
-    assert found, lines
-    assert pointer is None or found[0]["pointer"] == pointer
-    assert found[0]["file"] == "data.json" and found[0]["mend"] == CATALOGUE[CODE[name]].mend
-    errors = [line for line in lines if line["severity"] == "error"]
-    counts = told.diagnosis.counts
-    assert counts.rejected == bool(errors) and list(told.bad) == [1] * bool(errors)
-    assert counts.read == sum(counts.written.values()) + counts.rejected + counts.not_selected
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("json-invalid", b'[{"id": 0, "conversations": tru}, {"id": 1}]'),
-        ("json-truncated", b'[{"id": 0, "conversations": [{"from": "hu'),
-        ("json-duplicate-key", b'[{"id": 0, "id": 1, "conversations": []}]'),
-        ("json-encoding", b'[{"id": "\xff\xfe", "conversations": []}]'),
-        ("record-not-an-object", b'[{"id": 0, "conversations": []}, 7]'),
-    ],
-)
-def test_what_is_wrong_with_the_json_is_told_with_its_byte_offset(
-    tmp_path: Path, media: Path, name: str, text: bytes
-) -> None:
-    run(tmp_path, media, text, "ola", depth="quick")
-    found = [line for line in told_lines(tmp_path) if line["name"] == name]
-    assert found and found[0]["offset"] is not None
-
-
-def test_patches_are_looked_into(tmp_path: Path, media: Path, headers: HeaderCache) -> None:
-    first, second, third = json.loads((media / "sizes").read_text())
-    records = [
-        image(patch(media, 0, first)),
-        image(patch(media, first, second)),
-        image(patch(media, 1 << 40, 7)),
-        image(patch(media, 10, first)),  # begins in the middle of the first and ends in the second
-        {
-            "video": patch(media, 0, [first, second, third]),
-            "conversations": example.turns("<image>\nWhat?", "Squares."),
-        },
-        {
-            "video": patch(media, first, [second, third, 90]),
-            "conversations": example.turns("<image>\nWhat?", "Squares."),
-        },
-    ]
-    run(tmp_path, media, records, "ola", cache=headers)
-    found = {(line["row"], line["name"]) for line in told_lines(tmp_path) if line["severity"] != "info"}
-    assert found >= {(2, "patch-out-of-range"), (3, "media-unreadable"), (5, "media-kind")}
-    assert {name for row, name in found if row in (0, 4)} == set()
-
-
-def test_parts_of_a_patch_that_overlap_are_told_and_equal_ones_are_not(tmp_path: Path, media: Path) -> None:
-    first, second, _ = json.loads((media / "sizes").read_text())
-    good = [image(patch(media, 0, first), id=0), image(patch(media, first, second), id=1)]
-    records = [*good, image(patch(media, 10, first), id=2), image(patch(media, 0, first), id=3)]
-    run(tmp_path, media, records, "ola", depth="quick")
-    told = [(line["row"], line["name"]) for line in told_lines(tmp_path)]
-    assert told == [(1, "patch-overlap"), (2, "patch-overlap")]
-
-
-def test_a_mark_at_the_start_of_a_file_is_told_of_the_file(tmp_path: Path, media: Path) -> None:
-    run(tmp_path, media, b"\xef\xbb\xbf" + json.dumps([image("a.jpg")]).encode(), "ola", depth="quick")
-    assert [(line["name"], line["row"]) for line in told_lines(tmp_path)] == [("json-bom", None)]
-
-
-def test_equal_ids_and_equal_records_are_told_of_the_later_one(tmp_path: Path, media: Path) -> None:
-    records = [image("a.jpg", id=1), image("b.jpg", id=1), image("a.jpg", id=2), image("a.jpg", id=2), image("b.jpg")]
-    run(tmp_path, media, records, "lmms_finetune", depth="quick")
-    found = [(line["row"], line["name"], line["message"].rpartition(":")[2]) for line in told_lines(tmp_path)]
-    duplicates = [one for one in found if one[1] != "type-change"]
-    assert duplicates == [(3, "id-duplicate", "2"), (3, "record-duplicate", "2")] or sorted(duplicates) == [
-        (1, "id-duplicate", "0"),
-        (3, "id-duplicate", "2"),
-        (3, "record-duplicate", "2"),
-    ]
 
 
 def test_a_late_change_of_type_is_told_once_where_it_happens(tmp_path: Path, media: Path) -> None:
@@ -368,13 +42,6 @@ def test_a_late_change_of_type_is_told_once_where_it_happens(tmp_path: Path, med
     run(tmp_path, media, [image("a.jpg")] * 3 + lists, "lmms_finetune", depth="quick")
     found = [(line["row"], line["pointer"]) for line in told_lines(tmp_path) if line["name"] == "type-change"]
     assert found == [(3, "/image")]
-
-
-def test_contradicting_sizes_of_one_medium_are_told_without_opening_it(tmp_path: Path, media: Path) -> None:
-    masks = [{"0": {"segmentation": SQUARE}}]
-    records = [region(masks, height=64, width=96, id=1), region(masks, height=90, width=96, id=2)]
-    run(tmp_path, media, records, "videorefer", depth="quick")
-    assert [(line["row"], line["name"]) for line in told_lines(tmp_path)] == [(1, "media-contradiction")]
 
 
 def test_two_files_that_fit_a_path_are_told_and_none_is_taken(tmp_path: Path) -> None:
@@ -416,44 +83,198 @@ def test_a_bad_file_is_opened_once_and_told_of_every_record_that_refers_to_it(
     assert told.diagnosis.counts.written == {"image": 10} and told.diagnosis.counts.rejected == 10
 
 
-def test_full_depth_finds_what_headers_do_not_tell(tmp_path: Path, media: Path, headers: HeaderCache) -> None:
-    picture = _noise()
-    (tmp_path / "half.jpg").write_bytes(picture[: len(picture) // 2])
-    (tmp_path / "whole.jpg").write_bytes(picture)
-    records = [image("whole.jpg"), image("half.jpg")]
-    quick = run(tmp_path, tmp_path, records, "lmms_finetune", depth="headers", cache=headers)
-    assert quick.diagnosis.counts.rejected == 0
-    run(tmp_path, tmp_path, records, "lmms_finetune", depth="full", cache=headers)
-    assert [(line["row"], line["severity"]) for line in told_lines(tmp_path)] == [(1, "error")]
-
-
-def test_full_depth_is_silent_on_the_sound_example(example_folders: dict[str, str], headers: HeaderCache) -> None:
-    for name in ("aria", "lmms_finetune", "llava_video"):
-        told = check(example_folders[name], depth="full", cache=headers, threads=2)
-        assert told.diagnosis.errors == 0, (name, told.diagnosis.examples)
-        warned = {code for code in told.diagnosis.counts.findings if CATALOGUE[code].severity == "warning"}
-        assert warned <= {"MX212"}  # one text speaks about the tag, which is for a person to judge
-
-
-def test_a_truncated_video_is_told(tmp_path: Path, media: Path, headers: HeaderCache) -> None:
-    run(tmp_path, media, [video("v.mp4"), video("cut.mp4")], "lmms_finetune", cache=headers)
-    lines = told_lines(tmp_path)
-    assert lines and {line["row"] for line in lines} == {1}
-    assert {line["name"] for line in lines} <= {"video-truncated", "media-truncated", "media-unreadable"}
-
-
-def test_more_frames_than_the_video_has(tmp_path: Path, media: Path, headers: HeaderCache) -> None:
-    def moving(frames: int) -> Record:
-        question = [{"type": "video", "text": None}, {"type": "text", "text": "What?"}]
-        answer = [{"type": "text", "text": "A square."}]
-        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        return {"messages": messages, "video": {"path": "v.mp4", "num_frames": frames}}
-
-    run(tmp_path, media, [moving(24), moving(25), moving(-1)], "aria", cache=headers)
-    assert [(line["row"], line["name"]) for line in told_lines(tmp_path)] == [
-        (2, "num-frames"),
-        (1, "num-frames-too-many"),
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_example_gives_its_two_defects_and_nothing_else(
+    example_folders: dict[str, str], headers: HeaderCache, depth: Any
+) -> None:
+    found: list[tuple[str, str, int]] = []
+    for format, folder in example_folders.items():
+        told = check(folder, Options(format=format), depth=depth, cache=headers, threads=2).diagnosis
+        found += [
+            (CATALOGUE[code].name, one.file.rpartition("/")[2], one.row)
+            for code, examples in told.examples.items()
+            for one in examples
+            if CATALOGUE[code].severity != "info"
+        ]
+    assert sorted(found) == [
+        ("media-missing", "Ola_audio.json", 3),
+        ("placeholder-literal", "train.json", 2),  # the text speaks about the tag, which is for a person to judge
+        ("region-count", "annotation.json", 3),
     ]
+
+
+# ---- media that are looked into
+
+
+def test_each_frame_is_opened_once_however_many_lists_it_stands_in(
+    tmp_path: Path, headers: HeaderCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "walk").mkdir()
+    for i in range(6):
+        (tmp_path / "walk" / f"{i}.png").write_bytes(png(64, 48 if i == 4 else 64))
+    opened: Counter[str] = Counter()
+    learned = examining.picture_header
+
+    def counting(item: Item) -> Header:
+        opened[item.name] += 1
+        return learned(item)
+
+    monkeypatch.setattr(examining, "picture_header", counting)
+    lists = [[f"walk/{i}.png" for i in range(first, 6)] for first in (0, 1, 2)]
+    records = [video(one, id=str(i)) for i, one in enumerate(lists)]
+    run(tmp_path, tmp_path, records, "videorefer", cache=headers)
+    assert names(told_lines(tmp_path)) == {"frames-differ-in-size": 3}
+    assert opened.keys() == {f"{i}.png" for i in range(1, 6)} and set(opened.values()) == {1}
+
+
+def test_all_that_is_wrong_with_the_frames_of_a_video_is_told_with_how_many(
+    tmp_path: Path, headers: HeaderCache
+) -> None:
+    (tmp_path / "walk").mkdir()
+    pictures = [png(64, 64), b"no picture", png(64, 48), png(64, 64)[:30], png(64, 48), example.picture(1)]
+    for i, data in enumerate(pictures):
+        (tmp_path / "walk" / f"{i}.png").write_bytes(data)
+    run(tmp_path, tmp_path, [video("walk", id="0")], "videorefer", cache=headers)
+    told = {line["name"]: line["message"] for line in told_lines(tmp_path)}
+    assert told == {
+        "media-kind": "frame 1 ('1.png') is no picture: it cannot be opened: nothing that is known",
+        "frames-differ-in-size": "frame 2 ('2.png') has 64 × 48 pixels, the first 64 × 64, and 2 more",
+        "media-unreadable": "frame 3 ('3.png') is damaged: it cannot be opened: no whole png",
+    }
+
+
+def test_large_pictures_of_a_patch_are_judged_by_their_beginning(tmp_path: Path, headers: HeaderCache) -> None:
+    comment = b"\xff\xfe\xff\xff" + bytes(65_533)  # a segment that puts the size beyond what is read first
+    jpeg = example.picture(1)
+    large, late = jpeg + bytes(100_000), jpeg[:2] + comment + jpeg[2:]
+    (tmp_path / "patch").write_bytes(large + late)
+    records = [image(patch(0, len(large)), id="0"), image(patch(len(large), len(late)), id="1")]
+    told = run(tmp_path, tmp_path, records, "ola", cache=headers)
+    assert not told_lines(tmp_path)
+    assert told.diagnosis.spreads["image width"].least == told.diagnosis.spreads["image width"].most == 96
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "name"),
+    [(20_000, 20_000, "size-extreme"), (20, 9_000, "size-extreme"), (9, 9, "size-extreme"), (14, 14, None)],
+)
+def test_extreme_sizes_are_told_by_the_header_alone(
+    tmp_path: Path, headers: HeaderCache, width: int, height: int, name: str | None
+) -> None:
+    raw = bytearray(png(16, 16))
+    raw[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    raw[29:33] = zlib.crc32(raw[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(raw)
+    run(tmp_path, tmp_path, [image("a.png", id="0")], "lmms_finetune", cache=headers)
+    found = names(told_lines(tmp_path))
+    assert found == ({name: 1} if name else {}) or (width == 20_000 and found == {"media-unreadable": 1})
+
+
+def test_a_sound_that_ends_before_its_header_says_is_told_once_it_is_decoded(
+    tmp_path: Path, headers: HeaderCache
+) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000)
+    soundfile.write(tmp_path / "whole.flac", noise, 16_000)
+    data = (tmp_path / "whole.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(data[: len(data) // 2])
+    records = [audio("whole.flac", id="0"), audio("cut.flac", id="1")]
+    run(tmp_path, tmp_path, records, "ola", cache=headers, depth="full")
+    assert [(line["row"], line["name"], line["pointer"]) for line in told_lines(tmp_path)] in (
+        [(1, "media-truncated", "/audio")],
+        [(1, "media-unreadable", "/audio")],
+    )
+
+
+def test_media_in_archives_are_judged_like_others(tmp_path: Path, headers: HeaderCache) -> None:
+    members = {"good.jpg": example.picture(1), "noise.jpg": bytes(range(256)) * 9, "really.png": example.picture(2)}
+    with tarfile.open(tmp_path / "media.tar", "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(f"set/{name}")
+            info.size = len(data)
+            tar.addfile(info, BytesIO(data))
+    records = [image(f"elsewhere/set/{name}", id=name) for name in members]
+    run(tmp_path, tmp_path, records, "lmms_finetune", cache=headers)
+    assert [(line["id"], line["name"]) for line in told_lines(tmp_path)] == [
+        ("noise.jpg", "media-unreadable"),
+        ("really.png", "media-extension"),
+    ]
+
+
+def test_a_member_that_cannot_be_unpacked_is_told_and_rejected_and_the_others_are_built(
+    tmp_path: Path, headers: HeaderCache
+) -> None:
+    with zipfile.ZipFile(tmp_path / "media.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("x7Qk2.jpg", "y8Rm3.jpg"):
+            file.writestr(f"set/{name}", os.urandom(900) + bytes(40_000))
+    raw = bytearray((tmp_path / "media.zip").read_bytes())
+    raw[200:260] = bytes(60)  # inside of the first member
+    (tmp_path / "media.zip").write_bytes(raw)
+    records = [image(f"elsewhere/set/{name}", id=name[:-4]) for name in ("x7Qk2.jpg", "y8Rm3.jpg")]
+    run(tmp_path, tmp_path, records, "lmms_finetune", cache=headers)
+    told = {(line["id"], line["name"]) for line in told_lines(tmp_path)}
+    assert ("x7Qk2", "media-unreadable") in told
+    options = Options(format="lmms_finetune", media_root=(str(tmp_path),))
+    report = packing.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options)
+    reject = json.loads((tmp_path / "out" / "rejected.jsonl").read_text())
+    assert (reject["name"], reject["record"]["id"]) == ("media-unreadable", "x7Qk2")
+    assert report.counts.written == {"image": 1} and report.counts.rejected == 1
+
+
+# ---- parts of patches
+
+
+def ranges(*parts: tuple[int, int, int]) -> Columns:
+    """Parts of one patch: first byte, byte after the last, whether they are the frames of a video; the n-th is of record n."""
+    columns = Columns("path", "start", "stop", "place", "several")
+    for place, (start, stop, several) in enumerate(parts):
+        columns.add(7, start, stop, place, several)
+    return columns
+
+
+def told_of(*parts: tuple[int, int, int]) -> list[int]:
+    places, others = overlaps(ranges(*parts), lambda places, others: np.ones(len(places), bool))
+    assert len(places) == len(others) and not (places == others).any()
+    return [int(place) for place in places]
+
+
+def test_of_parts_that_overlap_the_later_is_told_or_the_one_that_holds_several() -> None:
+    assert told_of((0, 10, 0), (10, 20, 0), (0, 10, 0)) == []
+    assert told_of((0, 10, 0), (5, 15, 0), (20, 30, 0)) == [1]
+    assert told_of((0, 100, 0), (10, 20, 0), (20, 30, 0), (30, 40, 0)) == [0]  # its size is wrong, not theirs
+    assert told_of((0, 10, 0), (0, 12, 0)) == [1]
+    assert told_of((0, 100, 0), (10, 20, 0)) == [1]
+    assert told_of((10, 20, 0), (0, 100, 0), (10, 20, 0)) == [0, 2]  # all records with the part
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), max_size=8))
+def test_something_is_told_exactly_if_two_parts_overlap(parts: list[tuple[int, int]]) -> None:
+    ends = [(start, start + size, 0) for start, size in parts]
+    distinct = sorted(set(ends))
+    wrong = any(b[0] < a[1] for i, a in enumerate(distinct) for b in distinct[i + 1 :])
+    assert bool(told_of(*ends)) == wrong
+
+
+def test_frames_of_a_video_are_compared_one_by_one() -> None:
+    clip = {"p": [(0, 10), (10, 20), (20, 30)]}
+    assert not crossing(clip, {"p": [(10, 20)]}) and not crossing({"p": [(10, 20), (20, 30), (30, 40)]}, clip)
+    assert crossing(clip, {"p": [(12, 18)]}) and crossing({"p": [(0, 25)]}, clip)
+    assert not crossing(clip, {"q": [(12, 18)]})
+
+
+def test_a_picture_that_is_a_frame_of_a_video_is_sound(tmp_path: Path, headers: HeaderCache) -> None:
+    (tmp_path / "patch").write_bytes(b"".join(FRAMES))
+    text = "<image>\nWhat?"
+    records = [
+        video(patch(0, [FIRST, SECOND, THIRD]), text, id="all"),
+        video(patch(FIRST, [SECOND, THIRD]), text, id="some"),
+        {"image": patch(FIRST, SECOND), "conversations": example.turns(text, "b"), "id": "one"},
+    ]
+    run(tmp_path, tmp_path, records, "ola", cache=headers)
+    assert not [line for line in told_lines(tmp_path) if line["name"] != "type-change"]
+
+
+# ---- how far it goes
 
 
 def test_reading_stops_after_so_many_errors(tmp_path: Path, media: Path) -> None:

@@ -23,7 +23,7 @@ import msgspec
 
 from ..findings import Finding, finding
 from ..media.headers import PICTURES, SOUNDS, STAND_INS, Header, HeaderCache, Medium, key_of, learn
-from ..media.items import Item
+from ..media.items import NO_BASE64, Item
 
 LEAST_SIDE = 14
 """Pixels: one patch of the usual vision encoders."""
@@ -193,7 +193,7 @@ def judged(known: Known, frame: Callable[[Item], Header] = picture_header) -> li
         code = "video-truncated" if wanted == "video" and not header.error else "media-truncated"
         found.append(finding(code, f"{header.missing:,} bytes are not there at the end of {name!r}"))
     if header.error:
-        return found or [finding("media-unreadable", f"{name!r}: {header.error}")]
+        return found or [finding(_unread(items[0], header), f"{name!r}: {header.error}")]
     if wanted == "audio" and header.medium == "video":
         if not header.rate:
             found.append(finding("no-sound-track", f"{name!r} is a video without sound"))
@@ -205,6 +205,11 @@ def judged(known: Known, frame: Callable[[Item], Header] = picture_header) -> li
     if medium == "frames":
         found += _frames(items, header, frame)
     return found
+
+
+def _unread(item: Item, header: Header) -> str:
+    """The name of the finding that an item cannot be read."""
+    return "patch-base64" if item.base64 and NO_BASE64 in header.error else "media-unreadable"
 
 
 def _misnamed(name: str, content: str) -> bool:
@@ -242,7 +247,9 @@ def _frames(items: list[Item], first: Header, learned: Callable[[Item], Header])
         if header.content in STAND_INS:
             code, what = "media-stand-in", f"is {STAND_INS[header.content]}"
         elif header.error and header.content in PICTURES:
-            code, what = "media-unreadable", header.error
+            code, what = "media-unreadable", f"is damaged: {header.error}"
+        elif header.error and item.base64:
+            code, what = _unread(item, header), header.error
         elif header.error or header.medium != "image":
             code, what = "media-kind", f"is no picture{f': {header.error}' if header.error else ''}"
         elif (header.height, header.width) != (first.height, first.width):

@@ -155,12 +155,15 @@ def _learned(source: str | bytes, head: bytes, medium: Medium) -> Header:
 
 
 def _picture(source: str | bytes, content: str) -> Header:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             width, height = image.size
             return Header("image", content or (image.format or "").lower(), 1, height, width)
+    except UnidentifiedImageError:  # its own words are those of a path
+        what = f"no whole {content}" if content else "nothing that is known"
+        return Header(content=content, error=f"it cannot be opened: {what}")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return Header(content=content, error=f"it cannot be opened: {_line(error)}")
 
@@ -207,10 +210,10 @@ def _container(source: str | bytes, content: str) -> Header:
             frames = int(stream.frames or sum(1 for packet in container.demux(stream) if packet.size))
             height, width = int(stream.codec_context.height), int(stream.codec_context.width)
             fps = float(stream.average_rate or 0)
+            if not frames:
+                return Header("video", content, 0, height, width, fps, 0.0, rate, channels, gone)
             container.seek(0)
             first: Any = next(container.decode(stream), None)
-            if not frames and first is None:
-                return Header("video", content, 0, height, width, fps, 0.0, rate, channels, gone)
             if first is None:
                 return Header(content=content, missing=gone, error="none of its frames can be decoded")
             if first.rotation % 180:
@@ -222,7 +225,8 @@ def _container(source: str | bytes, content: str) -> Header:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    text = getattr(error, "strerror", None) or str(error)  # without the path, which is told beside it
+    return " ".join(str(text).split())[:300] or type(error).__name__
 
 
 # ---- what is known already

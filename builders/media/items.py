@@ -13,6 +13,9 @@ from typing import NamedTuple
 from .archives.archive import Archive
 from .archives.files import read_range
 
+NO_BASE64 = "are not base64"
+"""How `read_bytes` says that an item should be base64 text, but is not."""
+
 
 class Item(NamedTuple):
     """Where the bytes of one media item are.
@@ -87,6 +90,6 @@ def read_bytes(item: Item, cache: str | None = None) -> bytes:
             return base64.b64decode(data, validate=True)
         except binascii.Error as error:
             raise ValueError(
-                f"{item.path}: bytes {item.start}–{item.start + item.size} are not base64: {error}"
+                f"{item.path}: bytes {item.start}–{item.start + item.size} {NO_BASE64}: {error}"
             ) from error
     return data

@@ -9,7 +9,7 @@ import msgspec
 
 from .. import features
 from ..findings import finding
-from ..media.items import Held, Item, read_bytes
+from ..media.items import NO_BASE64, Held, Item, read_bytes
 from ..output import Output
 from ..parquet import Cell, FileRange, MediaChanged, ShardWriter
 from ..rejects import line
@@ -145,6 +145,8 @@ class Packer:
     def _lose_all(self, rows: Sequence[Row], item: Item, error: MediaChanged) -> list[Row]:
         """The rows that have nothing to do with a medium that cannot be read, or with a file that is not what it was."""
         name = "media-unreadable" if error.unreadable else "media-changed"
+        if error.unreadable and item.base64 and NO_BASE64 in str(error):
+            name = "patch-base64"
         kept: list[Row] = []
         for row in rows:
             if any(_concerned(one, item, error.unreadable) for one in items_by_weight(row.media)):

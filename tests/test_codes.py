@@ -1,0 +1,17 @@
+"""The catalogue of findings as a whole: none without a planted defect."""
+
+from __future__ import annotations
+
+import test_codes_files
+import test_codes_records
+
+from modalmix.builders.findings import CATALOGUE
+
+WHILE_BUILT = {"media-changed"}
+"""What can only happen while a build runs; `test_packer` lets it happen there."""
+
+
+def test_every_finding_has_a_planted_defect() -> None:
+    planted = {defect.name for defect in (*test_codes_records.DEFECTS, *test_codes_files.DEFECTS)}
+    assert planted | WHILE_BUILT == {kind.name for kind in CATALOGUE.values()}
+    assert not planted & WHILE_BUILT
