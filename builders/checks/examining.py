@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+import threading
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 
 from ..findings import Finding
 from ..media.headers import Header, HeaderCache
@@ -26,7 +27,7 @@ def examined(
         threads: media opened, and decoded, at once.
     """
     # lists of frames that share some stand near each other in the store, so that few need to be remembered
-    frame = lru_cache(_FRAMES_KNOWN)(picture_header)
+    frame = _Frames()
     judge = partial(_both, frame=frame) if depth == "full" else partial(judged, frame=frame)
     waiting: deque[tuple[Known, Future[list[Finding]] | list[Finding]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="decoding") as pool:
@@ -40,6 +41,32 @@ def examined(
 
 
 _FRAMES_KNOWN = 1 << 16
+
+
+class _Frames:
+    """Headers of frames, each learned once, also where several threads ask for it at the same time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Item, Future[Header]] = OrderedDict()
+
+    def __call__(self, item: Item) -> Header:
+        with self._lock:
+            found = self._known.get(item)
+            if found is not None:
+                self._known.move_to_end(item)
+            else:
+                mine = self._known[item] = Future()
+                if len(self._known) > _FRAMES_KNOWN:
+                    self._known.popitem(last=False)
+        if found is not None:
+            return found.result()
+        try:
+            mine.set_result(picture_header(item))
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        return mine.result()
 
 
 def _done(known: Known, findings: Future[list[Finding]] | list[Finding]) -> tuple[Known, list[Finding]]:
