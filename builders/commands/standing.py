@@ -40,12 +40,14 @@ class Meter:
     def __init__(self) -> None:
         """Begins now."""
         self.standing: Standing | None = None
-        self._began = time.monotonic()
+        self._began = 0.0
         self._marks: deque[tuple[float, int]] = deque()
 
     def told(self, standing: Standing) -> None:
         """Takes a standing."""
         now, packed = time.monotonic(), standing.packed - standing.earlier[1]
+        if self.standing is None:  # before that, the build was planned
+            self._began = now
         self.standing = standing
         self._marks.append((now, packed))
         while len(self._marks) > 2 and now - self._marks[0][0] > _SECONDS_OF_RATE:
@@ -78,13 +80,16 @@ class Meter:
         """Rows, bytes, rate, findings and tasks."""
         standing = self.standing
         if standing is None:
-            return "planning"
+            return "planning: finding the media"
         rate, found = self.rate(), standing.severities()
-        parts = [f"{standing.rows:,} rows", size(standing.packed), *([f"{size(rate)}/s"] if rate else [])]
+        parts = [rows(standing.rows), size(standing.packed), *([f"{size(rate)}/s"] if rate else [])]
         findings = [f"{standing.counts.rejected:,} rejected"]
         if found.get("warning"):
             findings.append(f"{found['warning']:,} warnings")
-        return f"{', '.join(parts)}; {', '.join(findings)}; {standing.finished} of {standing.tasks} tasks"
+        tasks = f"{standing.finished} of {standing.tasks} tasks"
+        if standing.finished == standing.tasks:
+            tasks = "putting all together"
+        return f"{', '.join(parts)}; {', '.join(findings)}; {tasks}"
 
     def workers(self) -> list[str]:
         """What each worker is at, a line each, where there are several."""
@@ -92,7 +97,7 @@ class Meter:
             return []
         at_work = sorted(self.standing.at_work.items())
         lines = [
-            f"worker {number + 1}: task {state.task}, {self.standing.share(state):.0%}, {state.rows:,} rows, "
+            f"worker {number + 1}: task {state.task}, {self.standing.share(state):.0%}, {rows(state.rows)}, "
             f"{size(state.packed)}"
             for number, state in at_work[:_MOST_WORKERS]
         ]
@@ -156,6 +161,11 @@ def show_slowest(console: Console, standing: Standing) -> None:
             f"{state.packed / 1e6 / max(state.seconds, 1e-3):,.0f}", escape(standing.work_of(state.task)),
         )  # fmt: skip
     console.print(table)
+
+
+def rows(count: int) -> str:
+    """A number of rows."""
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def size(count: float) -> str:

@@ -80,6 +80,8 @@ class Pace:
         self._done = 0
         self._block = (0, 0, 0, 0)
         self._expected = 0
+        if told:
+            told(self.state)
 
     def begins(self, piece: Slice, live: Counts) -> None:
         """A slice is read from here on; `live` is filled while it is."""

@@ -1,0 +1,162 @@
+"""How far a build is: sums of what tasks tell, the lines that are shown, and what is said at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from modalmix.builders import example, packing
+from modalmix.builders.commands.standing import Meter, duration, size
+from modalmix.builders.findings import CATALOGUE
+from modalmix.builders.packing import Settings, Standing
+from modalmix.builders.packing import plan as planning
+from modalmix.builders.packing.progress import State
+from modalmix.builders.report import Report
+from modalmix.builders.rows import DEFAULTS, Counts
+
+SMALL = Settings(row_group_bytes=20_000, shard_bytes=60_000)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 records with a picture each; ten are broken, and the pictures of five are not there."""
+    folder = tmp_path_factory.mktemp("data")
+    records = []
+    for i in range(200):
+        (folder / f"{i}.jpg").write_bytes(example.picture(i % 20) + bytes(i))
+        record = {"id": str(i), "image": f"{i}.jpg", "conversations": example.turns("<image>\nWhat?", "A square.")}
+        if i % 20 == 3:
+            record["conversations"] = record["conversations"][:1]
+        if i % 40 == 7:
+            record["image"] = "nowhere.jpg"
+        records.append(record)
+    (folder / "train.json").write_text(json.dumps(records))
+    return folder
+
+
+def followed(data: Path, out: Path, **options: Any) -> tuple[Report, list[tuple[int, int]], Standing]:
+    """A build's report, what was done of how much whenever it was told, and the last standing."""
+    marks: list[tuple[int, int]] = []
+    last: list[Standing] = []
+
+    def told(standing: Standing) -> None:
+        marks.append((standing.done, standing.size))
+        last[:] = [standing]
+
+    report = packing.build(str(data), str(out), settings=SMALL, progress=told, **options)
+    return report, marks, last[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_done_grows_to_all_and_the_sums_are_those_of_the_report(
+    data: Path, tmp_path: Path, workers: int
+) -> None:
+    report, marks, standing = followed(data, tmp_path / "out", workers=workers)
+    assert standing.tasks > 2 and standing.finished == standing.tasks and not standing.at_work
+    assert marks[-1][0] == marks[-1][1] == standing.size
+    assert [done for done, _ in marks] == sorted(done for done, _ in marks)
+    assert standing.counts == report.counts
+    assert standing.rows == sum(report.counts.written.values()) == 185
+    assert standing.packed > 185 * 1000
+    assert standing.severities()["error"] == 15
+    assert [state.seconds for state in standing.slowest(9)] == sorted(
+        (state.seconds for state in standing.ended), reverse=True
+    )[:9]
+    assert standing.work_of(0).startswith("train.json from byte 0")
+
+
+def test_a_build_that_goes_on_knows_what_was_done_before(data: Path, tmp_path: Path) -> None:
+    packing.build_part(str(data), str(tmp_path / "out"), (0, 2), settings=SMALL)
+    report, marks, standing = followed(data, tmp_path / "out")
+    before = [state for state in standing.ended if state.earlier]
+    assert before and standing.earlier == (sum(s.done for s in before), sum(s.packed for s in before))
+    assert 0 < standing.earlier[0] < standing.size == marks[-1][0]
+    assert standing.counts == report.counts and all(state.seconds > 0 for state in standing.ended)
+
+
+def test_a_task_that_is_begun_anew_takes_the_place_of_what_it_had_told(data: Path) -> None:
+    tasks = planning.make(str(data), DEFAULTS, SMALL).tasks
+    standing = Standing(tasks)
+    standing.tell(State(0, 500, 7, 9000, Counts(read=8, rejected=1)), 1)
+    standing.tell(State(1, 300, 2, 1000), 0)
+    assert (standing.done, standing.rows, standing.packed, standing.counts.read) == (800, 9, 10_000, 8)
+    standing.tell(State(0), 1)
+    assert (standing.done, standing.rows, standing.counts.read) == (300, 2, 0)
+
+
+def test_passes_through_archives_are_part_of_the_work(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    records = []
+    with tarfile.open(folder / "a.tar.gz", "w:gz") as archive:
+        for i in range(4):
+            (tmp_path / "clip.mp4").unlink(missing_ok=True)
+            example.video(str(tmp_path / "clip.mp4"), i, frames=6)
+            archive.add(tmp_path / "clip.mp4", f"clips/{i}.mp4")
+            turns = example.turns("<image>\nWhat?", "A square.")
+            records.append({"id": str(i), "video": f"clips/{i}.mp4", "conversations": turns})
+    (folder / "train.json").write_text(json.dumps(records))
+    _, _, standing = followed(folder, tmp_path / "out")
+    sizes = sum(os.path.getsize(folder / name) for name in ("a.tar.gz", "train.json"))
+    assert standing.size == standing.done == sizes and standing.rows == 4
+    assert "a.tar.gz" in [standing.work_of(state.task) for state in standing.ended]
+
+
+def test_lines_say_what_a_person_asks(data: Path) -> None:
+    meter = Meter()
+    assert "planning" in meter.summary() and meter.workers() == []
+    standing = Standing(planning.make(str(data), DEFAULTS, SMALL).tasks)
+    warning = next(code for code, kind in CATALOGUE.items() if kind.severity == "warning")
+    counts = Counts(read=1_300, rejected=12, findings={"MX101": 12, warning: 31})
+    standing.tell(State(0, standing.size // 4, 1_204, 4_200_000_000, counts), 1)
+    standing.tell(State(1, 10, 1, 5_000), 0)
+    meter.told(standing)
+    assert f"1,205 rows, 4.20 GB; 12 rejected, 31 warnings; 0 of {standing.tasks} tasks" in meter.line()
+    first, second = meter.workers()
+    assert first.startswith("worker 1: task 1, ") and first.endswith("1 row, 0.0 MB")
+    assert second.startswith("worker 2: task 0, ") and second.endswith("1,204 rows, 4.20 GB")
+    assert "25% done" in meter.line()
+    assert (duration(59), duration(4_000), duration(200_000)) == ("0:00:59", "1:06:40", "2 d 7:33:20")
+    assert (size(0), size(71_500_000), size(2.5e12)) == ("0.0 MB", "71.5 MB", "2.50 TB")
+
+
+def test_a_terminal_sees_lines_and_then_the_slowest_tasks(data: Path, tmp_path: Path) -> None:
+    here, there = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    command = [sys.executable, "-m", "modalmix.builders.cli", "build", str(data), "--out", str(tmp_path / "out")]
+    running = subprocess.Popen(
+        [*command, "--max-shard-size", "60000"], stdout=subprocess.PIPE, stderr=there, env=environment
+    )
+    os.close(there)
+    seen = b""
+    while True:
+        try:
+            part = os.read(here, 1 << 16)
+        except OSError:  # how Linux says that nobody writes to a terminal any more
+            break
+        if not part:
+            break
+        seen += part
+    printed = running.communicate()[0].decode()
+    os.close(here)
+    assert running.returncode == 1 and b"building" in seen and b"planning" in seen and b"%" in seen
+    assert "slowest tasks" in printed and "train.json:3 1 turns" in printed
+
+
+def test_the_report_has_an_example_of_each_reason_and_their_numbers_add_up(data: Path, tmp_path: Path) -> None:
+    report = packing.build(str(data), str(tmp_path / "out"), settings=SMALL)
+    assert {code: one.records for code, one in report.rejects.items()} == {"MX101": 5, "MX202": 10}
+    assert sum(one.records for one in report.rejects.values()) == report.counts.rejected
+    assert (report.rejects["MX202"].file, report.rejects["MX202"].row) == ("train.json", 3)
+    assert "nowhere.jpg" in report.rejects["MX101"].message
+    written = msgspec.json.decode((tmp_path / "out" / "report.json").read_bytes())
+    assert written["rejects"]["MX101"]["records"] == 5 and "seconds" not in str(written)
