@@ -19,7 +19,7 @@ from modalmix.builders.commands.standing import Meter, duration, size
 from modalmix.builders.findings import CATALOGUE
 from modalmix.builders.packing import Settings, Standing
 from modalmix.builders.packing import plan as planning
-from modalmix.builders.packing.progress import State
+from modalmix.builders.packing.progress import State, size_of
 from modalmix.builders.report import Report
 from modalmix.builders.rows import DEFAULTS, Counts
 
@@ -83,9 +83,13 @@ def test_a_build_that_goes_on_knows_what_was_done_before(data: Path, tmp_path: P
     assert standing.counts == report.counts and all(state.seconds > 0 for state in standing.ended)
 
 
-def test_a_task_that_is_begun_anew_takes_the_place_of_what_it_had_told(data: Path) -> None:
+def before(data: Path) -> Standing:
     tasks = planning.make(str(data), DEFAULTS, SMALL).tasks
-    standing = Standing(tasks)
+    return Standing(tasks, list(map(size_of, tasks)))
+
+
+def test_a_task_that_is_begun_anew_takes_the_place_of_what_it_had_told(data: Path) -> None:
+    standing = before(data)
     standing.tell(State(0, 500, 7, 9000, Counts(read=8, rejected=1)), 1)
     standing.tell(State(1, 300, 2, 1000), 0)
     assert (standing.done, standing.rows, standing.packed, standing.counts.read) == (800, 9, 10_000, 8)
@@ -114,7 +118,7 @@ def test_passes_through_archives_are_part_of_the_work(tmp_path: Path) -> None:
 def test_lines_say_what_a_person_asks(data: Path) -> None:
     meter = Meter()
     assert "planning" in meter.summary() and meter.workers() == []
-    standing = Standing(planning.make(str(data), DEFAULTS, SMALL).tasks)
+    standing = before(data)
     warning = next(code for code, kind in CATALOGUE.items() if kind.severity == "warning")
     counts = Counts(read=1_300, rejected=12, findings={"MX101": 12, warning: 31})
     standing.tell(State(0, standing.size // 4, 1_204, 4_200_000_000, counts), 1)
