@@ -3,11 +3,13 @@
 import gzip
 import json
 import pickle
+from itertools import islice
+from pathlib import Path
 
 import pytest
 import zstandard
 
-from modalmix.builders.annotations import Block, Slice, Source, count, first_row, plan, read
+from modalmix.builders.annotations import Block, Slice, Source, count, first_row, plan, read, sources
 
 RECORDS = [
     {
@@ -215,3 +217,46 @@ def test_the_count_follows_a_file_that_is_changed(tmp_path):
     assert count(str(path)) == 1
     path.write_text('{"a": 1}\n{"a": 2}\n')
     assert count(str(path)) == 2
+
+
+@pytest.mark.parametrize("form", ["array", "indented", "lines", "objects", "gz", "zst", "broken", "marked"])
+def test_a_block_tells_where_its_records_start(tmp_path: Path, form: str) -> None:
+    records = [{"id": i, "conversations": [{"from": 'é"{', "value": f"[{{,\n{i}" * (i % 7)}]} for i in range(400)]
+    texts = [json.dumps(one, ensure_ascii=False) for one in records]
+    if form in ("array", "marked"):
+        text = "[" + ", ".join(texts) + "]\n"
+    elif form == "indented":
+        text = json.dumps(records, indent=2)
+    elif form == "objects":
+        text = "\n".join(json.dumps(one, indent=1) for one in records)
+    elif form == "broken":
+        texts[200] = texts[200].replace('conversations":', 'conversations"')
+        text = "[" + " ,\n\n ".join(texts) + ","
+    else:
+        text = "\r\n".join(texts)
+    data = text.encode("utf-8-sig" if form == "marked" else "utf-8")
+    path = tmp_path / {"gz": "a.jsonl.gz", "zst": "a.jsonl.zst"}.get(form, "a.json")
+    if form == "zst":
+        path.write_bytes(zstandard.compress(data))
+    else:
+        path.write_bytes(gzip.compress(data) if form == "gz" else data)
+    (source,) = sources(str(path))
+    seen = 0
+    for piece in plan(source, slice_bytes=9_000):
+        for block in read(piece, block_bytes=2_000):
+            assert block.starts is not None or not block.records
+            starts = block.starts() if block.starts is not None else []
+            assert len(starts) == len(block.records)
+            for start, record in zip(starts, block.records, strict=True):
+                assert json.JSONDecoder().raw_decode(data[start:].decode())[0] == record
+                seen += 1
+    assert seen == 400 - (form == "broken")
+
+
+def test_a_block_that_is_gone_does_not_tell_where_others_start(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"id": {i}}}\n' for i in range(100)))
+    (source,) = sources(str(tmp_path / "a.jsonl"))
+    first, _ = islice(read(plan(source)[0], block_bytes=100), 2)
+    assert first.starts is not None
+    with pytest.raises(RuntimeError):
+        first.starts()

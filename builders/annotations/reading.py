@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -48,6 +49,8 @@ class Block(NamedTuple):
         findings: placed by file, ordinal (-1: between records, or the file as a whole) and byte offset.
         raw: ordinal of each rejected element → its bytes as they stand, None where they were too many to keep.
         stop: offset behind it in the (decompressed) file, for whoever shows how far the reading is.
+        starts: gives the byte offset of each record in the (decompressed) file; only before the next block is asked for, as
+            they are looked up in the reader's buffer.  None for a block that was not read as it is.
     """
 
     row: int
@@ -55,6 +58,7 @@ class Block(NamedTuple):
     findings: list[Finding]
     raw: dict[int, bytes | None]
     stop: int = 0
+    starts: Callable[[], list[int]] | None = None
 
 
 class Run(NamedTuple):
@@ -90,6 +94,7 @@ class SliceReader:
         self.lessons = 8
         self.closed = False
         self.cut = False
+        self.given = -1
         self.findings: list[Finding] = []
         if not build:
             self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[msgspec.Raw])
@@ -236,7 +241,10 @@ class SliceReader:
             decoded = self.decoded(stop)
             if decoded is not None:
                 count, records = decoded
-                run = Run(window.offset(window.pos), count, Block(self.row, records, self.taken(), {}))
+                offset = window.offset(window.pos)
+                starts = partial(self.starts, offset, window.offset(stop), self.row)
+                run = Run(offset, count, Block(self.row, records, self.taken(), {}, starts=starts))
+                self.given = self.row
                 self.row += count
                 window.pos = following
                 return run, -1
@@ -319,6 +327,29 @@ class SliceReader:
             if collecting:
                 gc.enable()
 
+    def starts(self, start: int, stop: int, row: int) -> list[int]:
+        """The byte offsets of the records of the block that was given last, which was decoded from `start` to `stop`.
+
+        Raises:
+            RuntimeError: another block was given since.
+        """
+        if self.given != row:
+            raise RuntimeError(f"the block with record {row} is not at hand any more")
+        window, buf = self.window, self.window.buf
+        text = bytes(buf[window.index(start) : window.index(stop)])
+        if self.array:
+            raws = msgspec.json.decode(b"[%b]" % text, type=list[msgspec.Raw])
+        else:
+            raws = msgspec.json.Decoder(msgspec.Raw).decode_lines(text)
+        found: list[int] = []
+        at = 0
+        for raw in raws:
+            element = memoryview(raw)
+            at = text.index(element, at)  # nothing but separators is passed over, and none of them holds a record
+            found.append(start + at)
+            at += len(element)
+        return found
+
     def repeated(self, text: memoryview, records: list[dict[str, Any]]) -> bool:
         """Whether some record of a decoded run may have a key twice in one object."""
         most = most_keys(text)
@@ -343,6 +374,7 @@ class SliceReader:
         window = self.window
         first, offset = self.row, window.offset(window.pos)
         records: list[dict[str, Any]] = []
+        starts: list[int] = []
         size = 0
         while self.at_element() and (window.offset(window.pos) < until or self.row == first):
             if self.row == first:
@@ -356,17 +388,18 @@ class SliceReader:
             self.separator(element)
             if record is None:
                 raw: dict[int, bytes | None] = {self.row - 1: element.raw}
-                yield Run(offset, self.row - first, Block(first, records, self.taken(), raw))
+                yield Run(offset, self.row - first, Block(first, records, self.taken(), raw, starts=starts.copy))
             else:
                 records.append(record)
+                starts.append(element.offset)
                 if size < self.block_bytes:
                     continue
-                yield Run(offset, self.row - first, Block(first, records, self.taken(), {}))
-            first, records, size = self.row, [], 0
+                yield Run(offset, self.row - first, Block(first, records, self.taken(), {}, starts=starts.copy))
+            first, records, starts, size = self.row, [], [], 0
             if window.offset(window.pos) >= until:
                 break
         if records:
-            yield Run(offset, self.row - first, Block(first, records, self.taken(), {}))
+            yield Run(offset, self.row - first, Block(first, records, self.taken(), {}, starts=starts.copy))
 
     def judged(self, element: Element) -> dict[str, Any] | None:
         """The record of an element, its findings noted; None if it is rejected."""

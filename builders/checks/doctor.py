@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -34,7 +34,7 @@ from ..sample import Sample
 from .comparing import contradictions, misfits, too_large, too_many
 from .diagnosis import Diagnosis, Example, Told
 from .examining import examined, measure
-from .looking import A_TYPE, COLUMN_KINDS, DEPTHS, EXAMPLES, Depth, Entry, Part, look, nothing
+from .looking import A_TYPE, COLUMN_KINDS, DEPTHS, EXAMPLES, Depth, Entry, First, Part, look, nothing
 from .media import MediaStore
 from .orphans import orphans
 from .overlapping import Truths, confirmed, overlaps
@@ -121,6 +121,16 @@ def _umask() -> int:
     return mask
 
 
+class _Again(NamedTuple):
+    """A record that is read once more: its ordinal, id, mix, and byte offset, and what was found about it."""
+
+    row: int
+    id: str
+    mix: str
+    offset: int | None
+    findings: list[Finding]
+
+
 class _Doctor:
     """One examination; its methods are called in the order of `check`."""
 
@@ -157,7 +167,7 @@ class _Doctor:
 
     def read(self, max_errors: int | None) -> None:
         """Looks at every record."""
-        types: dict[str, dict[str, tuple[int, str | None]]] = {}
+        types: dict[str, dict[str, First]] = {}
         tasks = self._tasks()
         row = 0
         for i, (task, part) in enumerate(zip(tasks, self._parts(tasks, max_errors), strict=False)):
@@ -198,18 +208,18 @@ class _Doctor:
             rewriter = self.rewriters.of(task.piece)
             yield look(task.piece, task.file, self.options, rewriter, self.spool, depth=self.depth, limit=limit)
 
-    def _types(self, file: int, known: dict[str, dict[str, tuple[int, str | None]]], part: Part) -> None:
+    def _types(self, file: int, known: dict[str, dict[str, First]], part: Part) -> None:
         """Tells where the values of a key are of another type than before in the file."""
-        news = [(*first, key, name) for key, types in part.types.items() for name, first in types.items()]
-        for row, id_, key, name in sorted(news, key=lambda new: (new[0], new[2], new[3])):
+        news = [(first, key, name) for key, types in part.types.items() for name, first in types.items()]
+        for first, key, name in sorted(news, key=lambda new: (new[0].row, *new[1:])):
             before = known.setdefault(key, {})
             if name in before:
                 continue
             if before:
                 message = f"{key} is {A_TYPE[name]} here, and {' or '.join(A_TYPE[one] for one in before)} before"
-                found = finding("type-change", message, f"/{key}").placed(self.sources[file].file, row)
-                self._tell(Entry(found, id_))
-            before[name] = row, id_
+                found = finding("type-change", message, f"/{key}").placed(self.sources[file].file, first.row)
+                self._tell(Entry(msgspec.structs.replace(found, offset=first.offset), first.id))
+            before[name] = first
 
     # ---- what all records together tell
 
@@ -320,21 +330,24 @@ class _Doctor:
             wanted: dict[int, list[tuple[int, int, int]]] = {}
             for j in range(low, high):
                 wanted.setdefault(placed(int(places[j]))[1], []).append((int(codes[j]), int(about[j]), int(at[j])))
-            for number, id_, mix, findings in self._again(piece, wanted):
-                for one in findings:
-                    self._tell(Entry(one.placed(piece.file, number), id_))
-                if rejects(findings):
-                    self.part.rejected.add(place(file, number))
+            for again in self._again(piece, wanted):
+                for one in again.findings:
+                    self._tell(
+                        Entry(
+                            Finding(one.code, one.message, one.pointer, piece.file, again.row, again.offset), again.id
+                        )
+                    )
+                if rejects(again.findings):
+                    self.part.rejected.add(place(file, again.row))
                     self.part.counts.rejected += 1
-                    self.part.counts.written[mix] -= 1
+                    self.part.counts.written[again.mix] -= 1
 
-    def _again(
-        self, piece: Slice, wanted: dict[int, list[tuple[int, int, int]]]
-    ) -> Iterator[tuple[int, str, str, list[Finding]]]:
+    def _again(self, piece: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[_Again]:
         read_as = reading(self.options, piece)
         stem = piece.file.rpartition("/")[2].split(".")[0]
         left = len(wanted)
         for block in read(piece):
+            starts = None
             for number, record in enumerate(block.records, block.row):
                 if number not in wanted:
                     continue
@@ -344,7 +357,9 @@ class _Doctor:
                 for code, about, at in wanted[number]:
                     found += self._finding(code, about, at, sample)
                 id_ = sample.id if sample.id is not None else f"{stem}:{number}"
-                yield number, id_, sample.mix, found
+                starts = starts or (block.starts() if block.starts is not None else None)
+                offset = starts[number - block.row] if starts is not None else None
+                yield _Again(number, id_, sample.mix, offset, found)
             if not left:
                 return
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from operator import add
@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from ..annotations import Slice, read
+from ..annotations import Block, Slice, read
 from ..columns import Columns, digested, hashed, place
-from ..findings import CATALOGUE, Finding
+from ..findings import Finding
 from ..formats import formats
 from ..media.items import Item, Media
 from ..paths import Rewriter
@@ -76,6 +76,14 @@ class Entry(NamedTuple):
             return json.dumps(entry).encode() + b"\n"  # lone surrogates
 
 
+class First(NamedTuple):
+    """The first record of a kind: its ordinal, id, and byte offset."""
+
+    row: int
+    id: str | None
+    offset: int | None
+
+
 class Part(msgspec.Struct):
     """What a slice has told.
 
@@ -91,7 +99,7 @@ class Part(msgspec.Struct):
         asked: medium, place, frames asked for.
         large: place, bytes of all media of the record; those of more than `_LARGE`.
         media: hash → the distinct media, pickled; filled from depth ``headers`` on.
-        types: key → type of its values → ordinal and id of the first record where it is so.
+        types: key → type of its values → the first record where it is so.
     """
 
     counts: Counts
@@ -108,7 +116,7 @@ class Part(msgspec.Struct):
     spreads: dict[str, Spread]
     media: dict[int, tuple[str, bytes]]
     examples: dict[str, list[Entry]]
-    types: dict[str, dict[str, tuple[int, str | None]]]
+    types: dict[str, dict[str, First]]
     stopped: bool = False
 
     def join(self, other: Part) -> None:
@@ -170,7 +178,7 @@ def look(
     part = nothing()
     looker = _Looker(part, piece, file, rewriter, spool, depth, options)
     met: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
-    blocks = read(piece)
+    blocks = looker.at_hand(read(piece))
     everything = options.mixes is None and options.selection == EVERYTHING and piece.take.strategy == "all"
     if plain and everything:
         blocks = looker.sieve.blocks(blocks)
@@ -221,15 +229,38 @@ class _Looker:
         self.roles = options.roles
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
         self.seen_paths: dict[str, int] = {}
-        self.told: Counter[str] = Counter()
         self.sieve = Sieve(rewriter, self.run, self.shapes)
         self.taken = Counts()
+        self.block: Block | None = None
+        self.starts: list[int] | None = None
+        self.about_file: list[Finding] = []
+
+    # ---- places
+
+    def at_hand(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks; while one is worked on, the offsets of its records can be told."""
+        for block in blocks:
+            self.block, self.starts = block, None
+            self.about_file += [one for one in block.findings if one.row < 0 and one.severity != "error"]
+            yield block
+            self.block = None
+            del block  # freed before the next one is decoded
+
+    def offset(self, row: int) -> int | None:
+        """The byte offset of a record of the block in hand."""
+        block = self.block
+        if block is None or block.starts is None or not 0 <= row - block.row < len(block.records):
+            return None
+        if self.starts is None:
+            self.starts = block.starts()
+        return self.starts[row - block.row]
 
     # ---- findings
 
     def tell(self, one: Finding, id_: str | None) -> None:
+        if one.offset is None and one.row >= 0:
+            one = msgspec.structs.replace(one, offset=self.offset(one.row))
         entry = Entry(one, id_)
-        self.told[one.code] += 1
         self.spool.write(entry.line())
         known = self.part.examples.setdefault(one.code, [])
         if len(known) < EXAMPLES:
@@ -242,9 +273,8 @@ class _Looker:
 
     def of_the_file(self) -> None:
         """Tells what the pipeline has counted but given with no row: notes about the file as a whole, such as a mark."""
-        for code, count in self.part.counts.findings.items():
-            for _ in range(count - self.told[code]):
-                self.tell(Finding(code, CATALOGUE[code].meaning, "", self.piece.file), None)
+        for one in self.about_file:
+            self.tell(one, None)
 
     def types(self, row: Row | Reject) -> None:
         """Notes where a value of a key is of a type for the first time."""
@@ -252,7 +282,8 @@ class _Looker:
         for key, value in (row.record or {}).items():
             if value is not None and (key in known or len(known) < _MOST_KEYS):
                 name = _TYPES.get(type(value), "number")
-                known.setdefault(key, {}).setdefault(name, (row.row, _id_of(row)))
+                if name not in known.setdefault(key, {}):
+                    known[key][name] = First(row.row, _id_of(row), self.offset(row.row))
 
     # ---- rows
 
