@@ -1,7 +1,8 @@
 """DATA: what a person points at, as annotation files in splits.
 
-DATA is an annotation file, several, a glob, a ``{a,b}.json`` group, a YAML mixture, or a folder.  In a folder the names of
-the files decide the splits, as each format has it; files that are named go where they are named for: ``train``.
+DATA is an annotation file, several, a glob, a ``{a,b}.json`` group, a YAML mixture, a folder, or a place on the Hub
+(``hf://datasets/namespace/name[@revision][/path]``).  In a folder the names of the files decide the splits, as each format has
+it; files that are named go where they are named for: ``train``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from .annotations import DataError, Source, sources
+from .annotations import HUB, DataError, Source, sources
+from .annotations.expansion import is_annotation
 from .formats import NAMES, formats
 from .recognition import format_of, unrecognised
 
@@ -33,7 +35,7 @@ def splits(data: str | Sequence[str], *, format: str | None = None, seed: int = 
         if reasons[0] and all(reasons):
             raise DataError(f"no format recognises {found[0].file!r}: {reasons[0]}")
     folder = data if isinstance(data, str) else data[0] if len(data) == 1 else ""
-    if not os.path.isdir(folder):
+    if not os.path.isdir(folder) and not (folder.startswith(HUB) and not is_annotation(folder)):
         return {TRAIN: found}
     by_split: dict[str, list[Source]] = {}
     for source in found:

@@ -12,6 +12,7 @@ from .data import splits
 from .findings import Finding
 from .lookup import looked_up
 from .recognition import recognise
+from .remote.wanted import AWAITING
 from .rows import DEFAULTS, Counts, Options, Rewriters, rows
 
 _EXAMPLES = 3
@@ -27,6 +28,7 @@ class FileInspection(msgspec.Struct):
         formats: each format's confidence in the first record, and its reasons.
         counts: what would become of its records.
         examples: for each code some findings.
+        url: where it is on the Hub, if its media are there, too, and were not looked up.
     """
 
     file: str
@@ -35,6 +37,7 @@ class FileInspection(msgspec.Struct):
     formats: dict[str, tuple[float, list[str]]]
     counts: Counts
     examples: dict[str, list[Finding]]
+    url: str = ""
 
 
 def inspect(
@@ -44,7 +47,7 @@ def inspect(
     seed: int = 42,
     progress: Callable[[int], None] | None = None,
 ) -> list[FileInspection]:
-    """Reads DATA and looks up its media.
+    """Reads DATA and looks up its media; those of annotation files on the Hub only if they were downloaded.
 
     Args:
         data: annotation files; see `modalmix.builders.data`.
@@ -57,15 +60,16 @@ def inspect(
     """
     inspected: list[FileInspection] = []
     by_split = splits(data, format=options.format, seed=seed)
-    options = looked_up(options, [source for sources in by_split.values() for source in sources])
-    rewriters = Rewriters(options)
+    every = [source for sources in by_split.values() for source in sources]
+    awaited = any(source.url for source in every) and not options.media_root
+    rewriters = None if awaited else Rewriters(options := looked_up(options, every))
     for split, sources in by_split.items():
         for source in sources:
             total = Counts()
             examples: dict[str, list[Finding]] = {}
             for piece in plan(source):
                 counts = Counts()
-                for row in rows(piece, options, counts, rewriters.of(piece)):
+                for row in rows(piece, options, counts, rewriters.of(piece) if rewriters else AWAITING):
                     for one in row.findings:
                         if len(known := examples.setdefault(one.code, [])) < _EXAMPLES:
                             known.append(one)
@@ -73,7 +77,8 @@ def inspect(
                 if progress:
                     progress(os.path.getsize(piece.path) if piece.stop < 0 else piece.stop - piece.start)
             size = os.path.getsize(source.path)
-            inspected.append(FileInspection(source.file, split, size, _opinions(source), total, examples))
+            url = source.url if awaited else ""
+            inspected.append(FileInspection(source.file, split, size, _opinions(source), total, examples, url))
     return inspected
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 
 import msgspec
 
-from .annotations import Source, plan
+from .annotations import DataError, Source, plan
 from .findings import Finding
 from .media.archives import Archive
 from .paths import Rewriter, learn
@@ -39,10 +39,15 @@ def looked_up(options: Options, sources: Sequence[Source]) -> Options:
         sources: all annotation files.
 
     Raises:
-        DataError: a media root does not exist.
+        DataError: a media root does not exist, or the media are where the annotation files are: on the Hub.
         OSError: one cannot be read.
     """
     Rewriters(options)
+    if (remote := next((source.url for source in sources if source.url), "")) and not options.media_root:
+        raise DataError(
+            f"the media of {remote} are on the Hub, too: name the folder they were downloaded to as media root, or stream them "
+            "with load_dataset(…, streaming=True)"
+        )
     if options.rules is not None:
         every = dict.fromkeys(root for source in sources for root in roots_of(source, options))
         return msgspec.structs.replace(options, media_root=options.media_root or tuple(every))

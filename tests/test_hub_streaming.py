@@ -18,18 +18,19 @@ import pytest
 import zstandard
 from clips import encode
 from hub import Hub
-from hub.client import MODES, Clients, RefusedError, Worker
+from hub.client import Clients, RefusedError, Worker
 
 REPO = "lmms-lab/LLaVA-Video-178K"
 SUBSET, OTHER = "0_30_s_academic_v0_1", "1_2_m_youtube_v0_1"
 CAPTIONS = f"{SUBSET}/{SUBSET}_cap_processed.json"
 CLIPS = 8
 
-CALLS = """
+CALLS = (
+    f"sys.path.insert(0, {str(Path(__file__).parent)!r})"
+    + """
 from datasets.distributed import split_dataset_by_node
 import modalmix.builders
 from modalmix.builders.remote import passing, repository, transfer
-sys.path.insert(0, TESTS)
 from loading import bytes_of, undecoded
 repository.PATIENCE = transfer.PATIENCE = PATIENCE
 warnings = []
@@ -89,10 +90,23 @@ def resumed(take, **given):
     again.load_state_dict(state)
     return first, [digest(row) for row in again]
 
-def inspected(data):
+def inspected(data, cache):
     from modalmix.builders import inspection
     return inspection.inspect(data)
+
+def uploaded(folder, name):
+    import huggingface_hub
+    huggingface_hub.HfApi().create_repo(name, repo_type="dataset")
+    huggingface_hub.HfApi().upload_folder(folder_path=folder, repo_id=name, repo_type="dataset")
+
+def built(data, out, cache):
+    from modalmix.builders import packing
+    try:
+        packing.build(data, out)
+    except modalmix.builders.annotations.DataError as error:
+        raise upload.HubError(str(error))
 """
+)
 
 
 def tar(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
@@ -152,12 +166,11 @@ def release(videos: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(scope="module", params=MODES)
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Worker]]:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Worker]]:
     folder = tmp_path_factory.mktemp("world")
     with Hub(str(folder / "hub"), page=3) as hub:
-        calls = f"TESTS = {str(Path(__file__).parent)!r}\n" + CALLS
-        worker = Worker(Clients(hub, folder / "home", request.param), calls)
+        worker = Worker(Clients(hub, folder / "home", "lfs"), CALLS)
         yield hub, worker
         worker.close()
 
@@ -450,3 +463,33 @@ def test_a_release_is_streamed_at_the_state_that_is_named(hub: Hub, call: Any, r
     given = {"path": "llava_video", "split": "caption", "streaming": True, "subset": SUBSET}
     assert len(call("rows", release=f"llava-video-178k@{old}", **given)["rows"]) == 3 * CLIPS + 1
     assert call("rows", release="llava-video-178k", **given)["rows"] == []
+
+
+def test_a_repository_is_inspected_where_it_is(hub: Hub, call: Any, release: dict[str, bytes]) -> None:
+    files = call("inspected", data=f"hf://datasets/{REPO}/{SUBSET}")
+    assert {one["split"]: one["counts"]["written"] for one in files} == {
+        "caption": {"text": 1, "video": 3 * CLIPS + 1},
+        "multi_choice": {"video": 4},
+    }
+    assert all(one["formats"]["llava_video"][0] > 0.9 and one["url"].startswith("hf://") for one in files)
+    assert asked(hub) == []
+
+
+def test_what_needs_media_on_this_disk_says_so(hub: Hub, call: Any, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="are on the Hub, too: name the folder they were downloaded to"):
+        call("built", data=f"hf://datasets/{REPO}/{CAPTIONS}", out=str(tmp_path / "out"))
+
+
+def test_what_was_uploaded_through_xet_is_streamed_as_well(hub: Hub, release: dict[str, bytes], tmp_path: Path) -> None:
+    for path, data in release.items():
+        (tmp_path / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "files" / path).write_bytes(data)
+    worker = Worker(Clients(hub, tmp_path / "home", "xet"), CALLS)
+    try:
+        worker("uploaded", folder=str(tmp_path / "files"), name="tester/release")
+        assert any(entry.get("xet") for entry in hub.files("tester/release").values())
+        given = {"path": "llava_video", "split": "train", "streaming": True, "cache": str(tmp_path / "cache")}
+        rows = worker("rows", data_files=f"hf://datasets/tester/release/{CAPTIONS}", **given)["rows"]
+    finally:
+        worker.close()
+    assert len(rows) == 3 * CLIPS + 1

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
+import msgspec
 import yaml
 
 from .head import head
@@ -53,14 +54,22 @@ def sources(
     if not items:
         raise DataError("no data named: give an annotation file, a folder or a YAML mixture")
     found: list[tuple[str, str, Take]] = []
+    urls: dict[str, str] = {}
     for item in items:
         if os.fspath(item).startswith(HUB):
             from ..remote.repository import annotations_of
 
-            found += [(path, base, Take()) for path, base in annotations_of(os.fspath(item), token)]
+            for path, base, url in annotations_of(os.fspath(item), token):
+                found.append((path, base, Take()))
+                urls[os.path.abspath(path)] = url
         else:
             found += _expanded(os.fspath(item), seed, root)
-    return _named(found, root)
+    return [msgspec.structs.replace(one, url=urls.get(one.path, "")) for one in _named(found, root)]
+
+
+def is_annotation(path: str) -> bool:
+    """Whether a file may hold records, by its name."""
+    return _PACKED.sub("", path.lower()).endswith(ENDINGS)
 
 
 def _expanded(item: str, seed: int, root: str | None) -> Iterator[tuple[str, str, Take]]:

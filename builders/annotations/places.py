@@ -67,11 +67,13 @@ class Source(msgspec.Struct, frozen=True):
         path: where it is: local and absolute.
         file: how it is called everywhere: relative to the root it was given under, with ``/``; unique in one expansion.
         take: the ordinals wanted of it.
+        url: where it is on the Hub, if `path` is a copy in the client's cache, beside which no media lie.
     """
 
     path: str
     file: str
     take: Take = Take()
+    url: str = ""
 
 
 class Slice(msgspec.Struct, frozen=True):

@@ -63,6 +63,8 @@ def _show(files: list[FileInspection]) -> None:
         best = [(name, reasons) for name, (confidence, reasons) in one.formats.items() if confidence > 0][:1]
         for name, reasons in best:
             console.print(f"[bold]{escape(one.file)}[/bold] is {name}: {escape('; '.join(reasons))}", highlight=False)
+    if any(one.url for one in files):
+        console.print("The media are on the Hub, too; which of them are there is not known before they are streamed.")
     examples: dict[str, Finding] = {}
     total = Counts()
     for one in files:

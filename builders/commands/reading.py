@@ -18,7 +18,12 @@ from ..turns import Roles
 
 def add_reading(parser: ArgumentParser) -> None:
     """The arguments all commands that read DATA share."""
-    parser.add_argument("data", nargs="+", metavar="DATA", help="annotation files, a glob, a YAML mixture, or a folder")
+    parser.add_argument(
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="annotation files, a glob, a YAML mixture, a folder, or hf://datasets/namespace/name[@revision][/path]",
+    )
     group = parser.add_argument_group("reading")
     group.add_argument("--format", default="modalmix", metavar="FORMAT",
                         help=f"{', '.join(NAMES)}; by default each record is recognised")  # fmt: skip

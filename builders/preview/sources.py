@@ -11,7 +11,7 @@ from .annotated import Annotated
 from .built import folder, repository
 from .shown import Collection
 
-_REPOSITORY = re.compile(r"(?:datasets/)?([\w.-]+/[\w.-]+)")
+_REPOSITORY = re.compile(r"(?:(?:hf://)?datasets/)?([\w.-]+/[\w.-]+)")
 
 
 def open_collection(data: Sequence[str], options: Options = DEFAULTS, *, seed: int = 42) -> Collection:

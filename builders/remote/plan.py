@@ -12,11 +12,12 @@ from ...cards.facts import Download as Release
 from ...upload.downloading import chosen, names, next_command
 from ...upload.planning import Remote
 from ..annotations import DataError, Source
+from ..annotations.expansion import is_annotation
 from ..media.archives import Archive, group
 from ..media.archives.recognition import kind_by_name
 from ..paths.steps import is_medium
 from ..rows import Options
-from .repository import Place, is_annotation, is_inside, is_remote, listed, place_of
+from .repository import Place, is_inside, is_remote, listed, place_of
 from .transfer import RemoteFile
 
 _MOST_LOOSE = 64

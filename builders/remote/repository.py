@@ -13,8 +13,7 @@ from huggingface_hub.errors import GatedRepoError
 from ...upload.hub import DATASET, Head, Repository
 from ...upload.retrying import Patience, retry
 from ..annotations import HUB, DataError
-from ..annotations.expansion import ENDINGS
-from ..annotations.window import COMPRESSED
+from ..annotations.expansion import is_annotation
 
 PATIENCE = Patience(first=0.25)
 """For single requests and for an archive's connection, whose patience begins anew with every byte that arrives."""
@@ -111,8 +110,8 @@ def fetched(place: Place, token: str | None = None) -> str:
             raise gated(place.repository) from None
 
 
-def annotations_of(url: str, token: str | None = None) -> Iterator[tuple[str, str]]:
-    """The annotation files at a place: each one's local path, and the local folder that stands for the repository.
+def annotations_of(url: str, token: str | None = None) -> Iterator[tuple[str, str, str]]:
+    """The annotation files at a place: each one's local path, the local folder that stands for the repository, and its URL.
 
     Raises:
         DataError: there are none, or the Hub does not give them.
@@ -123,16 +122,9 @@ def annotations_of(url: str, token: str | None = None) -> Iterator[tuple[str, st
     if not files:
         raise DataError(f"no annotation file in {url!r}: looked for .json, .jsonl and .ndjson (also .gz, .zst)")
     for path in files:
-        at = fetched(Place(place.repository, head.commit, path), token)
-        yield at, at.removesuffix(path)
-
-
-def is_annotation(path: str) -> bool:
-    """Whether a file of a repository may hold records, by its name."""
-    lower = path.lower()
-    for packed in COMPRESSED:
-        lower = lower.removesuffix(packed)
-    return lower.endswith(ENDINGS)
+        one = Place(place.repository, head.commit, path)
+        at = fetched(one, token)
+        yield at, at.removesuffix(path), one.url
 
 
 def is_inside(path: str, folder: str) -> bool:
