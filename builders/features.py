@@ -39,6 +39,11 @@ _MASK = {
 }
 
 
+def of_media(column: str) -> bool:
+    """Whether a column holds media, or what their headers say: what is equal for all records that show them."""
+    return column.removesuffix(SUFFIX) in MEDIA_COLUMNS
+
+
 def decodes_audio_and_video() -> bool:
     """Whether `datasets` can decode sound and video here; without torchcodec its features raise on iteration."""
     return importlib.util.find_spec("torchcodec") is not None

@@ -53,6 +53,16 @@ class Report(msgspec.Struct):
         """Every shard, mix by mix and split by split."""
         return [shard for by_split in self.shards.values() for shards in by_split.values() for shard in shards]
 
+    @property
+    def rows(self) -> int:
+        """Rows of all shards; fewer than records were written where rows are grouped."""
+        return sum(shard.rows for shard in self.all_shards())
+
+    @property
+    def grouped(self) -> bool:
+        """Whether rows are grouped by their media; see `modalmix.builders.groups`."""
+        return self.options.get("group_by") == "media"
+
     def text(self) -> str:
         """The text of ``report.json``."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"

@@ -7,16 +7,16 @@ for streams of archives on the Hub, and `named` (file names only, the bytes come
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 import pyarrow as pa
 
-from .features import MEDIA_COLUMNS
+from .features import MEDIA_COLUMNS, of_media
 from .media.filesystem import url_of
-from .media.items import Held, Item
+from .media.items import Held, Item, Media
 from .metadata import SUFFIX
 from .metadata import cells as metadata_cells
 from .rows import Row
@@ -25,6 +25,14 @@ from .sample import Mask
 _CELL = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
 MediaCells = Callable[[Sequence[Item]], pa.StructArray]
+
+
+class HasMedia(Protocol):
+    """A row, or what stands for several."""
+
+    @property
+    def media(self) -> Media:
+        """Its media items."""
 
 
 def referenced(items: Sequence[Item]) -> pa.StructArray:
@@ -60,7 +68,25 @@ def table(rows: Sequence[Row], schema: pa.Schema, cells: MediaCells) -> pa.Table
     return pa.Table.from_arrays([_column(field, rows, cells) for field in schema], schema=schema)
 
 
-def media_items(rows: Sequence[Row], column: str) -> list[Item]:
+def grouped_table(groups: Sequence[Sequence[Row]], schema: pa.Schema, cells: MediaCells) -> pa.Table:
+    """The table of some groups of rows (`modalmix.builders.groups`).
+
+    Args:
+        groups: rows with the same media in each.
+        schema: of a grouped mix.
+        cells: how media items become cells.
+    """
+    first, every = [rows[0] for rows in groups], list(chain.from_iterable(groups))
+    columns = [
+        _column(field, first, cells)
+        if of_media(field.name)
+        else _lists(groups, _column(field.type.value_field.with_name(field.name), every, cells), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def media_items(rows: Iterable[HasMedia], column: str) -> list[Item]:
     """The items of a media column in the order of its cells."""
     lists = chain.from_iterable(getattr(row.media, column) for row in rows)
     return list(chain.from_iterable(lists)) if column == "frames" else list(lists)

@@ -6,13 +6,13 @@ the entries whose files are its own; lists of words are united; any other key th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 
-from ..builders import features
+from ..builders import features, groups
 from ..builders.report import Report, Shard
 from ..builders.sample import MODALITIES
 from .facts import Facts
@@ -54,8 +54,7 @@ def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features
     that holds several builds, those of the part ``NAME`` are called ``NAME`` (all of it) and ``NAME-<mix>``.
     """
     every = features.mixes(MODALITIES)
-    told = bool(report.options.get("metadata"))
-    shown = {mix: (features.features(every[mix], metadata=told), by_split) for mix, by_split in report.shards.items()}
+    shown = {mix: (_columns(report, every[mix]), by_split) for mix, by_split in report.shards.items()}
     if len(shown) == 1 and part:
         return {part: next(iter(shown.values()))}
     if len(shown) < 2:
@@ -66,7 +65,12 @@ def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features
         for split, shards in by_split.items():
             together.setdefault(split, []).extend(shards)
     named = {f"{part}-{mix}" if part else mix: one for mix, one in shown.items()}
-    return {part or features.ALL: (features.features(present, metadata=told), together), **named}
+    return {part or features.ALL: (_columns(report, present), together), **named}
+
+
+def _columns(report: Report, modalities: Iterable[str]) -> Features:
+    columns = features.features(modalities, metadata=bool(report.options.get("metadata")))
+    return groups.grouped(columns) if report.grouped else columns
 
 
 def made(report: Report, facts: list[Facts], part: str | None = None, *, explicit: bool = False) -> Front:
@@ -78,7 +82,6 @@ def made(report: Report, facts: list[Facts], part: str | None = None, *, explici
         part: its name in the repository.
         explicit: name each shard, where a pattern would match files that are not of this build.
     """
-    rows = sum(report.counts.written.values())
     shown = configs(report, part)
     infos, listed = [], []
     for number, (name, (kinds, by_split)) in enumerate(shown.items()):
@@ -102,7 +105,7 @@ def made(report: Report, facts: list[Facts], part: str | None = None, *, explici
         **({"license": licenses if len(licenses) > 1 else licenses[0]} if licenses else {}),
         **({"language": languages} if languages else {}),
         **({"task_categories": tasks} if tasks else {}),
-        "size_categories": [_size(rows)],
+        "size_categories": [_size(report.rows)],
         "modalities": sorted({"text", *(_MODALITY[one] or "image" for one in present)}),
         "tags": ["modalmix", *sorted(report.counts.formats)],
         "configs": listed,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from string import Template
 
+from ..builders.features import of_media
 from ..builders.findings import CATALOGUE
 from ..builders.metadata import FIELDS, SUFFIX
 from ..builders.report import Report
@@ -53,6 +54,15 @@ _VIEWS = "\n".join(
         "```",
     )
 )
+_GROUPED = """
+
+Each row holds media once, with all samples that ask about them: every column but those of the media is a list, with a value for
+each sample. `training` decodes the media of a row once for all of them. For one row per sample:
+
+```python
+ds = views.flatten(ds)
+```
+"""
 _DECODING = """\
 Sound and video decode with torchcodec. Without it, ask for the encoded bytes:
 
@@ -113,7 +123,8 @@ def _body(
     plots: Mapping[str, str],
 ) -> str:
     shown = configs(report, part)
-    rows = sum(report.counts.written.values())
+    written = f"{sum(report.counts.written.values()):,}"
+    rows = f"{report.rows:,}"
     default = next(iter(shown), None)
     media = set(shown[default][0]) & {"videos", "audios", "audio_q"} if default else set()
     split = next(iter(shown[default][1]), "train") if default else "train"
@@ -121,21 +132,24 @@ def _body(
     prefix = f"{part}/" if part else ""
     mapping = {
         "title": escape(title),
-        "rows": f"{rows:,}",
+        "rows": f"{rows} rows with {written} samples" if report.grouped else f"{rows} rows",
         "formats": ", ".join(sorted(counts.formats)) or "no",
         "media": _OUTSIDE if report.options.get("annotations_only") else "Media are byte for byte as they were.\n",
         "what": _what(facts),
         "version": escape(report.version),
         "given": f'"{here}", "{part}"' if part else f'"{here}"',
         "split": split,
-        "views": _VIEWS,
+        "views": _VIEWS + _GROUPED if report.grouped else _VIEWS,
         "decoding": _DECODING if media else "",
         "table": _table(shown),
-        "columns": "\n".join(f"| `{name}` | {_MEANING[name]} |" for name in (shown[default][0] if default else ())),
+        "columns": "\n".join(
+            f"| `{name}` | {'of each sample: ' if report.grouped and not of_media(name) else ''}{_MEANING[name]} |"
+            for name in (shown[default][0] if default else ())
+        ),
         "sample": _sample(statistics.sample) if statistics and statistics.sample else "",
         "statistics": _statistics(statistics, {prefix + path: text for path, text in plots.items()}),
         "read": f"{counts.read:,}",
-        "written": f"{rows:,}",
+        "written": written,
         "rejected": f"{counts.rejected:,}",
         "not_selected": f"{counts.not_selected:,}",
         "rejects": f"{prefix}rejected.jsonl",

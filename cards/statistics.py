@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..builders import features
+from ..builders import features, groups
 from ..builders.output import Output, at
 from ..builders.report import Report, Shard
 
@@ -30,7 +30,7 @@ class MixStatistics(msgspec.Struct):
 
     Attributes:
         rows: of all splits.
-        turns: histogram of the turns of a row.
+        turns: histogram of the turns of a row, or of each of its samples.
         user: histogram of the characters of a turn of ``human``.
         assistant: likewise, of ``gpt``.
         media: column → how many items (pictures for ``frames``).
@@ -137,8 +137,11 @@ def _add(one: MixStatistics, file: Any) -> None:
         or (leaf.partition(".")[0] in features.MEDIA_COLUMNS and leaf.endswith(".path"))
         or (leaf.startswith("masks.") and leaf.endswith(".frame"))
     ]
+    grouped = pa.types.is_list(file.schema_arrow.field("id").type)
     for batch in file.iter_batches(8192, columns=wanted):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name in ("conversations", "masks") and grouped:
+                column = column.flatten()
             if name == "conversations":
                 _add_turns(one, column)
             elif name == "masks":
@@ -170,6 +173,8 @@ def _sample(out: Output, report: Report) -> SampleRow | None:
         for shards in by_split.values():
             with out.open(shards[0].path) as source, pq.ParquetFile(source) as file:
                 row = next(file.iter_batches(1, row_groups=[0])).to_pylist()[0]
+                if isinstance(row["id"], list):
+                    row = groups.samples(row)[0]
             media = [
                 (column, os.path.basename(cell["path"] or ""), len(cell["bytes"] or b""))
                 for column, cell in _cells(row)

@@ -33,6 +33,10 @@ def add(parser: ArgumentParser) -> None:
                       help="deal the rows into splits: train=0.98,test=0.02 (default: those of the files)")  # fmt: skip
     made.add_argument("--split-by", choices=("media", "id"), default="media",
                       help="one medium, or one id, never stands in two splits (default: %(default)s)")  # fmt: skip
+    made.add_argument("--order", choices=("media", "annotation"), default="media",
+                      help="rows about one medium together, or rows as the records stand (default: %(default)s)")  # fmt: skip
+    made.add_argument("--group-by", choices=("media",), default="",
+                      help="one row for all samples about the same media (default: a row for each)")  # fmt: skip
     made.add_argument("--metadata", action="store_true",
                       help="add columns with length, rate and size of each medium, as in videos_metadata")  # fmt: skip
     made.add_argument("--annotations-only", action="store_true",
@@ -65,6 +69,8 @@ def run(arguments: Namespace) -> int:
         split_by=arguments.split_by,
         metadata=arguments.metadata,
         annotations_only=arguments.annotations_only,
+        order=arguments.order,
+        group_by=arguments.group_by,
     )
     standing = None
     if arguments.finish:
@@ -140,6 +146,8 @@ def _show(report: Report, out: str, standing: Standing | None) -> None:
     console.print(table)
     counts = report.counts
     written = sum(counts.written.values())
+    if report.grouped:
+        console.print(f"{report.rows:,} rows with {written:,} samples, grouped by their media", highlight=False)
     console.print(
         f"{counts.read:,} records read = {written:,} written + {counts.rejected:,} rejected + "
         f"{counts.not_selected:,} not selected",

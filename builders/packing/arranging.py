@@ -100,11 +100,14 @@ def moved(survey: Columns) -> Arrangement:
     begins = np.ones(len(index), bool)
     begins[1:] = (home[1:] != home[:-1]) | (tasks[1:] != tasks[:-1])
     begin = np.maximum.accumulate(np.where(begins, index, 0))
+    starts = np.flatnonzero(begins)
+    ends = np.append(starts[1:], len(index)) - 1
+    last = ends[np.searchsorted(starts, home)]  # of the records that stand together with the first of their lead
     at = np.flatnonzero(((home != index) & (begin != home)) | (archives >= 0))
     to_archive = archives[at] >= 0
     return Arrangement(
         places[at],
-        np.where(to_archive, places[at], places[home[at]]),
+        np.where(to_archive, places[at], places[last[at]]),
         np.where(to_archive, archives[at], tasks[home[at]]),
     )
 
@@ -113,7 +116,7 @@ def _of_split(plan: Plan, files: Files, tasks: Sequence[Task]) -> Arrangement:
     """What is moved within a split."""
     task_of = {archive: task.number for task in tasks for archive in task.archives}
     looked_up = _keys(plan, task_of)
-    if task_of or plan.options.rules or plan.options.learned:  # by rules, one medium may be written in several ways
+    if task_of or plan.options.rules or plan.options.learned or plan.settings.group_by:  # written in several ways
         return moved(_survey(files, tasks, looked_up))
     survey = _survey(files, tasks, lambda piece: lambda record: (written_key(record), -1))
     found = moved(survey)

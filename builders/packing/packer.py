@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
-from .. import features
+from .. import features, groups
 from ..findings import finding
 from ..media.items import NO_BASE64, Held, Item, read_bytes
 from ..output import Output
 from ..parquet import Cell, FileRange, MediaChanged, ShardWriter
 from ..rejects import line
 from ..rows import Reject, Row
-from ..tables import media_items, named, referenced, table
+from ..tables import MediaCells, grouped_table, media_items, named, referenced, table
+from .grouping import Grouper
 from .leads import items_by_weight
-from .rowgroup import TOO_LARGE, RowGroup, key_of
+from .rowgroup import TOO_LARGE, Group, RowGroup, key_of, rows_in
 
 
 class DoneShard(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class DoneShard(msgspec.Struct, frozen=True):
         lost: lines of ``rejected.jsonl`` for rows whose media could no longer be read when their turn came.
         codes: the code of each of them.
         stamp: what the store says of its content; see `modalmix.builders.output.Output.publish`.
+        records: that its rows are made of; more than rows only where rows are grouped.
     """
 
     path: str
@@ -39,6 +42,7 @@ class DoneShard(msgspec.Struct, frozen=True):
     lost: list[str] = []
     codes: list[str] = []
     stamp: str = ""
+    records: int = 0
 
 
 class Packer:
@@ -62,6 +66,7 @@ class Packer:
         *,
         metadata: bool = False,
         embeds: bool = True,
+        grouped: bool = False,
     ) -> None:
         """A packer for ``<prefix>-*.parquet``.
 
@@ -74,31 +79,38 @@ class Packer:
             completed: told of each shard as soon as it is safe.
             metadata: write what the headers of media say beside them.
             embeds: write the bytes of media; else where they lie on this machine.
+            grouped: rows that come together and have the same media become one; see `grouping`.
         """
         self.done = list(done)
-        self._skip = sum(shard.rows + len(shard.lost) for shard in done)
+        self._skip = sum(shard.records + len(shard.lost) for shard in done)
         self._out = out
         self._prefix = prefix
         self._row_group_bytes = row_group_bytes
         self._shard_bytes = shard_bytes
         self._completed = completed
-        self._schema = features.columns(decode=True, metadata=metadata).arrow_schema
+        columns = features.columns(decode=True, metadata=metadata)
+        self._schema = (groups.grouped(columns) if grouped else columns).arrow_schema
+        self._grouper = Grouper() if grouped else None
         self._media = features.MEDIA_COLUMNS if embeds else ()
-        self._cells = named if embeds else referenced
+        self._cells: MediaCells = named if embeds else referenced
         self._group = self._empty_group()
         self._lost: list[Reject] = []
         self._writer: ShardWriter | None = None
         self._written_bytes = 0
-        self._written_rows = 0
+        self._written_rows = self._written_records = 0
 
     def add(self, row: Row) -> int:
         """Takes a row.
 
         Returns:
-            The bytes it adds; 0 where it is in a shard that is done, or cannot be written.
+            The bytes that are added; 0 where it is in a shard that is done, cannot be written, or waits for others of its
+            group.
         """
+        return self._take(row) if self._grouper is None else sum(map(self._take, self._grouper.add(row)))
+
+    def _take(self, row: Row | Group) -> int:
         if self._skip:
-            self._skip -= 1
+            self._skip -= len(rows_in(row))
             return 0
         taken = self._group.take(row)
         if not taken:
@@ -112,6 +124,8 @@ class Packer:
 
     def close(self) -> None:
         """Writes what is waiting and completes the last shard."""
+        for group in self._grouper.rest() if self._grouper is not None else ():
+            self._take(group)
         self._flush()
         self._complete()
 
@@ -132,22 +146,29 @@ class Packer:
             items = {name: media_items(rows, name) for name in self._media}
             try:
                 cells = {name: _cells(name, items[name], group.modified) for name in items}
-                self._open().write_row_group(table(rows, self._schema, self._cells), cells)
+                self._open().write_row_group(self._table([rows_in(row) for row in rows]), cells)
             except MediaChanged as error:
                 rows = self._lose_all(rows, items[error.column][error.cell], error)
                 continue
             self._written_rows += len(rows)
+            self._written_records += sum(len(rows_in(row)) for row in rows)
             self._written_bytes += group.stored_bytes
             break
         if self._written_bytes >= self._shard_bytes:
             self._complete()
 
-    def _lose_all(self, rows: Sequence[Row], item: Item, error: MediaChanged) -> list[Row]:
+    def _table(self, rows: Sequence[list[Row]]) -> pa.Table:
+        """The table of rows, by the rows that each is made of."""
+        if self._grouper is not None:
+            return grouped_table(rows, self._schema, self._cells)
+        return table([row for (row,) in rows], self._schema, self._cells)
+
+    def _lose_all(self, rows: Sequence[Row | Group], item: Item, error: MediaChanged) -> list[Row | Group]:
         """The rows that have nothing to do with a medium that cannot be read, or with a file that is not what it was."""
         name = "media-unreadable" if error.unreadable else "media-changed"
         if error.unreadable and item.base64 and NO_BASE64 in str(error):
             name = "patch-base64"
-        kept: list[Row] = []
+        kept: list[Row | Group] = []
         for row in rows:
             if any(_concerned(one, item, error.unreadable) for one in items_by_weight(row.media)):
                 self._lose(row, name, str(error))
@@ -155,9 +176,10 @@ class Packer:
                 kept.append(row)
         return kept
 
-    def _lose(self, row: Row, name: str, message: str) -> None:
-        one = finding(name, message).placed(row.file, row.row)
-        self._lost.append(Reject(row.format, row.file, row.row, [*row.findings, one], row.record))
+    def _lose(self, row: Row | Group, name: str, message: str) -> None:
+        for one in rows_in(row):
+            found = finding(name, message).placed(one.file, one.row)
+            self._lost.append(Reject(one.format, one.file, one.row, [*one.findings, found], one.record))
 
     def _open(self) -> ShardWriter:
         if self._writer is None:
@@ -182,9 +204,10 @@ class Packer:
                 self._out.discard(self._path())
         lost = [line(reject).decode() for reject in self._lost]
         codes = [reject.findings[-1].code for reject in self._lost]
-        shard = DoneShard(path, rows, size if path else 0, checksum, lost, codes, stamp)
+        shard = DoneShard(path, rows, size if path else 0, checksum, lost, codes, stamp, self._written_records)
         self.done.append(shard)
-        self._writer, self._written_bytes, self._written_rows, self._lost = None, 0, 0, []
+        self._writer, self._lost = None, []
+        self._written_bytes = self._written_rows = self._written_records = 0
         if self._completed is not None:
             self._completed(shard)
 

@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True):
         order: ``"media"`` writes rows that share their leading medium together, where the first of them stands, and goes
             through each compressed archive once, in its order; ``"annotation"`` keeps the order of the records: it
             reads members at random, which costs a multiple of that, and stores a medium as often as it is met.
+        group_by: ``"media"`` makes one row of all records whose media are the same (`modalmix.builders.groups`); empty: each
+            record is a row.
         limit: rows to write at most, in the records' order; None for all.
         splits: names and fractions of the splits that rows are dealt into; empty for those of the annotation files.
         split_by: ``"media"`` deals by a row's lead medium, ``"id"`` by its id; see `modalmix.builders.packing.splitting`.
@@ -57,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
     row_group_bytes: int = 32 << 20
     shard_bytes: int = 500 << 20
     order: str = "media"
+    group_by: str = ""
     limit: int | None = None
     splits: tuple[tuple[str, float], ...] = ()
     split_by: str = "media"
@@ -113,6 +116,14 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
     Raises:
         DataError: the data cannot be found.
     """
+    for name, value, known in (
+        ("order", settings.order, ("media", "annotation")),
+        ("group_by", settings.group_by, ("", "media")),
+    ):
+        if value not in known:
+            raise DataError(f"{name} is {value!r}; it is {' or '.join(map(repr, known))}")
+    if settings.group_by and settings.order != "media":
+        raise DataError("rows that are grouped by their media do not keep the order of the annotations")
     options = absolute(options)
     by_split = splits(data, format=options.format, seed=settings.seed)
     every = [source for sources in by_split.values() for source in sources]
@@ -173,6 +184,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "verify_masks": options.verify_masks,
         "seed": settings.seed,
         "order": settings.order,
+        "group_by": settings.group_by,
         "splits": dict(settings.splits),
         "split_by": settings.split_by,
         "metadata": settings.metadata,

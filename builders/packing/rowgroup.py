@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
-from ..media.items import Held, Item
+from ..media.items import Held, Item, Media
 from ..parquet import MAX_CELL_BYTES, MAX_COLUMN_BYTES
 from ..rows import Row
 
@@ -30,6 +31,22 @@ STAYS = 2
 """How many times the limit rows of a medium may take up that stand together."""
 
 Key = tuple[str, int, int, bool] | int
+
+
+class Group(NamedTuple):
+    """Rows of one set of media that become one row; it stands where a `Row` stands, and its media are stored once."""
+
+    rows: list[Row]
+
+    @property
+    def media(self) -> Media:
+        """Of each of the rows."""
+        return self.rows[0].media
+
+
+def rows_in(row: Row | Group) -> list[Row]:
+    """The rows that a row of the dataset is made of: one for each record."""
+    return row.rows if isinstance(row, Group) else [row]
 
 
 class RowGroup:
@@ -48,12 +65,12 @@ class RowGroup:
         self._weight = weight
         self._limit = min(limit, ROW_BYTES)
         self._media: set[Key] = set()
-        self.rows: list[Row] = []
+        self.rows: list[Row | Group] = []
         self.bytes = 0
         self.stored_bytes = 0
         self.modified: dict[str, int] = {}
 
-    def take(self, row: Row) -> int:
+    def take(self, row: Row | Group) -> int:
         """Takes a row, unless it is for the next row group; an empty one takes any.
 
         Returns:
@@ -72,7 +89,7 @@ class RowGroup:
                     new.add(key)
         if size > ROW_BYTES:
             return TOO_LARGE
-        text = _text_bytes(row)
+        text = sum(map(_text_bytes, rows_in(row)))
         if self.rows:
             limit = self._limit * STAYS if size > 2 * fresh else self._limit
             if self.bytes + size + text > min(limit, ROW_BYTES) or len(self.rows) >= MAX_ROWS:

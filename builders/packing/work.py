@@ -191,6 +191,7 @@ class _Journal:
             completed,
             metadata=settings.metadata,
             embeds=not settings.annotations_only,
+            grouped=settings.group_by == "media",
         )
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from ..annotations import DataError
 from ..features import MEDIA_COLUMNS
 from ..findings import CATALOGUE, Finding
+from ..groups import SAMPLES, samples
 from ..media.items import Item
 from ..media.regions import mask_of
 from ..rejects import FILE as REJECTS
@@ -58,9 +59,11 @@ class Built:
         self._batches: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._lock = Lock()  # one Parquet file is for one thread
         self._spill = Spill()
-        missing = {"id", "conversations"} - set(self._file(0).schema_arrow.names)
+        columns = self._file(0).schema_arrow
+        missing = {"id", "conversations"} - set(columns.names)
         if missing:
             raise DataError(f"{shards[0].name!r} has no column {sorted(missing)[0]!r}: it was not built by modalmix")
+        self._samples = SAMPLES if pa.types.is_list(columns.field("id").type) else 1  # in a row, at most
 
     def close(self) -> None:
         """Closes the files and removes temporary copies."""
@@ -71,17 +74,18 @@ class Built:
         self._spill.close()
 
     def entries(self) -> Iterator[Entry]:
-        """All rows, shard by shard, and then the rejected records."""
+        """All rows, or the samples they are grouped of, shard by shard, and then the rejected records."""
         for number, shard in enumerate(self._shards):
             with pq.ParquetFile(shard.open()) as file:
                 names = file.schema_arrow.names
                 row = 0
                 for batch in file.iter_batches(1024, columns=[name for name in _LISTED if name in names]):
-                    for one in batch.to_pylist():
-                        turns = [(turn["from"], turn["value"]) for turn in one["conversations"] or ()]
-                        yield entry((number, row), str(one["id"]), _mix(shard.name), "row", (), *_source(one), turns,
-                                    one.get("system"), one.get("text_q"))  # fmt: skip
-                        row += 1
+                    for stored in batch.to_pylist():
+                        for at, one in enumerate(samples(stored) if self._samples > 1 else [stored], row):
+                            turns = [(turn["from"], turn["value"]) for turn in one["conversations"] or ()]
+                            yield entry((number, at), str(one["id"]), _mix(shard.name), "row", (), *_source(one), turns,
+                                        one.get("system"), one.get("text_q"))  # fmt: skip
+                        row += self._samples
         if self._rejected is not None:
             with self._rejected.open() as file:
                 offset = 0
@@ -108,9 +112,12 @@ class Built:
             with self._rejected.open() as file:
                 file.seek(row)
                 return _reject(file.readline())
+        row, sample = divmod(row, self._samples)
         with self._lock:
             start, batch = self._batch(number, row)
             one = batch.slice(row - start, 1).to_pylist()[0]
+        if self._samples > 1:
+            one = samples(one)[sample]
         file_name, ordinal = _source(one)
         return Shown(
             str(one["id"]),

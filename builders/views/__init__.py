@@ -3,6 +3,7 @@
 ::
 
     training(ds)      rows → decoded pictures, frames, sounds, masks, for Dataset and IterableDataset alike
+    flatten(ds)       rows that are grouped by their media → a row for each sample
     messages(sample)  a row or a decoded sample → chat messages
     collate(samples)  decoded samples → one ragged batch
 
@@ -14,6 +15,7 @@
 from .batches import collate
 from .chat import messages, time_instruction
 from .decoding import Recipe, decoded
+from .flattening import flatten
 from .reading import SampleRejected, StreamView, TableView, training
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "TableView",
     "collate",
     "decoded",
+    "flatten",
     "messages",
     "time_instruction",
     "training",

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -126,6 +126,84 @@ def decoded(row: Row, recipe: Recipe) -> dict[str, Any]:
     Raises:
         CannotDecodeError: a medium cannot be read, a mask does not fit its picture, or its frame is not there.
     """
+    return _decoded(row, recipe, _Once())
+
+
+def decoded_samples(rows: Sequence[Row], recipe: Recipe, first: Row) -> Iterator[dict[str, Any] | CannotDecodeError]:
+    """The samples of rows that have the same media, or why there is none; each medium is decoded once.
+
+    They are what `decoded` gives for each row alone, but that arrays of media are shared, and that a sampler with a seed draws
+    the frames once for all: those of the `first` row.  A video is decoded more than once only for rows that ask for other
+    numbers of frames, with `Recipe.needed` for other frames, and where masks of some row are of frames that are not there.
+
+    Args:
+        rows: of a dataset, media undecoded.
+        recipe: how to decode them.
+        first: of all rows that have these media.
+    """
+    once = _Once(first)
+    if recipe.masks and not recipe.needed:
+        frames = {mask.get("frame") for row in rows for masks in row.get("masks") or () for mask in masks}
+        once.wanted = tuple(sorted(frame for frame in frames if isinstance(frame, int)))
+    for row in rows:
+        try:
+            yield _decoded(row, recipe, once)
+        except CannotDecodeError as error:
+            yield error
+
+
+class _Once:
+    """Media that were decoded, or could not be, for the other rows that show them.
+
+    Attributes:
+        first: the row whose name a sampler's seed is made of; None for each row's own.
+        wanted: the frames that any of the rows has masks of, ascending.
+    """
+
+    def __init__(self, first: Row | None = None) -> None:
+        self.first = first
+        self.wanted: tuple[int, ...] = ()
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def get(self, row: Row, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """What `make` gives for all rows; what it raises, for each with its own place."""
+        if key not in self._known:
+            try:
+                self._known[key] = make()
+            except CannotDecodeError as error:
+                self._known[key] = error
+                raise
+        made = self._known[key]
+        if isinstance(made, CannotDecodeError):
+            raise CannotDecodeError(_placed(made.finding, row)) from made
+        return made
+
+    def clip(self, cell: Cell | list[Cell], row: Row, recipe: Recipe, wanted: Sequence[int] | None, at: str) -> _Clip:
+        """One video as `_clip` reads it; `wanted` is None if masks are not of it.
+
+        It is read with the frames of all rows' masks at once, unless some of those are not there.
+        """
+        named = row if self.first is None else self.first
+        number = recipe.num_frames or row.get("num_frames") or ASKED
+        order = _channel_order(row) if isinstance(cell, list) else ""
+
+        def read(frames: tuple[int, ...]) -> _Clip:
+            key = at, number, order, frames
+            made: _Clip = self.get(row, key, lambda: _clip(cell, row, recipe, frames, at, _options(named, recipe)))
+            return made._replace(findings=[_placed(one, row) for one in made.findings])
+
+        if wanted is None:
+            return read(())
+        if not set(wanted) < set(self.wanted):
+            return read(tuple(wanted))
+        try:
+            clip = read(self.wanted)
+        except CannotDecodeError:
+            return read(tuple(wanted))
+        return clip._replace(masked=clip.masked[[self.wanted.index(frame) for frame in wanted]])
+
+
+def _decoded(row: Row, recipe: Recipe, once: _Once) -> dict[str, Any]:
     sample = {name: value for name, value in row.items() if name not in _DECODED}
     with _place(row, "/masks"):
         objects = [[mask_of(cell) for cell in cells] for cells in row.get("masks") or ()] if recipe.masks else []
@@ -134,7 +212,7 @@ def decoded(row: Row, recipe: Recipe) -> dict[str, Any]:
     pictures: Pictures | None = None
     if "images" in row:
         cells = row["images"] or ()
-        images = [_image(cell, row, recipe, bool(wanted) and not i, f"/images/{i}") for i, cell in enumerate(cells)]
+        images = [_image(cell, row, recipe, once, bool(wanted) and not i, i) for i, cell in enumerate(cells)]
         if of_image and wanted:
             with _place(row, "/masks"):
                 _check_frames(wanted, 1)
@@ -143,7 +221,8 @@ def decoded(row: Row, recipe: Recipe) -> dict[str, Any]:
         sample["images"] = images
     if "videos" in row or "frames" in row:
         clips = [
-            _clip(cell, row, recipe, () if i or of_image else wanted, at) for i, (cell, at) in enumerate(_videos(row))
+            once.clip(cell, row, recipe, None if i or of_image else wanted, at)
+            for i, (cell, at) in enumerate(_videos(row))
         ]
         if clips and not of_image:
             pictures = clips[0].masked
@@ -154,7 +233,7 @@ def decoded(row: Row, recipe: Recipe) -> dict[str, Any]:
         sample["findings"] = [found for clip in clips for found in clip.findings]
     for name in ("audios", "audio_q"):
         if name in row:
-            sample[name] = [_sound(cell, row, recipe, f"/{name}/{i}") for i, cell in enumerate(row[name] or ())]
+            sample[name] = [_sound(cell, row, recipe, once, f"/{name}/{i}") for i, cell in enumerate(row[name] or ())]
     if recipe.masks and "masks" in row:
         sample.update(_regions(objects, wanted, pictures, row, recipe))
     return _as_tensors(sample) if recipe.tensors == "torch" else sample
@@ -185,23 +264,35 @@ def _videos(row: Row) -> Iterator[tuple[Cell | list[Cell], str]]:
             yield cell, f"/{name}/{i}"
 
 
-def _image(cell: Cell, row: Row, recipe: Recipe, native: bool, at: str) -> Pictures:
+def _image(cell: Cell, row: Row, recipe: Recipe, once: _Once, native: bool, number: int) -> Pictures:
     """A picture; `native` as it is stored, for masks are of that."""
-    with _place(row, at):
-        return read_image(cell, size=None if native else recipe.size, upright=not native)
+    at = f"/images/{number}"
+
+    def read() -> Pictures:
+        with _place(row, at):
+            return read_image(cell, size=None if native else recipe.size, upright=not native)
+
+    made: Pictures = once.get(row, (at, native), read)
+    return made
 
 
-def _sound(cell: Cell, row: Row, recipe: Recipe, at: str) -> npt.NDArray[np.float32]:
-    with _place(row, at):
-        return read_audio(cell, sampling_rate=recipe.sampling_rate).samples
+def _sound(cell: Cell, row: Row, recipe: Recipe, once: _Once, at: str) -> npt.NDArray[np.float32]:
+    def read() -> npt.NDArray[np.float32]:
+        with _place(row, at):
+            return read_audio(cell, sampling_rate=recipe.sampling_rate).samples
+
+    made: npt.NDArray[np.float32] = once.get(row, (at,), read)
+    return made
 
 
-def _clip(cell: Cell | list[Cell], row: Row, recipe: Recipe, wanted: Sequence[int], at: str) -> _Clip:
+def _clip(
+    cell: Cell | list[Cell], row: Row, recipe: Recipe, wanted: Sequence[int], at: str, options: Mapping[str, Any]
+) -> _Clip:
     """One video: its sampled frames, and those numbered `wanted` among its coded frames."""
     with _place(row, at), open_video(cell) as video:
         _check_frames(wanted, video.coded_frames)
         number = recipe.num_frames or row.get("num_frames") or ASKED
-        chosen = sampling.indices(recipe.sampling, video.frames, video.fps, number, **_options(row, recipe))
+        chosen = sampling.indices(recipe.sampling, video.frames, video.fps, number, **options)
         indices = np.array(chosen, np.int64)
         if not wanted:
             frames = video.read(chosen)
@@ -221,10 +312,14 @@ def _clip(cell: Cell | list[Cell], row: Row, recipe: Recipe, wanted: Sequence[in
             frames, masked = (np.ascontiguousarray(one[..., ::-1]) for one in (frames, masked))
         times = np.full(len(indices), np.nan) if still else np.array(video.times(indices.tolist()), np.float64)
         duration = np.nan if video.duration is None else video.duration
-        source = row.get("source") or {}
         told = [msgspec.structs.replace(one, pointer=at) for one in video.findings if one.severity != "info"]
-        placed = [one.placed(source.get("file") or "", source.get("row", -1)) for one in told]
-        return _Clip(scaled(frames, recipe.size), indices, times, duration, masked, placed)
+        return _Clip(scaled(frames, recipe.size), indices, times, duration, masked, told)
+
+
+def _placed(found: Finding, row: Row) -> Finding:
+    """A finding with the place of a row."""
+    source = row.get("source") or {}
+    return found.placed(source.get("file") or "", source.get("row", -1))
 
 
 def _check_frames(wanted: Sequence[int], frames: int) -> None:
@@ -304,14 +399,13 @@ def _place(row: Row, at: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        source = row.get("source") or {}
         if isinstance(error, _Wrong):
             found = error.found
         else:
             missing = isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError)
             words = str(error) if isinstance(error, (MediaError, OSError)) else f"{type(error).__name__}: {error}"
             found = finding("media-missing" if missing else "media-unreadable", words, at)
-        raise CannotDecodeError(found.placed(source.get("file") or "", source.get("row", -1))) from error
+        raise CannotDecodeError(_placed(found, row)) from error
 
 
 def _as_tensors(value: Any) -> Any:

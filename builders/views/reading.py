@@ -5,6 +5,9 @@
     Dataset          → TableView    by index, in batches, from start to end; for a DataLoader's samplers
     IterableDataset  → StreamView   from start to end; a DataLoader's workers share its shards
 
+Rows that are grouped by their media (`modalmix.builders.groups`) give the samples they stand for, one by one; those of a row that
+are asked for together share what was decoded of it.
+
 Rows are decoded in threads, ahead of whoever asks for them, and come in the order of the dataset.  Never are more than
 `prefetch` samples on the way, so memory is bounded by that number times the largest sample.
 
@@ -17,17 +20,20 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal
+from itertools import accumulate, chain
+from typing import Any, Literal, NamedTuple
 
 import datasets
 import msgspec
 
 from .. import rejects
 from ..findings import Finding
-from .decoding import CannotDecodeError, Recipe, Row, check, decoded
+from ..groups import is_grouped, lengths, samples
+from .decoding import CannotDecodeError, Recipe, Row, check, decoded, decoded_samples
 from .tally import Counts, Tally
 
 logger = logging.getLogger("modalmix")
@@ -126,15 +132,20 @@ class TableView:
         """See `training`."""
         self.recipe = recipe
         self._rows = ds.with_format("arrow")  # as stored: features decode nothing, whatever they say
+        self._ends = (
+            list(accumulate(lengths(ds))) if is_grouped(ds.features) else None
+        )  # behind which sample each row ends
         self._outcome = outcome
         self._threads, self._prefetch = threads, prefetch
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     def __len__(self) -> int:
-        return len(self._rows)
+        if self._ends is None:
+            return len(self._rows)
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getitem__(self, index: int) -> Sample:
-        made = self._sample(range(len(self))[index])
+        (made,) = self._samples(self._asked([range(len(self))[index]])[0])
         if isinstance(made, _Failure):
             self._outcome.reject(made)
             raise SampleRejected(made.error.finding) from made.error
@@ -145,11 +156,17 @@ class TableView:
         """The samples at these places, but those that are rejected; a DataLoader asks for its batches by this name."""
         if self._pool is None or self._pool[0] != os.getpid():  # threads do not survive a fork
             self._pool = os.getpid(), ThreadPoolExecutor(_threads(self._threads), "modalmix-view")
-        return list(self._outcome.given(self._pool[1].map(self._sample, indices)))
+        asked = self._asked(indices)
+        made: list[Sample | _Failure | None] = [None] * len(indices)
+        for one, some in zip(asked, self._pool[1].map(self._samples, asked), strict=True):
+            for place, sample in zip(one.places, some, strict=True):
+                made[place] = sample
+        return list(self._outcome.given(sample for sample in made if sample is not None))
 
     def __iter__(self) -> Iterator[Sample]:
-        made = _ahead(self._sample, range(len(self)), _threads(self._threads), self._prefetch)
-        yield from self._outcome.given(made)
+        every = (_Asked(row, None, []) for row in range(len(self._rows)))
+        made = _ahead(self._samples, every, _threads(self._threads), self._prefetch)
+        yield from self._outcome.given(chain.from_iterable(made))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pool": None}
@@ -159,8 +176,27 @@ class TableView:
         """What became of the samples so far, in all processes that read this view."""
         return self._outcome.tally.counts()
 
-    def _sample(self, index: int) -> Sample | _Failure:
-        return _made(self._rows[index].to_pylist()[0], self.recipe)
+    def _asked(self, indices: Sequence[int]) -> list[_Asked]:
+        """What is asked of each row, by the places of samples."""
+        if self._ends is None:
+            return [_Asked(index, None, [place]) for place, index in enumerate(indices)]
+        asked: dict[int, _Asked] = {}
+        for place, index in enumerate(indices):
+            row = bisect_right(self._ends, index)
+            one = asked.setdefault(row, _Asked(row, [], []))
+            assert one.numbers is not None
+            one.numbers.append(index - (self._ends[row - 1] if row else 0))
+            one.places.append(place)
+        return list(asked.values())
+
+    def _samples(self, asked: _Asked) -> list[Sample | _Failure]:
+        row = self._rows[asked.row].to_pylist()[0]
+        if self._ends is None:
+            return [_made(row, self.recipe)]
+        every = samples(row)
+        return _made_of(
+            [every[number] for number in asked.numbers] if asked.numbers is not None else every, self.recipe
+        )
 
 
 class StreamView:
@@ -178,8 +214,12 @@ class StreamView:
 
     def __iter__(self) -> Iterator[Sample]:
         recipe = self.recipe
-        made = _ahead(lambda row: _made(row, recipe), self._rows, _threads(self._threads), self._prefetch)
-        yield from self._outcome.given(made)
+
+        def samples_of(row: Row) -> list[Sample | _Failure]:
+            return _made_of(samples(row), recipe) if isinstance(row.get("id"), list) else [_made(row, recipe)]
+
+        made = _ahead(samples_of, self._rows, _threads(self._threads), self._prefetch)
+        yield from self._outcome.given(chain.from_iterable(made))
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that decides the order of a shuffled stream."""
@@ -194,6 +234,14 @@ class StreamView:
     def counts(self) -> Counts:
         """What became of the samples so far, in all processes that read this view."""
         return self._outcome.tally.counts()
+
+
+class _Asked(NamedTuple):
+    """What is asked of a row: which of its samples (None: all), and which places they have in the answer."""
+
+    row: int
+    numbers: list[int] | None
+    places: list[int]
 
 
 class _Failure(msgspec.Struct):
@@ -261,9 +309,18 @@ def _made(row: Row, recipe: Recipe) -> Sample | _Failure:
         return _Failure(row, error)
 
 
+def _made_of(rows: Sequence[Row], recipe: Recipe, numbers: Sequence[int] | None = None) -> list[Sample | _Failure]:
+    """The samples of rows that have the same media; of those with these numbers, if there are any."""
+    chosen = rows if numbers is None else [rows[number] for number in numbers]
+    made = decoded_samples(chosen, recipe, rows[0]) if chosen else ()
+    return [
+        _Failure(row, one) if isinstance(one, CannotDecodeError) else one for row, one in zip(chosen, made, strict=True)
+    ]
+
+
 def _ahead(
-    make: Callable[[Any], Any], sources: Iterable[Any], threads: int, prefetch: int | None
-) -> Iterator[Sample | _Failure]:
+    make: Callable[[Any], list[Sample | _Failure]], sources: Iterable[Any], threads: int, prefetch: int | None
+) -> Iterator[list[Sample | _Failure]]:
     """What `make` gives for each source, in their order, made ahead in threads."""
     limit = prefetch or 2 * threads
     waiting: deque[Future[Any]] = deque()

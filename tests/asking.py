@@ -1,0 +1,62 @@
+"""Clips that three annotation files ask about, as in LLaVA-Video: each in an order of its own."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from modalmix.builders import example, packing
+from modalmix.builders.packing import Settings
+from modalmix.builders.report import Report
+from modalmix.builders.rows import Options
+
+CLIPS, SIZE = 12, 40_000
+SMALL = Settings(row_group_bytes=150_000, shard_bytes=400_000)
+
+
+def clip(number: int) -> bytes:
+    return random.Random(number).randbytes(SIZE + 100 * number)
+
+
+def record(kind: str, number: int, turn: int = 0) -> dict[str, Any]:
+    return {
+        "id": f"{kind}-{number}-{turn}",
+        "data_source": "x",
+        "video": f"academic/{number}/clip.mp4",
+        "conversations": example.turns("<image>\nWhat moves?", f"A square, {turn}. " * 10),
+    }
+
+
+def write_annotations(folder: Path, *, strange: bool = False) -> None:
+    """A caption, four questions and two multiple choices for each clip, in three files, each in an order of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, (kind, times) in enumerate({"cap": 1, "oe": 4, "mc": 2}.items()):
+        records = [record(kind, number, turn) for number in range(CLIPS) for turn in range(times)]
+        random.Random(seed).shuffle(records)
+        if strange:
+            records[3]["video"] = "academic/nowhere/clip.mp4"
+            records[5]["conversations"] = records[5]["conversations"][:1]
+            records[6]["note"] = "\ud800 half"
+            records[7]["number"] = 2**70
+            records[8] = {"id": f"{kind}-text", "conversations": example.turns("Hello?", "Yes.")}
+        (folder / f"{kind}.json").write_text(json.dumps(records))
+
+
+def write(folder: Path) -> Path:
+    """The clips, all called clip.mp4, and annotations of which some are broken or strange."""
+    for number in range(CLIPS):
+        path = folder / "academic" / str(number) / "clip.mp4"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(clip(number))
+    write_annotations(folder, strange=True)
+    return folder
+
+
+def files(folder: Path) -> list[str]:
+    return [str(folder / f"{kind}.json") for kind in ("cap", "oe", "mc")]
+
+
+def build(folder: Path, out: Path, settings: Settings = SMALL, **options: Any) -> Report:
+    return packing.build(files(folder), str(out), Options(media_root=(str(folder),)), settings, **options)
