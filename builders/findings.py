@@ -72,6 +72,7 @@ def rejects(findings: list[Finding]) -> bool:
     return any(CATALOGUE[f.code].severity == "error" for f in findings)
 
 
+# fmt: off  a table: what it is called, what it means, how to mend it
 _KINDS = [
     # ---- reading
     Kind("MX001", "json-invalid", "error", "The record is not valid JSON.", "Correct the text at the byte offset."),
@@ -577,6 +578,7 @@ _KINDS = [
         "Write null for an object that is not there, or leave the frame out.",
     ),
 ]
+# fmt: on
 
 CATALOGUE: dict[str, Kind] = {kind.code: kind for kind in _KINDS}
 CODE: dict[str, str] = {kind.name: kind.code for kind in _KINDS}
