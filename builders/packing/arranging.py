@@ -25,6 +25,7 @@ from ..columns import Columns, Numbers, place, repeats
 from ..findings import Finding, rejects
 from ..media.archives import Archive
 from ..rows import Rewriters, reading, resolve
+from ..selection import Selection, Selector
 from .leads import key_of, lead, written_key
 from .plan import Plan, Task
 
@@ -117,25 +118,29 @@ def _of_split(plan: Plan, files: Files, tasks: Sequence[Task]) -> Arrangement:
     task_of = {archive: task.number for task in tasks for archive in task.archives}
     looked_up = _keys(plan, task_of)
     if task_of or plan.options.rules or plan.options.learned or plan.settings.group_by:  # written in several ways
-        return moved(_survey(files, tasks, looked_up))
-    survey = _survey(files, tasks, lambda piece: lambda record: (written_key(record), -1))
+        return moved(_survey(files, tasks, plan.options.selection, looked_up))
+    survey = _survey(files, tasks, plan.options.selection, lambda piece: lambda record: (written_key(record), -1))
     found = moved(survey)
     if not len(found.places):
         return found
     again, first = repeats(survey["key"])
     repeated = np.unique(np.concatenate([again, first]))
     repeated = repeated[survey["key"][repeated] != 0]
-    return moved(_survey(files, tasks, looked_up, survey["place"][repeated]))
+    return moved(_survey(files, tasks, plan.options.selection, looked_up, survey["place"][repeated]))
 
 
 def _survey(
-    files: Files, tasks: Sequence[Task], key_in: Callable[[Slice], _Key], wanted: Numbers | None = None
+    files: Files,
+    tasks: Sequence[Task],
+    selection: Selection,
+    key_in: Callable[[Slice], _Key],
+    wanted: Numbers | None = None,
 ) -> Columns:
-    """What `moved` takes, of the records at the places wanted (ascending), or of all."""
+    """What `moved` takes, of the records at the places wanted (ascending), or of all that are drawn."""
     survey = Columns("place", "key", "task", "archive")
     for task in tasks:
         for piece in task.slices:
-            key, selects = key_in(piece), piece.take.selects
+            key, selects = key_in(piece), Selector(selection, piece).draws
             base = place(files.number(piece), 0)
             for block in read(piece):
                 rows = range(block.row, block.row + len(block.records))
