@@ -75,9 +75,7 @@ def catalogue() -> str:
         "This page is made from the source: `python -m modalmix.builders.checks.catalogue > docs/findings.md`.",
     ]
     groups = _grouped()
-    for title, kinds in groups:
-        links = " · ".join(f"[{kind.code}](#{kind.code.lower()})" for kind in kinds)
-        lines += ["", f"**{title}:** {links}"]
+    lines += ["", *(f"- [{title}](#{title.lower().replace(' ', '-')})" for title, _ in groups)]
     for title, kinds in groups:
         lines += ["", f"## {title}", *_table(kinds)]
         for kind in kinds:
@@ -98,7 +96,7 @@ def _table(kinds: Iterable[Kind]) -> list[str]:
         f"| [{one.code}](#{one.code.lower()}) | `{one.name}` | {one.severity} | {_shown(one.meaning)} |"
         for one in kinds
     ]
-    return ["", "| code | name | | |", "|---|---|---|---|", *rows]
+    return ["", "| code | name | severity | meaning |", "|---|---|---|---|", *rows]
 
 
 def _entry(kind: Kind) -> list[str]:
