@@ -11,8 +11,10 @@
 Each mix has a folder of its own.  All shards hold all columns (an empty list costs nothing), and the card's configs say which
 of them a mix shows; so the config ``all`` reads every mix with one schema.
 
-A build is planned into tasks (`plan`), each task is run (`work`) by this process or by others (`workers`), and what the tasks
-have made is put together.  Killed at any moment, the same command goes on where it stopped and ends with the same bytes.
+OUT is a folder or a place in an object store (`modalmix.builders.output`).
+
+A build is planned into tasks (`plan`), each task is run (`work`) by this process, by others (`workers`) or on a Ray cluster
+(`cluster`), and what the tasks have made is put together.  Killed at any moment, the same command goes on where it stopped and ends with the same bytes.
 """
 
 from .building import build, build_part, finish

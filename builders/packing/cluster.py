@@ -76,7 +76,8 @@ class Cluster:
 
     def plan(self, data: str | Sequence[str], options: Options, settings: Settings) -> Plan:
         """The plan of a build, made by a worker."""
-        where = [os.path.abspath(one) for one in ([data] if isinstance(data, str) else data)]
+        given = [data] if isinstance(data, str) else data
+        where = [one if "://" in one else os.path.abspath(one) for one in given]
         encoded = msgspec.json.encode(planning.absolute(options))
         text, said = self._have("planning", _plan, where[0] if isinstance(data, str) else where, encoded, settings)
         for level, message in said:
@@ -97,13 +98,12 @@ class Cluster:
         out.write(probe, b"")
         try:
             nodes = [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-            looks = {
-                node["NodeManagerAddress"]: self._ray.remote(
-                    num_cpus=0, scheduling_strategy=strategy(node["NodeID"], soft=False)
-                )(_sees).remote(out.url, probe)
-                for node in nodes
-            }
-            for host, look in looks.items():
+            looks = []
+            for node in nodes:
+                there = strategy(node["NodeID"], soft=False)
+                look = self._ray.remote(num_cpus=0, scheduling_strategy=there)(_sees)
+                looks.append((node["NodeManagerAddress"], look.remote(out.url, probe)))
+            for host, look in looks:
                 with _told_of(self._ray, f"a look at {out.url!r}"):
                     if not self._ray.get(look):
                         raise DataError(
