@@ -14,7 +14,8 @@ of them a mix shows; so the config ``all`` reads every mix with one schema.
 OUT is a folder or a place in an object store (`modalmix.builders.output`).
 
 A build is planned into tasks (`plan`), each task is run (`work`) by this process, by others (`workers`) or on a Ray cluster
-(`cluster`), and what the tasks have made is put together.  Killed at any moment, the same command goes on where it stopped and ends with the same bytes.
+(`cluster`), and what the tasks have made is put together.  Killed at any moment, the same command goes on where it stopped and
+ends with the same bytes.
 """
 
 from .building import build, build_part, finish
