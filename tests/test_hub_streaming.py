@@ -90,6 +90,11 @@ def resumed(take, **given):
     again.load_state_dict(state)
     return first, [digest(row) for row in again]
 
+def loaded(workers, **given):
+    from torch.utils.data import DataLoader
+    passing._known.cache_clear()
+    return [digest(row) for row in DataLoader(undecoded(opened(**given)), num_workers=workers, batch_size=None)]
+
 def inspected(data, cache):
     from modalmix.builders import inspection
     return inspection.inspect(data)
@@ -328,6 +333,17 @@ def test_nodes_share_the_archives(hub: Hub, call: Any) -> None:
         parts += call("rows", split="caption", node=node, world=3, **STREAM)["rows"]
         assert asked(hub) == [f"{SUBSET}/{SUBSET}_videos_{node + 1}.tar.gz"]
     assert parts == whole
+
+
+def test_workers_of_a_data_loader_share_the_archives(hub: Hub, call: Any, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    whole = call("rows", split="caption", **STREAM)["rows"]
+    hub.log.clear()
+    rejected = tmp_path / "rejected.jsonl"
+    rows = call("loaded", workers=2, split="caption", rejected=str(rejected), **STREAM)
+    assert by_place(rows) == by_place(whole)
+    assert sorted(asked(hub)) == [f"{SUBSET}/{SUBSET}_videos_{i}.tar.gz" for i in (1, 2, 3)]
+    assert len(rejected.read_text().splitlines()) == 2
 
 
 def test_a_stream_goes_on_where_its_state_says(hub: Hub, call: Any) -> None:
