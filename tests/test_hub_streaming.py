@@ -19,6 +19,9 @@ import zstandard
 from clips import encode
 from hub import Hub
 from hub.client import Clients, RefusedError, Worker
+from huggingface_hub.errors import OfflineModeIsEnabled
+
+from modalmix.upload.retrying import passes
 
 REPO = "lmms-lab/LLaVA-Video-178K"
 SUBSET, OTHER = "0_30_s_academic_v0_1", "1_2_m_youtube_v0_1"
@@ -203,7 +206,7 @@ def put(hub: Hub, name: str, files: dict[str, bytes]) -> None:
     store = hub.store
     store.repos.pop(name, None)
     store.create(name, False, "tester")
-    large = (".gz", ".wav", ".zst", ".zip", ".parquet", ".0", ".1")
+    large = (".gz", ".tar", ".wav", ".zst", ".zip", ".parquet", ".0", ".1")
     entries = {
         path: store.large(store.put([data])) if path.endswith(large) else store.regular(data)
         for path, data in files.items()
@@ -299,6 +302,16 @@ def test_a_hub_that_stays_away_is_told_in_one_line(hub: Hub, call: Any) -> None:
     with pytest.raises(RefusedError, match=r"videos_2.*could not be read at byte 0: .*503") as told:
         call("rows", split="caption", **STREAM)
     assert "\n" not in str(told.value) and "hf_test" not in str(told.value)
+
+
+def test_terms_that_were_not_agreed_to_are_told_at_once(hub: Hub, call: Any) -> None:
+    hub.fault("GET", "/resolve/.*videos_1", status=403, headers={"X-Error-Code": "GatedRepo"})
+    with pytest.raises(RefusedError, match=f"{REPO} is gated: agree to its terms"):
+        call("rows", split="caption", **STREAM)
+
+
+def test_nobody_waits_for_a_hub_that_may_not_be_reached() -> None:
+    assert not passes(OfflineModeIsEnabled("HF_HUB_OFFLINE=1"))
 
 
 def test_a_broken_archive_is_told_and_the_others_go_on(
@@ -509,3 +522,22 @@ def test_what_was_uploaded_through_xet_is_streamed_as_well(hub: Hub, release: di
     finally:
         worker.close()
     assert len(rows) == 3 * CLIPS + 1
+
+
+def test_other_releases_are_streamed_by_their_names(hub: Hub, call: Any) -> None:
+    sounds = {f"Clotho/{i}.wav": noise(2_000 + i) for i in range(3)}
+    files = {
+        "Ola_audio_1169k.json": json.dumps([speech(i, f"/mnt/x/{name}") for i, name in enumerate(sounds)]).encode(),
+        "ola_audio/Clotho.tar": tar(sounds, "w"),
+        "ola_audio/WavCaps.tar.0": b"never asked for",
+        "video_data/video-data.json": b"[]",
+    }
+    put(hub, "THUdyh/Ola-Data", files)
+    given = {"path": "ola", "name": "audio", "split": "train", "streaming": True}
+    found = call("rows", release="ola-audio", subset=["Clotho"], **given)
+    assert [row["audios"][0][0][1] for row in found["rows"]] == ["0.wav", "1.wav", "2.wav"] and found["shards"] == 1
+    assert asked(hub, "THUdyh/Ola-Data") == ["ola_audio/Clotho.tar"]
+    with pytest.raises(RefusedError, match="there is no subset 'Clatho': it is one of AudioCaps"):
+        call("rows", release="ola-audio", subset=["Clatho"], **given)
+    with pytest.raises(RefusedError, match="there is no release 'ola'"):
+        call("rows", release="ola", **given)

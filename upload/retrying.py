@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 Result = TypeVar("Result")
 
@@ -50,6 +50,8 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, HfHubHTTPError):
         response = getattr(error, "response", None)
         return response is None or response.status_code in _PASSING
+    if isinstance(error, OfflineModeIsEnabled):
+        return False
     if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)):
         return False
     module = type(error).__module__.partition(".")[0]
