@@ -180,7 +180,7 @@ def _sample(sample: SampleRow) -> str:
     for role, text in sample.turns:
         lines += [f"> **{escape(role)}** {escape(shortened(text, 600))}", ">"]
     for column, name, size in sample.media:
-        lines.append(f"> {column}: {escape(shortened(name, 200))} ({size:,} bytes)  ")
+        lines.append(f"> {column}: {escape(shortened(name, 200))}{f' ({size:,} bytes)' if size else ''}  ")
     if sample.objects:
         lines.append(f"> masks of {sample.objects} objects")
     return "\n".join(lines).rstrip(">").rstrip() + "\n"

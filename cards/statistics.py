@@ -24,6 +24,8 @@ FILE = "statistics.json"
 BINS = 24
 """Bin b of a histogram counts values from 2**(b-1) up to 2**b; bin 0 counts zeros."""
 
+_MOST_SHOWN_BYTES = 64 << 20
+
 
 class MixStatistics(msgspec.Struct):
     """Statistics of one mix.
@@ -48,7 +50,7 @@ class MixStatistics(msgspec.Struct):
 
 
 class SampleRow(msgspec.Struct):
-    """A row to show: its id, its turns, and each medium's column, file name and bytes."""
+    """A row to show: its id, its turns, and each medium's column, file name and bytes (0 where they were not looked at)."""
 
     id: str
     mix: str
@@ -168,21 +170,29 @@ def _count(histogram: list[int], lengths: Any) -> None:
 
 
 def _sample(out: Output, report: Report) -> SampleRow | None:
-    """The first row; only its row group is read, and of the media only what the columns hold in it."""
+    """The first row; only its row group is read, and that without the bytes of media where they are many."""
     for mix, by_split in report.shards.items():
         for shards in by_split.values():
             with out.open(shards[0].path) as source, pq.ParquetFile(source) as file:
-                row = next(file.iter_batches(1, row_groups=[0])).to_pylist()[0]
+                row = next(file.iter_batches(1, row_groups=[0], columns=_leaves_to_show(file))).to_pylist()[0]
                 if isinstance(row["id"], list):
                     row = groups.samples(row)[0]
             media = [
-                (column, os.path.basename(cell["path"] or ""), len(cell["bytes"] or b""))
+                (column, os.path.basename(cell["path"] or ""), len(cell.get("bytes") or b""))
                 for column, cell in _cells(row)
             ]
             turns = [(turn["from"], turn["value"]) for turn in row["conversations"]]
             kept = [(role, text[:2000]) for role, text in turns[:6]]
             return SampleRow(row["id"], mix, kept, media[:12], len(row.get("masks") or ()))
     return None
+
+
+def _leaves_to_show(file: Any) -> list[str]:
+    """The leaves of the first row group, less those whose bytes nobody may want to hold for the sake of their size."""
+    group = file.metadata.row_group(0)
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    large = group.total_byte_size > _MOST_SHOWN_BYTES
+    return [chunk.path_in_schema for chunk in chunks if not (large and chunk.path_in_schema.endswith(".bytes"))]
 
 
 def _cells(row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import os
 import tarfile
 from pathlib import Path
@@ -278,3 +280,29 @@ def test_archives_are_read_in_place_too(archived: Path) -> None:
         cells = [row["videos"][0] for row in undecoded(rows)]
         assert len(cells) == 24 and all(cell["bytes"] is None for cell in cells)
         assert all(bytes_of(cell)[4:8] == b"ftyp" for cell in cells)
+
+
+PEAK = """
+import resource, sys
+from modalmix.builders import packing
+from modalmix.builders.rows import Options
+
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+packing.build(sys.argv[1] + "/small", sys.argv[1] + "/first", Options(format="lmms_finetune"))
+before = peak()
+packing.build(sys.argv[1] + "/large", sys.argv[1] + "/second", Options(format="lmms_finetune"))
+print(peak() - before)
+"""
+
+
+def test_a_build_holds_no_large_clip_in_memory_and_neither_does_its_card(tmp_path: Path) -> None:
+    for name, size in (("small", 1_000), ("large", 300 << 20)):
+        (tmp_path / name).mkdir()
+        with open(tmp_path / name / "a.mp4", "wb") as file:
+            file.truncate(size)
+        records = [{"id": "1", "video": "a.mp4", "conversations": example.turns("<video>\nWhat?", "Nothing.")}]
+        (tmp_path / name / "a.json").write_text(json.dumps(records))
+    command = [sys.executable, "-c", PEAK, str(tmp_path)]
+    grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    assert grown < 100
+    assert (tmp_path / "second" / "report.json").exists()

@@ -178,7 +178,7 @@ def test_bytes_that_cannot_be_taken_out_of_an_archive_or_of_base64_reject_their_
     text = Item("b.jpg", good.path, 0, 7, whole=False, base64=True)
     rows = [asked(0, good), asked(1, member), asked(2, images=[text]), asked(3, member)]
     shard = packed(tmp_path, rows)
-    assert sorted(rejects(shard)) == [(i, "media-unreadable") for i in (1, 2, 3)]
+    assert sorted(rejects(shard)) == [(1, "media-unreadable"), (2, "patch-base64"), (3, "media-unreadable")]
     assert ids_in(tmp_path, shard) == ["0"]
 
 
