@@ -461,6 +461,19 @@ def test_a_row_waits_until_all_of_its_media_have_come(hub: Hub, call: Any, tmp_p
     assert "'a/1.wav' is not" in lines["1"] and "has no bytes" in lines["4"]
 
 
+def test_two_members_that_fit_one_path_are_told(hub: Hub, call: Any, tmp_path: Path) -> None:
+    put(hub, "o/two", {"1.tar.gz": tar({"x/a.wav": b"one", "y/b.wav": b"two"}), "2.tar.gz": tar({"z/a.wav": b"three"})})
+    annotations, rejected = tmp_path / "ola.json", tmp_path / "rejected.jsonl"
+    annotations.write_text(json.dumps([speech(0, "a.wav"), speech(1, "/mnt/y/b.wav"), speech(2, "/mnt/q/b.wav")]))
+    given = {"path": "ola", "split": "train", "streaming": True, "data_files": str(annotations)}
+    rows = call("rows", media_root="hf://datasets/o/two", rejected=str(rejected), **given)["rows"]
+    assert [row["id"] for row in rows] == ["s0", "s1"]
+    assert rows[0]["audios"][0][0][0] == hashlib.sha256(b"one").hexdigest()
+    lines = {line["name"]: line["message"] for line in map(json.loads, rejected.read_text().splitlines())}
+    assert set(lines) == {"media-ambiguous", "media-missing"}
+    assert "'a.wav' fits 'x/a.wav' in hf://" in lines["media-ambiguous"] and "'z/a.wav'" in lines["media-ambiguous"]
+
+
 def test_a_folder_of_frames_is_a_video(hub: Hub, call: Any, tmp_path: Path) -> None:
     frames = {f"shareVideoGPTV/{video}/{i:02}.jpeg": noise(100 + i) for video in ("b", "a") for i in (3, 1, 2)}
     put(hub, "o/frames", {"frames.tar.gz": tar({**frames, "shareVideoGPTV/c.mp4": b"no frame"})})

@@ -2,7 +2,7 @@
 
 A row is given when its last medium has come. Where it has several, those that came first are held until then; they must all lie
 in one archive. A folder of frames is complete when a member of another folder comes by. Of two files that fit a path, in one
-archive or in two, the first one counts.
+archive or in two, the first one counts, and the second one is told.
 
 What becomes of every record is told once, whoever goes through which archive: what is wrong with a record itself, and the rows
 that need no archive, after the first pass; records whose leading medium is in no archive, by the pass after which all archives
@@ -43,6 +43,7 @@ class Known:
         feed: the split.
         wanted: the paths its records wrote.
         damaged: archives that could not be read to their ends.
+        came: the number of a path → the pass and the name of the first member that fitted it.
     """
 
     def __init__(self, feed: Feed, token: str | None) -> None:
@@ -50,6 +51,7 @@ class Known:
         self.feed = feed
         self.wanted = Wanted([local(source, token) for source in feed.sources], feed.options)
         self.damaged: set[int] = set()
+        self.came: dict[int, tuple[int, str]] = {}
         self._found: dict[int, set[int]] = {}
 
     def found(self, one: Pass) -> set[int] | None:
@@ -176,6 +178,10 @@ class _Through:
                     self.folder = folder
                 numbers = wanted.fitting(member.name)
                 self.found.update(numbers)
+                for number in numbers:
+                    first = self.known.came.setdefault(number, (self.one.number, member.name))
+                    if first != (self.one.number, member.name):
+                        yield self._told(self._second(number, first, member))
                 if data is None:
                     continue
                 held = Held(member.name.rpartition("/")[2], len(data), data)
@@ -285,6 +291,12 @@ class _Through:
                     else f"{lead!r} is in {self.one}, and {other!r} is not"
                 )
                 yield _rejected(one.row, finding("media-unreadable", f"{said}; download it to read them"))
+
+    def _second(self, number: int, first: tuple[int, str], member: Member) -> Finding:
+        """What is to say of a second member that fits a path."""
+        path, other = self.known.wanted.paths[number], self.known.feed.passes[first[0]]
+        where = f" in {other}" if other != self.one else ""
+        return finding("media-ambiguous", f"{path!r} fits {first[1]!r}{where} and {member.name!r}; one of them counts")
 
     def _told(self, one: Finding) -> Reject:
         """A finding about the archive, as an error of a file as a whole, which counts as no record."""

@@ -7,7 +7,8 @@ archive if one is the end of the other, by whole steps::
     written  /mnt/x/finevideo_videos/a.mp4           member  finevideo_videos/a.mp4
     written  Charades/Q04US.mp4                      member  videos/Charades/Q04US.mp4
 
-Nothing else fits: no other spelling, no name alone; who needs rules downloads the archives.
+Nothing else fits, no other spelling or extension; who needs rules downloads the archives. Two members may fit one path; that is
+for `passing` to tell.
 """
 
 from __future__ import annotations
