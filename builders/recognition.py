@@ -68,6 +68,14 @@ def _format_of(path: str, _modified: int) -> str | None:
     return name if hoped[name] > 0 else None
 
 
+def opinions(path: str) -> dict[str, tuple[float, list[str]]]:
+    """Each format's confidence in the first record of an annotation file, and its reasons; empty where there is no record."""
+    for block in read(plan(Source(path, path, Take()))[0]):
+        for record in block.records:
+            return {name: (opinion.confidence, opinion.reasons) for name, opinion in recognise(record).items()}
+    return {}
+
+
 def unrecognised(path: str) -> str | None:
     """Why no format recognises an annotation file, by its first record; None where one does, or it has no records."""
     if format_of(path) is not None:

@@ -99,8 +99,8 @@ def loaded(workers, **given):
     return [digest(row) for row in DataLoader(undecoded(opened(**given)), num_workers=workers, batch_size=None)]
 
 def inspected(data, cache):
-    from modalmix.builders import inspection
-    return inspection.inspect(data)
+    from modalmix.builders.checks import check
+    return list(check(data, depth="quick").diagnosis.files.values())
 
 def uploaded(folder, name):
     import huggingface_hub

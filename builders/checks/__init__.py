@@ -4,8 +4,8 @@
 writes annotation files without the rejected records, `page` draws the sums, `catalogue` is the text about each finding.
 """
 
-from .diagnosis import Diagnosis, Example, Told
+from .diagnosis import Diagnosis, Example, FileDiagnosis, Told
 from .doctor import check
 from .looking import DEPTHS, Depth
 
-__all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "Told", "check"]
+__all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "FileDiagnosis", "Told", "check"]

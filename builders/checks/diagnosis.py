@@ -12,6 +12,9 @@ from ..findings import CATALOGUE
 from ..rows import Counts
 from .statistics import Spread
 
+EXAMPLES = 3
+"""Findings of a code that are kept to be shown."""
+
 
 class Example(msgspec.Struct, frozen=True):
     """One finding as an example: where, and what was seen."""
@@ -23,6 +26,34 @@ class Example(msgspec.Struct, frozen=True):
     message: str
 
 
+class FileDiagnosis(msgspec.Struct):
+    """What one annotation file is, and what was found in it.
+
+    Attributes:
+        file: relative to the folder that was given.
+        split: the split it belongs to.
+        bytes: its size on disk.
+        formats: each format's confidence in the first record, and its reasons.
+        counts: what would become of its records.
+        examples: for each code some findings.
+        url: where it is on the Hub, if its media are there, too, and were not looked up.
+    """
+
+    file: str
+    split: str
+    bytes: int
+    formats: dict[str, tuple[float, list[str]]]
+    counts: Counts
+    examples: dict[str, list[Example]] = {}
+    url: str = ""
+
+    def show(self, code: str, example: Example) -> None:
+        """Adds an example, as long as there are few."""
+        known = self.examples.setdefault(code, [])
+        if len(known) < EXAMPLES:
+            known.append(example)
+
+
 class Diagnosis(msgspec.Struct):
     """What a check has found.
 
@@ -32,7 +63,7 @@ class Diagnosis(msgspec.Struct):
         counts: what would become of the records; `rejected` counts those whose media are bad too.
         examples: for each code some findings.
         spreads: what is measured, by the names of `modalmix.builders.checks.statistics.UNITS`.
-        files: annotation file → number of records.
+        files: annotation file → the same of that one.
         media: number of distinct media by what they should be; empty at depth ``quick``.
         kinds: contents of media (jpeg, mp4 …) → how many.
         complete: it was not stopped by `max_errors`.
@@ -43,7 +74,7 @@ class Diagnosis(msgspec.Struct):
     counts: Counts
     examples: dict[str, list[Example]]
     spreads: dict[str, Spread]
-    files: dict[str, int]
+    files: dict[str, FileDiagnosis]
     media: dict[str, int]
     kinds: dict[str, int]
     complete: bool

@@ -21,20 +21,24 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 import numpy as np
 
-from ..annotations import Slice, plan, read
+from ..annotations import Slice, Source, plan, read
 from ..annotations.slices import SLICE_BYTES
 from ..columns import Columns, Numbers, members, place, placed, repeats
 from ..data import splits
 from ..findings import CODE, Finding, finding, rejects
 from ..lookup import archive_findings, looked_up
 from ..media.headers import HeaderCache
+from ..paths import Rewriter
+from ..recognition import opinions
+from ..remote.wanted import AWAITING
 from ..report import modalmix_version
-from ..rows import DEFAULTS, Options, Rewriters, reading
+from ..rows import DEFAULTS, Counts, Options, Rewriters, reading
 from ..sample import Sample
+from ..selection import EVERYTHING
 from .comparing import contradictions, misfits, too_large, too_many
-from .diagnosis import Diagnosis, Example, Told
+from .diagnosis import EXAMPLES, Diagnosis, Example, FileDiagnosis, Told
 from .examining import examined, measure
-from .looking import A_TYPE, COLUMN_KINDS, DEPTHS, EXAMPLES, Depth, Entry, First, Part, look, nothing
+from .looking import A_TYPE, COLUMN_KINDS, DEPTHS, Depth, Entry, First, Part, look, nothing
 from .media import MediaStore
 from .orphans import orphans
 from .overlapping import Truths, confirmed, overlaps
@@ -131,6 +135,16 @@ class _Again(NamedTuple):
     findings: list[Finding]
 
 
+class _Awaited(Rewriters):
+    """Stands for rewriters where the media are on the Hub, as the annotations are: none is looked up."""
+
+    def __init__(self) -> None:
+        super().__init__(DEFAULTS)
+
+    def of(self, piece: Slice | Source) -> Rewriter:
+        return AWAITING  # type: ignore[no-any-return]  # it stands where a rewriter stands
+
+
 class _Doctor:
     """One examination; its methods are called in the order of `check`."""
 
@@ -147,20 +161,33 @@ class _Doctor:
     ) -> None:
         found = splits(data, format=options.format, seed=seed)
         self.sources = [source for sources in found.values() for source in sources]
-        options = looked_up(options, self.sources)
+        self.awaited = depth == "quick" and not options.media_root and any(source.url for source in self.sources)
+        self.files = {
+            source.file: FileDiagnosis(
+                source.file,
+                split,
+                os.path.getsize(source.path),
+                opinions(source.path),
+                Counts(),
+                url=source.url if self.awaited else "",
+            )
+            for split, sources in found.items()
+            for source in sources
+        }
+        if not self.awaited:
+            options = looked_up(options, self.sources)
         # masks are verified with the headers of all, see `examine`
         self.options = msgspec.structs.replace(options, verify_masks=False)
         self.verify = options.verify_masks
         self.depth, self.spool, self.store, self.progress = depth, spool, store, progress
-        self.workers = workers
-        self.rewriters = Rewriters(options)
+        self.workers = 1 if self.awaited else workers
+        self.rewriters = _Awaited() if self.awaited else Rewriters(options)
         self.whole = bool(options.media_root) or os.path.isdir(data if isinstance(data, str) else data[0])
         self.part = nothing()
         self.pieces: list[tuple[int, Slice, int]] = []
         self.late = Columns("place", "code", "about", "at")
         self.media: dict[str, int] = {}
         self.kinds: dict[str, int] = {}
-        self.files: dict[str, int] = {}
         self.misfits: dict[int, tuple[int, int]] = {}
 
     # ---- the first pass
@@ -176,7 +203,10 @@ class _Doctor:
                 types, row = {}, 0
             self.pieces.append((file, piece, row))
             row += part.counts.read
-            self.files[piece.file] = row
+            self.files[piece.file].counts.add(part.counts)
+            for code, entries in part.examples.items():
+                for entry in entries:
+                    self.files[piece.file].show(code, entry.example())
             self.store.add(part.media)
             self.part.join(part)
             self._types(file, types, part)
@@ -288,6 +318,8 @@ class _Doctor:
 
     def look_into_archives(self) -> None:
         """Tells what is wrong with the archives that media are looked up in."""
+        if self.awaited:
+            return
         for one in archive_findings(
             self.options, self.sources, missed=CODE["media-missing"] in self.part.counts.findings
         ):
@@ -295,7 +327,9 @@ class _Doctor:
 
     def look_around(self) -> None:
         """Finds media files under the roots that no record refers to, where all was read that is there, or roots were named."""
-        chosen = self.options.mixes is not None or any(source.take.strategy != "all" for source in self.sources)
+        options = self.options
+        some = options.mixes is not None or options.selection != EVERYTHING
+        chosen = some or any(source.take.strategy != "all" for source in self.sources)
         if chosen or self.part.stopped or not self.whole:
             return
         known = np.unique(self.part.paths["hash"])
@@ -309,6 +343,9 @@ class _Doctor:
 
     def _tell(self, entry: Entry) -> None:
         self.part.counts.note([entry.found])
+        if (file := self.files.get(entry.found.file)) is not None:
+            file.counts.note([entry.found])
+            file.show(entry.found.code, entry.example())
         self.spool.write(entry.line())
         known = self.part.examples.setdefault(entry.found.code, [])
         if len(known) < EXAMPLES:
@@ -339,8 +376,9 @@ class _Doctor:
                     )
                 if rejects(again.findings):
                     self.part.rejected.add(place(file, again.row))
-                    self.part.counts.rejected += 1
-                    self.part.counts.written[again.mix] -= 1
+                    for counts in (self.part.counts, self.files[piece.file].counts):
+                        counts.rejected += 1
+                        counts.written[again.mix] -= 1
 
     def _again(self, piece: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[_Again]:
         read_as = reading(self.options, piece)
@@ -388,11 +426,9 @@ class _Doctor:
     def told(self) -> Told:
         """The result."""
         part = self.part
-        part.counts.written = {mix: count for mix, count in part.counts.written.items() if count}
-        examples = {
-            code: [Example(e.found.file, e.found.row, e.id, e.found.pointer, e.found.message) for e in entries]
-            for code, entries in part.examples.items()
-        }
+        for counts in (part.counts, *(one.counts for one in self.files.values())):
+            counts.written = {mix: count for mix, count in counts.written.items() if count}
+        examples = {code: [entry.example() for entry in entries] for code, entries in part.examples.items()}
         diagnosis = Diagnosis(
             modalmix_version(),
             self.depth,

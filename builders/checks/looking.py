@@ -33,14 +33,13 @@ from ..references import text_of_id
 from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Sample
 from ..selection import EVERYTHING
+from .diagnosis import EXAMPLES, Example
 from .plain import Found, Run, Shape, Sieve
 from .records import lookups, notes
 from .statistics import Spread, merged
 
 Depth = Literal["quick", "headers", "full"]
 DEPTHS: tuple[Depth, ...] = ("quick", "headers", "full")
-
-EXAMPLES = 3
 
 COLUMN_KINDS = ("image", "video", "frames", "audio", "audio_q")
 """Where in a row a medium stands; its index is noted with each reference."""
@@ -54,6 +53,11 @@ class Entry(NamedTuple):
 
     found: Finding
     id: str | None
+
+    def example(self) -> Example:
+        """The finding as it is shown."""
+        one = self.found
+        return Example(one.file, one.row, self.id, one.pointer, one.message)
 
     def line(self) -> bytes:
         """The line, newline included."""
@@ -428,7 +432,7 @@ class _Looker:
 
     def _seen(self, item: Item, here: int) -> None:
         path = self._path(item.path)
-        if not item.whole and item.archive is None:
+        if not item.whole and item.archive is None and item.size:
             self.part.ranges.add(path, item.start, item.start + item.size, here, 0)
 
     def _frames_seen(self, frames: list[Item], here: int) -> None:

@@ -79,7 +79,7 @@ def page(diagnosis: Diagnosis, title: str) -> str:
         "</section>",
         _findings(diagnosis),
         _bars("Rows by mix", counts.written),
-        _bars("Records by file", diagnosis.files),
+        _bars("Records by file", {name: one.counts.read for name, one in diagnosis.files.items()}),
         _bars("Media by content", diagnosis.kinds),
         _plots(diagnosis.spreads),
     ]

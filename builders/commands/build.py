@@ -129,7 +129,7 @@ def _show(report: Report, out: str, standing: Standing | None) -> None:
     from rich.table import Table
 
     from .. import rejects
-    from ..findings import Finding
+    from ..checks.diagnosis import Example
     from .display import show_findings
     from .standing import show_slowest
 
@@ -155,7 +155,7 @@ def _show(report: Report, out: str, standing: Standing | None) -> None:
     )
     firsts = report.rejects.items()
     show_findings(
-        console, counts, {code: Finding(code, one.message, one.pointer, one.file, one.row) for code, one in firsts}
+        console, counts, {code: Example(one.file, one.row, None, one.pointer, one.message) for code, one in firsts}
     )
     if standing is not None:
         show_slowest(console, standing)

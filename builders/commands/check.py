@@ -136,7 +136,6 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
     from rich.table import Table
 
     from ..checks.statistics import UNITS
-    from ..findings import Finding
     from .display import show_findings
 
     counts = diagnosis.counts
@@ -154,12 +153,7 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
         console.print(
             "media opened: " + ", ".join(f"{name} {n:,}" for name, n in diagnosis.media.items()), highlight=False
         )
-    examples = {
-        code: Finding(code, ones[0].message, ones[0].pointer, ones[0].file, ones[0].row)
-        for code, ones in diagnosis.examples.items()
-        if ones
-    }
-    show_findings(console, counts, examples)
+    show_findings(console, counts, {code: ones[0] for code, ones in diagnosis.examples.items() if ones})
     if not counts.findings:
         console.print("[green]Nothing is wrong.[/green]")
     known = [

@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..checks.diagnosis import Example
 from ..data import known_format, splits
-from ..findings import CATALOGUE, Finding
+from ..findings import CATALOGUE
 from ..rows import Counts
 
 _STYLE = {"error": "red", "warning": "yellow", "info": "dim"}
@@ -35,7 +36,7 @@ def progress(arguments: Namespace) -> Iterator[Callable[[int], None]]:
         yield lambda size: bar.advance(task, size)
 
 
-def show_findings(console: Console, counts: Counts, examples: Mapping[str, Finding]) -> None:
+def show_findings(console: Console, counts: Counts, examples: Mapping[str, Example]) -> None:
     """Prints the findings by code, the worst first, with an example of each where there is one."""
     if not counts.findings:
         return

@@ -55,6 +55,8 @@ class Only(Take, frozen=True, kw_only=True):
 class Awaiting:
     """Stands where a `Rewriter` stands: each path is the name of a medium that has yet to come by."""
 
+    roots: tuple[str, ...] = ()
+
     def item(self, reference: Reference, kind: str, at: str) -> Item | Finding:
         """An item whose `path` is the path as it is looked for."""
         path = steps(reference.path)
