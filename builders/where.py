@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -24,8 +24,6 @@ from .media.items import Media
 from .sample import Reference, Sample, Video
 
 Value = Any
-Names = Mapping[str, Callable[[], Value]]
-Node = Callable[[Names], Value]
 
 
 class Subject(NamedTuple):
@@ -38,6 +36,9 @@ class Subject(NamedTuple):
     sample: Sample
     media: Media | None = None
     findings: Sequence[Finding] = ()
+
+
+Node = Callable[[Subject], Value]
 
 
 class Condition(NamedTuple):
@@ -133,17 +134,13 @@ def condition(text: str) -> Condition:
 
     def holds(subject: Subject) -> bool:
         try:
-            return bool(node({name: _bound(name, subject) for name in used}))
+            return bool(node(subject))
         except (TypeError, ValueError, ZeroDivisionError, OverflowError, AttributeError, re.error) as error:
             raise DataError(
                 f"the condition {text!r} cannot be asked of {subject.file}:{subject.row}: {error}"
             ) from None
 
     return Condition(text, not used.isdisjoint(_LATE), holds)
-
-
-def _bound(name: str, subject: Subject) -> Callable[[], Value]:
-    return lambda: NAMES[name][1](subject)
 
 
 def _node(tree: ast.expr, text: str, used: set[str]) -> Node:
@@ -154,38 +151,38 @@ def _node(tree: ast.expr, text: str, used: set[str]) -> Node:
 
     match tree:
         case ast.Constant(value) if value is None or isinstance(value, (bool, int, float, str)):
-            return lambda names: value
+            return lambda row: value
         case ast.Name(name):
             if name not in NAMES:
                 raise DataError(f"the condition {text!r} names {name!r}; there are {', '.join(NAMES)}")
             used.add(name)
-            return lambda names: names[name]()
+            return NAMES[name][1]
         case ast.List(items) | ast.Tuple(items) | ast.Set(items):
             nodes = [of(one) for one in items]
-            return lambda names: [node(names) for node in nodes]
+            return lambda row: [node(row) for node in nodes]
         case ast.BoolOp(op, items):
             nodes, every = [of(one) for one in items], isinstance(op, ast.And)
-            return lambda names: (all if every else any)(node(names) for node in nodes)
+            return lambda row: (all if every else any)(node(row) for node in nodes)
         case ast.UnaryOp(ast.Not(), operand):
             inner = of(operand)
-            return lambda names: not inner(names)
+            return lambda row: not inner(row)
         case ast.UnaryOp(ast.USub(), operand):
             inner = of(operand)
-            return lambda names: -inner(names)
+            return lambda row: -inner(row)
         case ast.BinOp(left, op, right) if type(op) in _BINARY:
             one, other, apply = of(left), of(right), _BINARY[type(op)]
-            return lambda names: _reckoned(apply, one(names), other(names))
+            return lambda row: _reckoned(apply, one(row), other(row))
         case ast.Compare(_, ops, comparators) if any(map(_is_no_none, ops, comparators)):
             raise DataError(f"the condition {text!r} asks {ast.unparse(tree)!r}; is and is not are for None alone")
         case ast.Compare(left, ops, comparators) if all(type(op) in _COMPARED for op in ops):
             nodes = [of(one) for one in (left, *comparators)]
-            return lambda names: _compared(ops, [node(names) for node in nodes])
+            return lambda row: _compared(ops, [node(row) for node in nodes])
         case ast.Subscript(value, index):
             inner, at = of(value), of(index)
-            return lambda names: _at(inner(names), at(names))
+            return lambda row: _at(inner(row), at(row))
         case ast.Call(ast.Name(name), items, []) if name in FUNCTIONS:
             nodes, call = [of(one) for one in items], FUNCTIONS[name][1]
-            return lambda names: call(*(node(names) for node in nodes))
+            return lambda row: call(*(node(row) for node in nodes))
         case ast.Call(ast.Name(name), _, _):
             raise DataError(f"the condition {text!r} calls {name!r}; there are {', '.join(FUNCTIONS)}")
     raise DataError(f"the condition {text!r} holds {ast.unparse(tree)!r}, which conditions do not do")
