@@ -43,6 +43,8 @@ def too_many(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]
 
 def too_large(large: Columns) -> tuple[Numbers, Numbers]:
     """Places of records whose media do not fit a row of a build, and how many bytes they are."""
+    if not len(large):
+        return large["place"], large["bytes"]
     from ..packing.rowgroup import ROW_BYTES
 
     wrong = large["bytes"] > ROW_BYTES
