@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,27 +71,36 @@ def workers_of(cluster: Any) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
-def test_a_worker_and_a_node_are_lost_and_the_bytes_are_the_same(
-    cluster: Any, data: Path, tmp_path: Path, undisturbed: dict[str, str]
-) -> None:
+def test_a_worker_and_a_node_are_lost_and_the_bytes_are_the_same(cluster: Any, data: Path, tmp_path: Path) -> None:
     doomed = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-    out, killed = str(tmp_path / "built"), []
-    rows: list[int] = []
+    tiny = Settings(row_group_bytes=50_000, shard_bytes=50_000)
+    packing.build(str(data), str(tmp_path / "quiet" / "built"), settings=tiny)
+    out, killed, ended = str(tmp_path / "built"), [], threading.Event()
+    standings: list[tuple[int, int]] = []
 
-    def during(standing: Any) -> None:
-        rows.append(standing.rows)
-        until = time.monotonic() + 10
-        while not killed and time.monotonic() < until:
+    def kill() -> None:
+        while not ended.is_set() and not killed:
             for pid in workers_of(cluster)[:1]:
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
-        if len(killed) == 1:
-            cluster.remove_node(doomed, allow_graceful=False)
-            killed.append(-1)
+        cluster.remove_node(doomed, allow_graceful=False)
 
-    report = packing.build(str(data), out, settings=SMALL, engine="ray", address=cluster.address, progress=during)
-    assert len(killed) == 2 and digests(out) == undisturbed
-    assert rows[-1] == sum(report.counts.written.values()), "what a worker has told twice is counted once"
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        report = packing.build(
+            str(data),
+            out,
+            settings=tiny,
+            engine="ray",
+            address=cluster.address,
+            progress=lambda standing: standings.append((standing.finished, standing.rows)),
+        )
+    finally:
+        ended.set()
+        killer.join()
+    assert killed and digests(out) == digests(str(tmp_path / "quiet" / "built"))
+    assert standings[-1][1] == sum(report.counts.written.values()), "what is told twice is counted once"
     assert not ray.is_initialized()
 
 

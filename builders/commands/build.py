@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from ..annotations import DataError
@@ -77,7 +79,7 @@ def run(arguments: Namespace) -> int:
         report = packing.finish(arguments.out)
     else:
         options, workers = options_of(arguments), arguments.workers
-        with build_progress(arguments) as meter:
+        with build_progress(arguments) as meter, redirect_stdout(sys.stderr):  # for what Ray itself may print
             if arguments.slice is not None:
                 part = _part(arguments.slice)
                 if arguments.engine != "local":

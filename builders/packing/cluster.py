@@ -117,7 +117,7 @@ class Cluster:
         ray = self._ray
         self._have("the records that move", _make, out.url, plan.text())
         text = ray.put(plan.text())
-        news = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_News).remote()
+        news = ray.remote(num_cpus=0, max_restarts=-1)(_News).remote()
         remote = ray.remote(num_cpus=1, memory=_MEMORY, max_retries=_RETRIES, scheduling_strategy="SPREAD")(_run)
         waiting = iter(tasks)
         running: dict[Any, Task] = {}
@@ -157,7 +157,6 @@ class Cluster:
                     ray.cancel(one, force=True)
             if running:  # they may be writing still; nothing of this build is under way when it has ended
                 ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_REACH)
-            ray.kill(news)
 
     def sizes(self, tasks: Sequence[Task]) -> list[int]:
         """The bytes of each task's work, by a worker."""
