@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
-import os
 import tarfile
 from pathlib import Path
 from typing import Any

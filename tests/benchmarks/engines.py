@@ -50,7 +50,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as name, environment(Path(name), options.no_fsync):
         folder = Path(name)
-        total = make_data(folder / "data", options.files, options.size)
+        make_data(folder / "data", options.files, options.size)
+        total = options.files * options.size
         print(
             f"{options.files} pictures, {total / 1e6:,.0f} MB, median of {options.repeats}, load {os.getloadavg()[0]:.1f}"
         )
