@@ -13,19 +13,24 @@ import pytest
 import yaml
 from asking import CLIPS, build, clip, write, write_annotations
 from clips import encode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_engine import digests
 
 from loading import Folders, modalmix_roots, undecoded
-from modalmix.builders import example, packing, views
+from modalmix.builders import example, features, packing, views
 from modalmix.builders.annotations import DataError
 from modalmix.builders.cli import main
-from modalmix.builders.groups import samples
+from modalmix.builders.groups import grouped, samples, ungrouped
 from modalmix.builders.media.items import Item, Media
 from modalmix.builders.output import at
 from modalmix.builders.packing import Packer, Settings
+from modalmix.builders.packing.grouping import Grouper
+from modalmix.builders.packing.leads import lead
 from modalmix.builders.preview.built import folder as preview_of
 from modalmix.builders.rows import Options, Row
-from modalmix.builders.sample import Sample, Turn
+from modalmix.builders.sample import Mask, Sample, Turn
+from modalmix.builders.tables import grouped_table, referenced, table
 
 GROUPED = Settings(group_by="media", row_group_bytes=150_000, shard_bytes=400_000)
 
@@ -239,3 +244,32 @@ def test_what_is_not_grouped_cannot_be_flattened(data: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match="group_by is 'id'"):
         build(data, tmp_path / "other", Settings(group_by="id"))
     assert [row["id"] for row in samples({"id": ["a", "b"], "videos": [1]})] == ["a", "b"]
+
+
+def _rows(shown: list[tuple[int, ...]]) -> list[Row]:
+    """Rows that show pictures, sounds and frames by number; records of one lead come one after the other, as in a build."""
+    made = []
+    for number, (image, sound, first, second) in enumerate(shown):
+        items = [Item(f"{n}.bin", f"/media/{n}.bin", 0, 1 + n) for n in (image, sound, 10 + first, 10 + second)]
+        media = Media(items[:1] if image else [], [], [items[2:]] if first else [], items[1:2] if sound else [], [])
+        masks = [[Mask(number, 4, 4, "1" * second)]] if second else []
+        turns = [Turn("human", "What?"), Turn("gpt", "That." * number)]
+        sample = Sample(str(number), turns, masks=masks, num_frames=first or None, extra={"n": number} if image else {})
+        made.append(Row(str(number), None, "a.json", number, "image_video_audio", sample, media, {}, []))
+    return sorted(made, key=lambda row: (lead(row.media) or ("",))[0])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 4), max_size=12))
+def test_samples_of_any_groups_are_the_rows_they_were_made_of(shown: list[tuple[int, ...]]) -> None:
+    rows, grouper = _rows(shown), Grouper()
+    made = [group for row in rows for group in grouper.add(row)] + grouper.rest()
+    columns = features.columns(metadata=False)
+    flat = table(rows, columns.arrow_schema, referenced).to_pylist()
+    grouped_rows = grouped_table([group.rows for group in made], grouped(columns).arrow_schema, referenced).to_pylist()
+    found = [sample for row in grouped_rows for sample in samples(row)]
+    assert by_place(found) == by_place(flat)
+    media = [[row[name] for name in features.MEDIA_COLUMNS] for row in grouped_rows]
+    sets = [repr(one) for one in media if any(one)]
+    assert len(set(sets)) == len(sets)
+    assert ungrouped(grouped(columns)) == columns

@@ -19,7 +19,7 @@ import datasets
 import numpy as np
 import pytest
 from asking import CLIPS, SIZE, build, files, write, write_annotations
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engine import digests
 
@@ -140,6 +140,7 @@ def test_clips_with_one_name_in_other_folders_are_kept_apart(data: Path, tmp_pat
     assert len(runs(map(clip_of, rows_in_order(tmp_path / "out")))) == CLIPS  # all are called clip.mp4
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.sampled_from([-1, -1, -1, 40])), max_size=60),
 )
