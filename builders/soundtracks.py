@@ -24,8 +24,10 @@ import msgspec
 from .annotations import DataError, plan, read
 from .data import splits
 from .findings import Finding
+from .lookup import looked_up
 from .media.items import Item
 from .rows import DEFAULTS, Options, Rewriters, reading
+from .sample import Reference
 from .wavs import each_in_processes
 
 VIDEO_SUFFIXES = frozenset(
@@ -188,9 +190,12 @@ def _in_annotations(data: Sequence[str], options: Options, seed: int) -> Iterato
 
     Only the videos are looked up: the sounds that records name beside them are often the very wavs that are to be made.
     """
+    by_split = splits(list(data), format=options.format, seed=seed)
+    options = looked_up(options, [source for sources in by_split.values() for source in sources])
     rewriters = Rewriters(options)
     met: set[object] = set()
-    for sources in splits(list(data), format=options.format, seed=seed).values():
+    members: list[tuple[str, Item]] = []
+    for sources in by_split.values():
         for source in sources:
             for piece in plan(source):
                 read_as = reading(options, piece)
@@ -212,7 +217,14 @@ def _in_annotations(data: Sequence[str], options: Options, seed: int) -> Iterato
                                 yield f"{piece.file}:{row}{at}", "", str(item.placed(piece.file, row))
                             elif isinstance(item, Item) and item not in met:
                                 met.add(item)
-                                yield _name(item, options, piece.path), item, ""
+                                if item.archive is not None and isinstance(video, Reference):
+                                    members.append(("/" + video.path.replace("\\", "/").lstrip("/"), item))
+                                else:
+                                    yield _name(item, options, piece.path), item, ""
+    # Where an archive was cut says nothing: members have the tree that is written, as the sounds beside them have.
+    above = os.path.commonpath([os.path.dirname(written) for written, _ in members]) if members else ""
+    for written, item in members:
+        yield os.path.relpath(os.path.normpath(written), above), item, ""
 
 
 def _name(item: Item, options: Options, annotations: str) -> str:

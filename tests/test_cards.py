@@ -170,7 +170,9 @@ def test_facts_say_where_they_are_from_and_what_is_unknown() -> None:
     assert upstream | {"lmms-finetune", "aria", "mixed"} <= set(facts)
     for name in upstream:
         one = facts[name]
-        assert one.sources and all(source.startswith("https://") for source in one.sources)
+        claimed = {"holds", "citation", "sizes", "layout", "language", "defects"} | ({"license"} if one.license else set())
+        assert claimed == set(one.sources) and all(source.startswith("https://") for source in one.sources.values())
+        assert one.license or "No licence" in one.license_note
         assert one.home and one.layout and one.sizes and one.citation and one.defects
 
 

@@ -2,7 +2,7 @@
 
 What a repository holds is asked of the Hub at one commit, never assumed; the facts of a release (`modalmix.cards.facts`) only
 say which names belong to which subset.  The commit is written down in the folder, so that the same command goes on with the same
-files.
+files.  A file counts as there when its hash is the Hub's, not when its size is.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from huggingface_hub.errors import GatedRepoError
 from ..cards.facts import Download as Release
 from ..cards.facts import Facts, all_facts
 from .errors import HubError
-from .hub import DATASET, Repository
+from .folder import Folder
+from .hub import DATASET, Head, Repository
 from .planning import CARD, Remote
 from .retrying import Patience, retry
 
-_PINNED = ".modalmix-download.json"
 _SPARE_BYTES = 1 << 28
 
 
@@ -36,7 +36,7 @@ class Downloaded(msgspec.Struct):
         folder: where to.
         files: path → bytes.
         missing: path → bytes of those that were not there before.
-        command: what comes next.
+        commands: what comes next, ready to be run, for every subset.
     """
 
     repository: str
@@ -44,7 +44,7 @@ class Downloaded(msgspec.Struct):
     folder: str
     files: dict[str, int]
     missing: dict[str, int]
-    command: str
+    commands: list[str]
 
 
 def names() -> dict[str, Facts]:
@@ -69,7 +69,7 @@ def download(
     Args:
         name: of the release; see `names`.
         to: folder to download to.
-        subsets: of the release; see its facts.
+        subsets: of the release, or patterns of them; see its facts.
         revision: branch or commit; the one of the last download to this folder, or else the newest.
         dry_run: only tell what would be downloaded.
         token: instead of the one that is logged in.
@@ -88,31 +88,40 @@ def download(
     assert release is not None
     target = Repository(release.repo, token)
     steps, report = patience or Patience(), told or (lambda line: None)
+    folder = Folder(to)
     with target.errors():
         try:
-            head = retry(lambda: target.head(revision or _pinned(to, release.repo)), steps, report, "what the Hub has")
+            head = retry(
+                lambda: target.head(revision or folder.pinned(release.repo)), steps, report, "what the Hub has"
+            )
         except GatedRepoError:
             raise _gated(release.repo) from None
         if head.commit is None:
             raise HubError(f"{release.repo} is not on {target.endpoint}, or this token may not see it")
         files = {path: head[path].size for path in chosen(release, head, subsets)}
-        missing = {path: size for path, size in files.items() if not _is_there(to, path, size)}
-        result = Downloaded(release.repo, head.commit, to, files, missing, next_command(release, to, subsets))
+        missing = {}
+        for path, size in files.items():
+            problem = folder.wrong(path, head[path])
+            if problem:
+                missing[path] = size
+                if os.path.exists(folder.place(path)):
+                    report(f"{folder.place(path)}: {problem}; it is to be downloaded anew")
+        result = Downloaded(
+            release.repo, head.commit, to, files, missing, next_commands(release, to, subsets, list(files))
+        )
         if dry_run:
             return result
         _check_disk(to, missing)
         os.makedirs(to, exist_ok=True)
-        _pin(to, release.repo, head.commit)
+        folder.pin(release.repo, head.commit)
         done, total = 0, sum(missing.values())
         for path, size in missing.items():
             if progress:
                 progress(path, done, total)
             try:
-                retry(lambda path=path: _get(target, path, str(head.commit), to), steps, report, path)  # type: ignore[misc]
+                retry(lambda path=path: _get(target, path, head, folder), steps, report, path)  # type: ignore[misc]
             except GatedRepoError:
                 raise _gated(release.repo) from None
-            if not _is_there(to, path, size):
-                raise HubError(f"{path} has {os.path.getsize(os.path.join(to, path))} bytes and not {size}")
             done += size
         return result
 
@@ -128,7 +137,7 @@ def chosen(release: Release, listed: Mapping[str, Remote], subsets: Sequence[str
     if release.open_subsets and not subsets:
         raise HubError(f"name what you need with --subset; {release.repo} holds {', '.join(known)}")
     wanted = list(release.files)
-    for subset in subsets or release.default or known:
+    for subset in expanded(subsets, known) or release.default or known:
         if subset not in known:
             raise HubError(f"there is no subset {subset!r}: it is one of {', '.join(known) or 'none'}")
         patterns = [f"{subset}/*"] if release.open_subsets else release.subsets[subset]
@@ -146,16 +155,31 @@ def chosen(release: Release, listed: Mapping[str, Remote], subsets: Sequence[str
     return found + [path for path in (CARD,) if path in listed and path not in found]
 
 
-def _get(target: Repository, path: str, commit: str, to: str) -> None:
-    target.api.hf_hub_download(target.name, path, repo_type=DATASET, revision=commit, local_dir=to)
+def expanded(subsets: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Subsets with patterns replaced by what they match, in order; what matches nothing stays as it is."""
+    found = [one for subset in subsets for one in fnmatch.filter(known, subset) or [subset]]
+    return list(dict.fromkeys(found))
 
 
-def _is_there(to: str, path: str, size: int) -> bool:
-    """Whether a file is complete; the client writes under another name until it is."""
-    try:
-        return os.path.getsize(os.path.join(to, path)) == size
-    except OSError:
-        return False
+def _get(target: Repository, path: str, head: Head, folder: Folder) -> None:
+    """Downloads a file and compares it with what the Hub says of it; what is there of it already is gone on with.
+
+    Raises:
+        ConnectionError: what came is not it; it is taken away.
+    """
+    place = folder.place(path)
+    target.api.hf_hub_download(
+        target.name,
+        path,
+        repo_type=DATASET,
+        revision=head.commit,
+        local_dir=folder.path,
+        force_download=os.path.exists(place),  # or else the client takes its own word for it
+    )
+    problem = folder.wrong(path, head[path])
+    if problem:
+        os.remove(place)
+        raise ConnectionError(f"{path} came, but {problem}")
 
 
 def _check_disk(to: str, missing: Mapping[str, int]) -> None:
@@ -169,33 +193,39 @@ def _check_disk(to: str, missing: Mapping[str, int]) -> None:
         )
 
 
-def _pinned(to: str, repository: str) -> str | None:
-    try:
-        with open(os.path.join(to, _PINNED), "rb") as file:
-            return msgspec.json.decode(file.read(), type=dict[str, str]).get(repository)
-    except (OSError, msgspec.DecodeError):
-        return None
+def next_commands(
+    release: Release, to: str, subsets: Sequence[str] = (), files: Sequence[str] | None = None
+) -> list[str]:
+    """The commands that build what was downloaded, for every subset; or else for all of it at once.
+
+    Args:
+        release: where it is from.
+        to: the folder it was downloaded to.
+        subsets: those that were chosen.
+        files: what the download consists of; by default what the patterns of a subset say.
+    """
+    listed = files if files is not None else []
+    folders = sorted({path.partition("/")[0] for path in listed if "/" in path})
+    known = folders if release.open_subsets else list(release.subsets)
+    each = expanded(subsets, known) if any("{subset}" in step or "{data}" in step for step in release.steps) else []
+    out = to.rstrip("/") + "-built"
+    commands = []
+    for subset in each or [""]:
+        patterns = release.subsets.get(subset) or [f"{subset}/*" if subset else "*"]
+        data = [path for path in listed if path.endswith((".json", ".jsonl")) and _matches(path, patterns)]
+        places = {
+            "to": shlex.quote(to),
+            "subset": shlex.quote(subset),
+            "data": " ".join(shlex.quote(os.path.join(to, path)) for path in data) or shlex.quote(to),
+            "out": shlex.quote(os.path.join(out, subset) if subset else out),
+            "media": shlex.quote(to.rstrip("/") + "-media"),
+        }
+        commands += [f"modalmix {step.format(**places)}" for step in release.steps]
+    return commands
 
 
-def _pin(to: str, repository: str, commit: str) -> None:
-    path = os.path.join(to, _PINNED)
-    pins: dict[str, str] = {}
-    try:
-        with open(path, "rb") as file:
-            pins = msgspec.json.decode(file.read(), type=dict[str, str])
-    except (OSError, msgspec.DecodeError):
-        pass
-    pins[repository] = commit
-    with open(f"{path}.tmp", "wb") as file:
-        file.write(msgspec.json.encode(pins))
-    os.replace(f"{path}.tmp", path)
-
-
-def next_command(release: Release, to: str, subsets: Sequence[str]) -> str:
-    """The command that builds what was downloaded."""
-    names = subsets or [""]
-    given = " ".join(release.build.format(to=shlex.quote(to), subset=shlex.quote(subset)) for subset in names[:1])
-    return f"modalmix build {given} --out {shlex.quote(to.rstrip('/') + '-built')}"
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def _gated(repository: str) -> HubError:

@@ -212,6 +212,8 @@ class _Pushing:
             raise HubError(f"{self.target.name} is public already; make it private on its page, or leave --private out")
         if public is None:
             self.target.api.create_repo(self.target.name, repo_type=DATASET, private=private, exist_ok=True)
+            if self.target.is_public() is None:
+                raise ConnectionError("the repository was made, but is not there yet")
 
     def _branch(self, revision: str | None, create_pr: bool, local: dict[str, Hashed]) -> str:
         """The revision to commit to: made if it is not there; the journal knows a pull request that was opened before."""

@@ -15,7 +15,13 @@ DESCRIPTION = (
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the release, such as llava-video-178k")
-    parser.add_argument("--subset", action="append", default=[], metavar="NAME", help="only this; may be given again")
+    parser.add_argument(
+        "--subset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this, or what a pattern matches; may be given again",
+    )
     parser.add_argument("--to", metavar="DIR", help="folder to download to (default: NAME)")
     parser.add_argument(
         "--revision", metavar="REVISION", help="branch or commit (default: the newest, then the same again)"
@@ -57,5 +63,7 @@ def run(arguments: Namespace) -> int:
                 print(f"{size:>18,} {path}")
         what = "to download" if arguments.dry_run else "in " + done.folder
         print(f"{len(shown):,} files, {sum(shown.values()):,} bytes {what}, of {done.repository} at {done.commit}")
-        print(f"Next: {done.command}")
+        print("Next:")
+        for command in done.commands:
+            print(f"  {command}")
     return 0

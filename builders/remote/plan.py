@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 
 from ...cards.facts import Download as Release
-from ...upload.downloading import chosen, names, next_command
+from ...upload.downloading import chosen, names, next_commands
 from ...upload.planning import Remote
 from ..annotations import DataError, Source
 from ..annotations.expansion import is_annotation
@@ -120,11 +120,11 @@ def of_release(
 
 
 def local_part(name: str, subsets: Sequence[str]) -> str:
-    """What to do to have a release on this disk: two commands in one line."""
+    """What to do to have a release on this disk: the commands in one line."""
     plain = name.partition("@")[0]
     release = names()[plain].download if plain in names() else None
     wanted = "".join(f" --subset {subset}" for subset in subsets)
-    build = f", then {next_command(release, 'DIR', subsets)}" if release else ""
+    build = f", then {' && '.join(next_commands(release, 'DIR', subsets))}" if release else ""
     return f"{plain} is not on this disk: pass streaming=True, or run modalmix download {plain}{wanted} --to DIR{build}"
 
 

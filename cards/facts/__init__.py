@@ -24,7 +24,9 @@ class Download(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         subsets: name → patterns; none where the release comes in one piece.
         default: subsets taken where none is named; all where this is empty.
         open_subsets: any other name is the pattern ``NAME/*``, for the repository's folders are its subsets.
-        build: arguments of ``modalmix build`` that fit; ``{to}`` is the folder downloaded to.
+        steps: what follows, as arguments of ``modalmix``: ``{to}`` is the folder downloaded to, ``{out}`` and ``{media}`` are
+            folders beside it, ``{data}`` are the annotation files and ``{subset}`` is the name of a subset; where one of these
+            two stands, the steps are taken for each subset that is chosen.
     """
 
     repo: str
@@ -32,7 +34,7 @@ class Download(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subsets: dict[str, list[str]] = {}
     default: list[str] = []
     open_subsets: bool = False
-    build: str = "{to}"
+    steps: tuple[str, ...] = ("build {to} --media-root {to} --out {out}",)
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +53,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         sizes: in words.
         layout: the folder tree.
         defects: what is known to be broken or surprising.
-        sources: where these facts are from.
+        sources: which of these fields is from where; what stands in none of them is not claimed.
         recognise: patterns of the names of its annotation files.
         download: where to get it; None for one's own data.
     """
@@ -68,7 +70,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sizes: str
     layout: str
     defects: list[str]
-    sources: list[str]
+    sources: dict[str, str]
     recognise: list[str]
     download: Download | None = None
 
