@@ -13,7 +13,7 @@ from ..builders.features import of_media
 from ..builders.findings import CATALOGUE
 from ..builders.metadata import FIELDS, SUFFIX
 from ..builders.report import Report
-from . import front, sections
+from . import front, provenance, sections
 from .facts import Facts, facts_of
 from .front import configs
 from .markdown import escape, shortened, table
@@ -69,7 +69,8 @@ Sound and video decode with torchcodec. Without it, ask for the encoded bytes:
 ```python
 from datasets import Audio, List, Video
 
-ds = ds.cast_column("videos", List(Video(decode=False)))   # and "audios", "audio_q": List(Audio(decode=False))
+# "audios" and "audio_q" likewise: List(Audio(decode=False))
+ds = ds.cast_column("videos", List(Video(decode=False)))
 ```
 """
 
@@ -154,8 +155,9 @@ def _body(
         "not_selected": f"{counts.not_selected:,}",
         "rejects": f"{prefix}rejected.jsonl",
         "findings": _findings(counts.findings),
-        "chosen": _chosen(report),
-        "sources": _sources(report),
+        "chosen": provenance.chosen(report),
+        "read_as": provenance.read_as(report),
+        "sources": provenance.sources(report),
         "attribution": _attribution(facts),
         "citation": _citation(facts),
     }
@@ -191,7 +193,7 @@ def _statistics(statistics: Statistics | None, plots: Mapping[str, str]) -> str:
         return ""
     rows = []
     for mix, one in statistics.mixes.items():
-        media = ", ".join(f"{count:,} {column}" for column, count in one.media.items()) or "–"
+        media = "<br>".join(f"{column}&nbsp;{count:,}" for column, count in one.media.items()) or "–"
         size = sum(one.media_bytes.values())
         rows.append((f"`{mix}`", f"{one.rows:,}", media, f"{size:,}", f"{one.objects:,}"))
     head = ("mix", "rows", "media", "bytes of media columns", "objects")
@@ -211,40 +213,12 @@ def _findings(findings: Mapping[str, int]) -> str:
     return "\n" + table(("finding", "severity", "records", "meaning"), rows, right=(2,)) + "\n"
 
 
-def _chosen(report: Report) -> str:
-    """What was chosen of the sources and how it was dealt out, where that was not left as it is."""
-    options = report.options
-    said = [f"only rows where {escape(str(text))}" for text in options.get("where") or ()]
-    if options.get("mixes"):
-        said.append(f"only the mixes {', '.join(f'`{mix}`' for mix in options['mixes'])}")
-    if options.get("sample", 1.0) < 1:
-        said.append(f"a sample of {options['sample']:g} of the records, seed {options.get('seed')}")
-    if options.get("limit"):
-        said.append(f"the first {options['limit']:,} rows")
-    if options.get("splits"):
-        dealt = ", ".join(f"`{name}` {fraction:g}" for name, fraction in options["splits"].items())
-        said.append(f"dealt into splits by {escape(str(options.get('split_by')))}, seed {options.get('seed')}: {dealt}")
-    return "\n".join(["Chosen:", "", *(f"- {one}" for one in said), ""]) if said else ""
-
-
-def _sources(report: Report) -> str:
-    """The annotation files, with what the report knows of each: bytes, and digests where it has them."""
-    digests: Mapping[str, str] = getattr(report, "checksums", None) or {}
-    rows = [
-        (escape(shortened(name, 300)), f"{size:,}", *((f"`{escape(digests.get(name, ''))}`",) if digests else ()))
-        for name, size in sorted(report.sources.items())[:200]
-    ]
-    head = ("annotation file", "bytes", *(("SHA-256",) if digests else ()))
-    more = len(report.sources) - len(rows)
-    return table(head, rows, right=(1,)) + (f"\n\nand {more:,} more, in `report.json`" if more > 0 else "")
-
-
 def _attribution(facts: Iterable[Facts]) -> str:
     lines = []
     for one in facts:
         home = f" ([home]({one.home}))" if one.home else ""
         terms = f"licence `{one.license}`" if one.license else "licence unknown"
-        note = f"; {escape(one.license_note)}" if one.license_note else ""
+        note = f". {escape(one.license_note)}" if one.license_note else ""
         lines.append(f"- **{escape(one.title)}**{home}: {terms}{note}")
         lines += [f"  - known defect: {escape(defect)}" for defect in one.defects]
     return "\n".join(lines)

@@ -123,6 +123,17 @@ def hostile_build(tmp_path: Path) -> tuple[Path, Report]:
     return out, packing.build(str(data), str(out))
 
 
+def test_the_card_says_how_it_was_read_but_not_whose_machine_it_was(built: tuple[Path, Report]) -> None:
+    out, report = built
+    body = split_front(cards.write(str(out), report))[1]
+    rules = report.options["rules"]
+    assert rules and all("/" in rule["from"].strip("/") for rule in rules)
+    told = body.partition("## Provenance")[2].partition("## Licence")[0]
+    assert "each record for what it is" in told and "each one decoded and checked" in told
+    assert f"…/{rules[0]['from'].rpartition('/')[2]}" in told
+    assert not any(rule["from"] in told for rule in rules), "a path of somebody's machine"
+
+
 def test_text_from_the_data_cannot_break_out(tmp_path: Path) -> None:
     out, report = hostile_build(tmp_path)
     assert sum(report.counts.written.values()) == 1
@@ -170,7 +181,9 @@ def test_facts_say_where_they_are_from_and_what_is_unknown() -> None:
     assert upstream | {"lmms-finetune", "aria", "mixed"} <= set(facts)
     for name in upstream:
         one = facts[name]
-        claimed = {"holds", "citation", "sizes", "layout", "language", "defects"} | ({"license"} if one.license else set())
+        claimed = {"holds", "citation", "sizes", "layout", "language", "defects"} | (
+            {"license"} if one.license else set()
+        )
         assert claimed == set(one.sources) and all(source.startswith("https://") for source in one.sources.values())
         assert one.license or "No licence" in one.license_note
         assert one.home and one.layout and one.sizes and one.citation and one.defects
