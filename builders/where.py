@@ -112,6 +112,7 @@ _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Is: operator.is_,
     ast.IsNot: operator.is_not,
 }
+_LONGEST = 10_000
 _OF_NONE = (ast.Is, ast.IsNot)
 
 
@@ -122,6 +123,8 @@ def condition(text: str) -> Condition:
     Raises:
         DataError: it is none: its grammar, a name, or something conditions do not do.
     """
+    if len(text) > _LONGEST:  # Python's own parser may not survive the nesting that fits into more
+        raise DataError(f"the condition {text[:80]!r}… has {len(text):,} characters, of at most {_LONGEST:,}")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -135,7 +138,7 @@ def condition(text: str) -> Condition:
     def holds(subject: Subject) -> bool:
         try:
             return bool(node(subject))
-        except (TypeError, ValueError, ZeroDivisionError, OverflowError, AttributeError, re.error) as error:
+        except (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError, re.error) as error:
             raise DataError(
                 f"the condition {text!r} cannot be asked of {subject.file}:{subject.row}: {error}"
             ) from None

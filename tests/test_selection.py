@@ -225,7 +225,8 @@ def test_conditions_say_what_they_say(text: str, holds: bool) -> None:
         ("mix ==", "cannot be read"),
         ("", "cannot be read"),
         ("(" * 5000, "cannot be read"),
-        ("1" + " + 1" * 20_000 + " > chars", "cannot be read|nested too deeply"),
+        ("1" + " + 1" * 2_000 + " > chars", "cannot be read|nested too deeply"),
+        ("1" + " + 1" * 20_000 + " > chars", "80,009 characters, of at most 10,000"),
     ],
 )
 def test_what_is_no_condition_is_told(text: str, told: str) -> None:
