@@ -246,7 +246,7 @@ def test_of_parts_that_overlap_the_later_is_told_or_the_one_that_holds_several()
     assert told_of((10, 20, 0), (0, 100, 0), (10, 20, 0)) == [0, 2]  # all records with the part
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), max_size=8))
 def test_something_is_told_exactly_if_two_parts_overlap(parts: list[tuple[int, int]]) -> None:
     ends = [(start, start + size, 0) for start, size in parts]

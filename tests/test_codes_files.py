@@ -249,7 +249,7 @@ DEFECTS = [
     FileDefect("json-bom", mark),
     FileDefect("json-duplicate-key", text(json.dumps(record(1)).encode()[:-1] + b', "id": 2}'), row=1, reject="MX004"),
     FileDefect("json-encoding", text(b'{"id": "\xff\xfe", "conversations": []}'), row=1, reject="MX010"),
-    FileDefect("record-too-large", text(b'{"id": "' + b"a" * (65 << 20) + b'"}'), row=1, reject="MX007"),
+    FileDefect("record-too-large", text(b'{"id": "' + b"a" * (65 << 20) + b'"}'), row=1),
     FileDefect("record-not-an-object", text(b"7"), row=1, reject="MX008"),
     FileDefect("format-unknown", text(b'{"question": "What?", "img": "a.jpg"}'), row=1, format=None, reject="MX009"),
     FileDefect("file-damaged", damaged_gzip, row=ANYWHERE, reject="MX011"),
@@ -305,14 +305,18 @@ def test_a_planted_defect_is_found_where_it_is_and_the_sound_twin_is_silent(tmp_
     found = [line for line in lines if line["name"] == defect.name]
     assert defect.row in [line["row"] for line in found] or defect.row == ANYWHERE
     assert all(line["message"] and line["mend"] and line["file"] for line in found)
-    if defect.reject in ("MX001", "MX002", "MX004", "MX007", "MX008", "MX010", "MX011"):
+    if defect.reject in ("MX001", "MX002", "MX004", "MX008", "MX010", "MX011"):
         assert any(line["offset"] is not None for line in found)
     if defect.depth != "quick":
         checked(tmp_path, defect, broken=True, depth=DEPTHS[DEPTHS.index(defect.depth) - 1])
         assert defect.name not in names(told_lines(tmp_path))
 
 
-@pytest.mark.parametrize("defect", [one for one in DEFECTS if CATALOGUE[CODE[one.name]].severity == "error"], ids=str)
+ERRORS = [one for one in DEFECTS if CATALOGUE[CODE[one.name]].severity == "error" and one.name != "record-too-large"]
+"""All but the one that a build reads 65 MB of several times; `test_annotations_broken` shows that it is passed over."""
+
+
+@pytest.mark.parametrize("defect", ERRORS, ids=str)
 def test_a_build_rejects_the_record_by_the_same_code_and_keeps_the_others(tmp_path: Path, defect: FileDefect) -> None:
     folder, data = checked(tmp_path, defect, broken=True, depth="quick")
     report = packing.build(str(data), str(tmp_path / "out"), Options(format=defect.format, media_root=(str(folder),)))
