@@ -10,7 +10,7 @@ from html import escape
 from ..findings import CATALOGUE
 from .catalogue import upstream
 from .diagnosis import Diagnosis
-from .statistics import UNITS, Spread
+from .statistics import UNITS, Spread, shown
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
@@ -24,7 +24,7 @@ body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,sans
 main{max-width:1100px;margin:0 auto;padding:32px 20px 64px}
 h1{font-size:26px;margin:0 0 4px;letter-spacing:-.01em}h2{font-size:18px;margin:40px 0 12px}
 p.sub{color:var(--soft);margin:0 0 24px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:12px}
 .tile{background:var(--panel);border-radius:10px;padding:14px 16px}
 .tile b{display:block;font-size:24px;font-variant-numeric:tabular-nums;line-height:1.2}
 .tile span{color:var(--soft);font-size:13px}
@@ -145,21 +145,29 @@ def _plots(spreads: dict[str, Spread]) -> str:
 
 
 def _plot(name: str, spread: Spread) -> str:
+    heading = f"<figcaption>{escape(UNITS[name])}</figcaption>"
+    least, most = shown(name, spread.least), shown(name, spread.most)
+    if spread.least == spread.most:  # nothing to draw: one bar would say no more
+        return f"<figure>{heading}<small>always {most}</small></figure>"
     bins = spread.bins()
-    most = max(count for _, _, count in bins)
+    highest = max(count for _, _, count in bins)
     width = 300 / len(bins)
     bars = "".join(
-        f'<rect x="{i * width + 0.5:.1f}" y="{72 - 68 * count / most:.1f}" width="{max(width - 1, 0.8):.1f}" '
-        f'height="{68 * count / most:.1f}" rx="1"><title>{low:,}{f"–{high:,}" if high > low else ""}: {count:,}</title></rect>'
+        f'<rect x="{i * width + 0.5:.1f}" y="{72 - 68 * count / highest:.1f}" width="{max(width - 1, 0.8):.1f}" '
+        f'height="{68 * count / highest:.1f}" rx="1"><title>{_range(name, low, high)}: {count:,}</title></rect>'
         for i, (low, high, count) in enumerate(bins)
         if count
     )
-    ends = f'<text x="0" y="84">{bins[0][0]:,}</text><text x="300" y="84" text-anchor="end">{bins[-1][1]:,}</text>'
-    says = (
-        f"median {spread.quantile(0.5):,} · 95 % up to {spread.quantile(0.95):,} · {spread.least:,} to {spread.most:,}"
-    )
+    ends = f'<text x="0" y="84">{least}</text><text x="300" y="84" text-anchor="end">{most}</text>'
+    says = f"median {shown(name, spread.quantile(0.5))} · 95 % up to {shown(name, spread.quantile(0.95))}"
     return (
-        f"<figure><figcaption>{escape(UNITS[name])}</figcaption><small>{says}</small>"
-        f'<svg viewBox="0 0 300 90" preserveAspectRatio="none" role="img" aria-label="{escape(UNITS[name])}: {says}">'
+        f"<figure>{heading}<small>{says}</small>"
+        f'<svg viewBox="0 0 300 90" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(UNITS[name])}: {least} to {most}, {says}">'
         f"{bars}{ends}</svg></figure>"
     )
+
+
+def _range(name: str, low: int, high: int) -> str:
+    first, last = shown(name, low), shown(name, high)
+    return first if first == last else f"{first} – {last}"

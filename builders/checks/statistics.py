@@ -109,21 +109,39 @@ UNITS = {
     "objects": "objects a row",
     "masks": "masks a row",
     "masks of a frame": "masks an annotated frame",
-    "row bytes": "bytes of media a row",
+    "row bytes": "size of the media of a row",
     "image pixels": "pixels of a picture",
     "image width": "width of a picture, pixels",
     "image height": "height of a picture, pixels",
     "video width": "width of a video, pixels",
     "video height": "height of a video, pixels",
     "video frames": "frames of a video",
-    "video milliseconds": "milliseconds of a video",
-    "sound milliseconds": "milliseconds of a sound",
+    "video milliseconds": "duration of a video",
+    "sound milliseconds": "duration of a sound",
     "sound rate": "samples a second",
-    "image bytes": "bytes of a picture",
-    "video bytes": "bytes of a video",
-    "sound bytes": "bytes of a sound",
+    "image bytes": "size of a picture",
+    "video bytes": "size of a video",
+    "sound bytes": "size of a sound",
 }
 """Names of the spreads in the order they are shown, and what their numbers are."""
+
+
+def shown(name: str, value: float, *, exact: bool = True) -> str:
+    """A value of a spread as a person reads it: bytes and durations with their unit, the others with commas.
+
+    Args:
+        name: of the spread.
+        value: of it.
+        exact: it is a whole number; else a place after the point is shown.
+    """
+    if "milliseconds" in name:
+        return f"{value / 1000:,.1f} s"
+    if "bytes" in name:
+        unit, units = "B", iter(("kB", "MB", "GB", "TB", "PB"))
+        while value >= 999.5 and (larger := next(units, None)) is not None:
+            value, unit = value / 1000, larger
+        return f"{value:,.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:,.1f} {unit}"
+    return f"{value:,.0f}" if exact else f"{value:,.1f}"
 
 
 def merged(into: dict[str, Spread], other: Mapping[str, Spread]) -> None:

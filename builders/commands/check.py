@@ -135,7 +135,7 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ..checks.statistics import UNITS
+    from ..checks.statistics import UNITS, shown
     from .display import show_findings
 
     counts = diagnosis.counts
@@ -165,8 +165,10 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
         for name in ("least", "median", "mean", "95 %", "most"):
             table.add_column(name, justify="right")
         for name, spread in known:
-            table.add_row(UNITS[name], f"{spread.least:,}", f"{spread.quantile(0.5):,}", f"{spread.mean:,.1f}",
-                          f"{spread.quantile(0.95):,}", f"{spread.most:,}")  # fmt: skip
+            least, median, high, most = (
+                shown(name, value) for value in (spread.least, spread.quantile(0.5), spread.quantile(0.95), spread.most)
+            )
+            table.add_row(UNITS[name], least, median, shown(name, spread.mean, exact=False), high, most)
         console.print(table)
 
 

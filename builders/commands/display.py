@@ -53,6 +53,8 @@ def show_findings(console: Console, counts: Counts, examples: Mapping[str, Examp
         if code in examples:
             one = examples[code]
             what = f"{one.file}:{one.row} {one.message}" if one.row >= 0 else f"{one.file} {one.message}"
+            if one.message == repr(one.file):
+                what = one.file
         style = _STYLE[kind.severity]
         table.add_row(f"[{style}]{code}[/{style}]", kind.name, f"{count:,}", escape(what), escape(kind.mend))
     console.print(table)
