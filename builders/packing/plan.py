@@ -143,16 +143,11 @@ def make(data: str | Sequence[str], options: Options, settings: Settings) -> Pla
         size = 0
         for source in sources:
             for piece in plan(source, slice_bytes=slice_bytes, exact=True):
-                if (
-                    _is_unwanted(piece)
-                    and waiting
-                    and waiting[-1].stop == piece.start
-                    and waiting[-1].path == piece.path
-                ):
+                if waiting and _are_one(waiting[-1], piece):
                     waiting[-1] = msgspec.structs.replace(waiting[-1], stop=piece.stop)
                     continue
                 waiting.append(piece)
-                size += 0 if _is_unwanted(piece) else slice_size(piece)
+                size += 0 if is_unwanted(piece) else slice_size(piece)
                 if size >= slice_bytes:
                     tasks.append(Task(len(tasks), split, waiting))
                     waiting, size = [], 0
@@ -208,9 +203,18 @@ def _archive_tasks(first: int, split: str, passes: list[Archive], total: int) ->
     return [Task(first + i, split, [], passes[i::count]) for i in range(count)]
 
 
-def _is_unwanted(piece: Slice) -> bool:
+def is_unwanted(piece: Slice) -> bool:
     """Whether a slice lies behind the limit, and is read to be counted only."""
     return piece.take.before is not None and piece.row is not None and piece.row >= piece.take.before
+
+
+def _are_one(one: Slice, other: Slice) -> bool:
+    """Whether two slices that follow each other are read to be counted only, and need not be two."""
+    return (
+        is_unwanted(one)
+        and is_unwanted(other)
+        and (one.path, one.stop, one.take) == (other.path, other.start, other.take)
+    )
 
 
 def slice_size(piece: Slice) -> int:

@@ -19,7 +19,7 @@ import msgspec
 from ..annotations import Block, Slice
 from ..annotations.head import compressed
 from ..rows import Counts
-from .plan import Task, slice_size
+from .plan import Task, is_unwanted, slice_size
 
 _SECONDS = 0.5
 """A task tells no more often."""
@@ -57,7 +57,12 @@ def size_of(task: Task) -> int:
     """The bytes of a task's work: of its annotations, or of the archives it goes through."""
     if task.archives:
         return sum(os.path.getsize(path) for archive in task.archives for path in archive.paths)
-    return sum(map(slice_size, task.slices))
+    return sum(map(_work_in, task.slices))
+
+
+def _work_in(piece: Slice) -> int:
+    """The bytes of a slice, unless they are read to be counted only: that takes next to no time."""
+    return 0 if is_unwanted(piece) else slice_size(piece)
 
 
 class Pace:
@@ -99,7 +104,7 @@ class Pace:
         """A slice has been read."""
         self.total.add(self._live)
         self._piece, self._live = None, Counts()
-        self._done += slice_size(piece)
+        self._done += _work_in(piece)
 
     def expects(self, rows: int) -> None:
         """So many rows will come in the order of their archives."""
@@ -139,7 +144,7 @@ class Pace:
 
     def _within(self) -> int:
         """Bytes read of the slice in hand, between the ends of its block by the records read of it."""
-        if self._piece is None or compressed(self._piece.path):
+        if self._piece is None or compressed(self._piece.path) or is_unwanted(self._piece):
             return 0
         before, records, start, stop = self._block
         share = min((self._live.read - before) / max(records, 1), 1)
