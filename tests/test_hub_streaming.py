@@ -554,3 +554,20 @@ def test_other_releases_are_streamed_by_their_names(hub: Hub, call: Any) -> None
         call("rows", release="ola-audio", subset=["Clatho"], **given)
     with pytest.raises(RefusedError, match="there is no release 'ola'"):
         call("rows", release="ola", **given)
+
+
+def test_rows_of_a_stream_are_chosen_by_what_their_records_say(hub: Hub, call: Any) -> None:
+    whole = call("rows", split="caption", **STREAM)["rows"]
+    chosen = call("rows", split="caption", where="matches('^r1', id)", **STREAM)["rows"]
+    assert chosen == [row for row in whole if row["id"].startswith("r1")] != []
+    drawn = call("rows", split="caption", sample=0.5, **STREAM)["rows"]
+    assert 0 < len(drawn) < len(whole) and all(row in whole for row in drawn)
+    with pytest.raises(RefusedError, match="'bytes > 10' asks for what is known only of media on this disk"):
+        call("rows", split="caption", where="bytes > 10", **STREAM)
+
+
+def test_what_the_headers_say_stands_beside_streamed_media(hub: Hub, call: Any) -> None:
+    rows = call("rows", split="multi_choice", metadata=True, **STREAM)["rows"]
+    assert {row["id"]: row["videos_metadata"][0]["frames"] for row in rows} == {
+        f"r{200 + i}": 3 + CLIPS - i % 2 for i in range(4)
+    }

@@ -30,7 +30,7 @@ from ..lookup import archive_findings, looked_up
 from ..media.headers import HeaderCache
 from ..paths import Rewriter
 from ..recognition import opinions
-from ..remote.wanted import AWAITING
+from ..remote.wanted import AWAITING, check_awaited
 from ..report import modalmix_version
 from ..rows import DEFAULTS, Counts, Options, Rewriters, reading
 from ..sample import Sample
@@ -162,6 +162,8 @@ class _Doctor:
         found = splits(data, format=options.format, seed=seed)
         self.sources = [source for sources in found.values() for source in sources]
         self.awaited = depth == "quick" and not options.media_root and any(source.url for source in self.sources)
+        if self.awaited:
+            check_awaited(options)
         self.files = {
             source.file: FileDiagnosis(
                 source.file,

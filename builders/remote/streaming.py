@@ -13,7 +13,7 @@ from ..rows import Counts, Options, Reject, Row
 from ..tables import at_hand, table
 from .passing import rows_of
 from .plan import Feed, Pass, local_part, of_release, passes_under
-from .wanted import awaited
+from .wanted import awaited, check_awaited
 
 logger = logging.getLogger("modalmix")
 
@@ -42,8 +42,7 @@ def feeds(
     """
     if not streaming:
         raise DataError(f"the media are on the Hub ({roots[0]}): pass streaming=True, or download them")
-    if options.rules is not None:
-        raise DataError("rules are for folders on this disk; a stream from the Hub takes paths as they are written")
+    check_awaited(options)
     passes = passes_under(roots, token)
     return {split: Feed(tuple(sources), options, passes) for split, sources in by_split.items()}
 
@@ -63,6 +62,7 @@ def release_feeds(
     """
     if not streaming:
         raise DataError(local_part(release, subsets))
+    check_awaited(options)
     return of_release(release, subsets, split_of, options, token)
 
 

@@ -21,12 +21,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..annotations import Source, Take, plan, read
+from ..annotations import DataError, Source, Take, plan, read
 from ..findings import Finding, finding
 from ..media.items import Item
 from ..paths.steps import steps
 from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Reference
+from ..selection import check
 
 _SLICE_BYTES = 32 << 10
 """What is read again for a record."""
@@ -84,6 +85,22 @@ class Awaiting:
 
 
 AWAITING: Any = Awaiting()
+
+
+def check_awaited(options: Options) -> None:
+    """Refuses what cannot be done before the media have come by.
+
+    Raises:
+        DataError: rules, folders for one kind of media, or conditions on the media themselves.
+    """
+    if options.rules is not None:
+        raise DataError("rules are for folders on this disk; from the Hub, paths are taken as they are written")
+    if options.image_folder or options.video_folder:
+        raise DataError(
+            "image_folder and video_folder are for folders on this disk; name the place on the Hub as media_root"
+        )
+    if late := [one.text for one in check(options.selection) if one.late]:
+        raise DataError(f"{late[0]!r} asks for what is known only of media on this disk, and these are on the Hub")
 
 
 class Wanted:
