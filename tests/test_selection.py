@@ -17,6 +17,7 @@ from loading import ids, undecoded
 from modalmix.builders import example, packing, where
 from modalmix.builders.annotations import DataError, sources
 from modalmix.builders.annotations import plan as slices_of
+from modalmix.builders.cli import main
 from modalmix.builders.packing import Settings
 from modalmix.builders.rows import Counts, Options, Rewriters, Row, rows
 from modalmix.builders.sample import Mask, Reference, Sample, Turn
@@ -135,6 +136,7 @@ def test_a_limit_ends_a_build_in_the_order_of_the_records(data: Path, tmp_path: 
     counts = report.counts
     assert (counts.read, sum(counts.written.values())) == (RECORDS, 10) and counts.rejected < 5
     assert report.options["limit"] == 10
+    assert "- the first 10 rows" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(DataError, match="must be at least 1"):
         packing.build(str(data), str(tmp_path / "none"), settings=Settings(limit=0))
 
@@ -246,6 +248,24 @@ def test_a_condition_that_cannot_be_asked_names_the_record(text: str) -> None:
 def test_no_text_does_harm(text: str) -> None:
     with contextlib.suppress(DataError):
         where.condition(text).holds(SUBJECT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--where", "frame_count < 3"], "names 'frame_count'; there are id, file, row, "),
+        (["--where", "id < 3"], "cannot be asked of a.json:0"),
+        (["--sample", "2"], "the sample is 2"),
+        (["--limit", "0"], "the limit is 0"),
+        (["--split", "train=0.5"], "add up to 0.5"),
+    ],
+)
+def test_a_wrong_choice_is_one_line_and_exit_code_2(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert main(["build", str(data), "--out", str(tmp_path / "out"), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
 
 
 def test_another_condition_is_refused_where_a_build_has_begun(data: Path, tmp_path: Path) -> None:
