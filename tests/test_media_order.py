@@ -133,6 +133,11 @@ def test_rows_led_by_members_of_archives_come_together_from_all_annotation_files
     rows = rows_in_order(tmp_path / "one" / "built")
     assert report.counts.written == {"video": 7 * CLIPS} and report.counts.read == 7 * CLIPS
     assert len(runs(map(clip_of, rows))) == CLIPS and len(rows) == 7 * CLIPS
+    dealt = Settings(splits=(("train", 0.5), ("test", 0.5)))
+    build(folder, tmp_path / "dealt", dealt)
+    splits = datasets.load_dataset(str(tmp_path / "dealt"))
+    clips = {split: {*map(clip_of, undecoded(part))} for split, part in splits.items()}
+    assert len(clips["train"] | clips["test"]) == CLIPS and not clips["train"] & clips["test"]
 
 
 def test_clips_with_one_name_in_other_folders_are_kept_apart(data: Path, tmp_path: Path) -> None:

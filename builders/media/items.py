@@ -47,11 +47,23 @@ class Item(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A media item whose bytes are at hand; it stands where an `Item` stands."""
+    """A media item whose bytes are at hand; it stands where an `Item` stands.
+
+    Attributes:
+        name: as of an item.
+        size: of the bytes.
+        data: the bytes.
+        path: where they came from, as of an item; empty where that is no place on this machine.
+        start: likewise.
+        whole: likewise.
+    """
 
     name: str
     size: int
     data: bytes
+    path: str = ""
+    start: int = 0
+    whole: bool = False
 
 
 class Media(NamedTuple):

@@ -104,7 +104,9 @@ def _with(row: Row, archive: Archive, start: int, data: bytes) -> Row:
 
     def held(items: list[Item]) -> list[Item]:
         return [
-            Held(item.name, len(data), data) if item.archive == archive and item.start == start else item  # type: ignore[misc]
+            Held(item.name, len(data), data, item.path, item.start, item.whole)  # type: ignore[misc]
+            if item.archive == archive and item.start == start
+            else item
             for item in items
         ]
 
