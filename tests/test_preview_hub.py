@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from hub import Hub
-from hub.client import PUSH, Clients
+from hub.world import World
 
 from loading import Folders
 from modalmix.builders import packing
@@ -13,7 +11,7 @@ from previewing import get, json_of, media_of, served
 LOOK = """
 import hashlib, json
 from modalmix.builders.preview import Viewer, open_collection
-viewer = Viewer(open_collection([sys.argv[1]]))
+viewer = Viewer(open_collection([name]))
 viewer.list_all()
 found = []
 for n in range(viewer.overview()["count"]):
@@ -26,13 +24,10 @@ for n in range(viewer.overview()["count"]):
             digests.append(hashlib.sha256(file.read()).hexdigest())
     found.append([sheet["id"], sheet["state"], digests])
 viewer.close()
-print(json.dumps(found))
-from modalmix.builders.cli import main
-sys.exit(main(["preview", "tester/none"]))
 """
 
 
-def test_a_dataset_on_the_hub_shows_what_it_shows_here(tmp_path: Path, example_folders: Folders) -> None:
+def test_a_dataset_on_the_hub_shows_what_it_shows_here(world: World, tmp_path: Path, example_folders: Folders) -> None:
     import hashlib
 
     built = str(tmp_path / "built")
@@ -48,13 +43,10 @@ def test_a_dataset_on_the_hub_shows_what_it_shows_here(tmp_path: Path, example_f
             for s in sheets
             if s["state"] == "row" and "frames" not in s["turns"][0]["parts"][0]["medium"]
         ]
-    with Hub(str(tmp_path / "hub")) as hub:
-        clients = Clients(hub, tmp_path / "home", "lfs")
-        pushed = clients.run(PUSH, built, "tester/refer")
-        assert pushed.returncode == 0, pushed.stderr
-        looked = clients.run(LOOK, "tester/refer")
-        there = json.loads(looked.stdout.splitlines()[-1])
-        assert len(here) == 3 and all(one in there for one in here)
-        # and then one that is not there
-        assert looked.returncode == 2 and "'tester/none' is neither here nor on the Hub" in looked.stderr, looked.stderr
-        assert "Traceback" not in looked.stderr
+    name = world.new()
+    world.call("push", folder=built, repository=name)
+    there = world.call("defined", code=LOOK, name=name)
+    assert len(here) == 3 and all(one in there for one in here)
+    none = world.call.modalmix("preview", "tester/none")
+    assert none.code == 2 and "'tester/none' is neither here nor on the Hub" in none.err
+    assert "Traceback" not in none.err

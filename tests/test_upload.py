@@ -241,3 +241,39 @@ def test_neither_the_token_nor_this_machine_is_in_what_was_sent_or_written(world
     files[shard] = world.hub.store.regular(b"PAR1")
     checked = world.call.modalmix("verify", str(out), name)
     assert checked.code == 1 and shard in checked.out
+
+
+def test_the_command_line_says_what_it_does_and_refuses_in_one_line(world: World, tmp_path: Path) -> None:
+    name = world.new()
+    out = build(tmp_path, 8, shards=2)
+
+    def push(*arguments: str) -> str:
+        done = world.call.modalmix("push", str(out), *arguments)
+        assert done.code == 0, done.err
+        return " ".join(done.out.split())
+
+    assert "would push" in push(name, "--dry-run") and name not in world.hub.store.repos
+    assert "All 8 files" in push(name, "--private") and world.hub.store.repos[name]["private"]
+    assert "Nothing has changed" in push(name) and world.commits(name) == 1
+    assert "/tree/v2" in push(name, "--revision", "v2")
+    before = world.shards(name)
+    out = build(tmp_path, 4, shards=1)
+    gone = set(before) - set(map(str, (path.relative_to(out) for path in out.rglob("*.parquet"))))
+    assert gone
+    planned = push(name, "--prune", "--dry-run")
+    assert all(f"delete {path}" in planned for path in gone) and world.shards(name) == before
+    assert json.loads(world.call.modalmix("push", str(out), name, "--prune", "--json").out)["committed"]
+    assert not gone & set(world.shards(name))
+    out = build(tmp_path, 5, shards=1)
+    assert "/discussions/1" in push(name, "--create-pr") and world.hub.store.repos[name]["prs"][0]["status"] == "open"
+    for arguments, reason in (
+        ((str(out), "nothing"), "namespace/name"),
+        ((str(tmp_path / "nowhere"), name), "no finished build"),
+        ((str(out), "somebody/else"), "may not write"),
+        ((str(out), name, "--create-pr", "--revision", "v2"), "not both"),
+        ((str(out), name, "--config", "../x"), "no name for a config"),
+        ((str(out), name, "--row-group-limit", "10"), "row groups"),
+    ):
+        refused = world.call.modalmix("push", *arguments)
+        assert refused.code == 2 and refused.err.startswith("modalmix push: ") and reason in refused.err, arguments
+        assert refused.err.count("\n") == 1 and "Traceback" not in refused.err

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx
 
 from modalmix.upload.errors import one_line
 from modalmix.upload.journal import hashed_bytes
@@ -72,3 +74,11 @@ def test_what_does_not_pass_is_not_tried_again() -> None:
 def test_the_token_is_not_in_an_error_and_an_error_is_one_line() -> None:
     text = one_line(RuntimeError("Bearer hf_secret\nis not\tgood" + "!" * 1000), "hf_secret")
     assert text.startswith("Bearer *** is not good!") and len(text) == 400
+
+
+def test_the_hub_says_how_long_to_wait() -> None:
+    response = httpx.Response(429, headers={"Retry-After": "7"}, request=httpx.Request("POST", "http://127.0.0.1/"))
+    error = HfHubHTTPError("too many", response=response)
+    assert wait_after(error, 0, Patience()) == 7.0
+    refused = httpx.Response(403, request=response.request)
+    assert wait_after(HfHubHTTPError("no", response=refused), 0, Patience()) is None

@@ -75,6 +75,12 @@ def modalmix(arguments: list[str]) -> int:
     return cli.main(arguments)
 
 
+def defined(code: str, **names: Any) -> Any:
+    """What code that a test brings along leaves as ``found``."""
+    exec(code, names)
+    return names["found"]
+
+
 def load(where: str, name: str | None = None, streaming: bool = False, revision: str | None = None) -> Any:
     """Digests of the rows, and the features, of each split."""
     rows = datasets.load_dataset(where, name, streaming=streaming, revision=revision)
