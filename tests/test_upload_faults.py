@@ -30,8 +30,8 @@ def test_killed_at_one_request_after_the_other_the_same_command_goes_on(world: W
     done = trial.push().answer()
     assert trial.wrong(done) is None
     assert world.hub.sent() == sent and world.hub.sent_again() == 0, "what the Hub has was sent again"
-    # a batch that was under way is sent once more: Xet packs its files in another order, and LFS cannot go on within a file
-    assert sent < 2.5 * trial.weight
+    # LFS cannot go on within a file, and a block of Xet that was under way is not there
+    assert sent < (2.5 if world.mode == "lfs" else 2) * trial.weight
 
 
 def test_a_pull_request_whose_answer_was_lost_is_found_again(world: World, tmp_path: Path) -> None:

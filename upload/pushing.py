@@ -37,7 +37,8 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,94}")
 _RESERVED = ("data", "plots", "main", "all")
 _BATCH_BYTES = 64 << 20
 """Files are stored in batches of at least that many bytes, which is what Xet sends at once.  A batch that was begun when the push
-was killed may be sent again: Xet packs files into blocks together, and in another order the blocks are others."""
+was killed is sent again where Xet takes several files at once (``modalmix push`` has it take one): it packs files into blocks
+together, and in another order the blocks are others."""
 
 _BATCH_FILES = 64
 

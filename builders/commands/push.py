@@ -41,6 +41,8 @@ def run(arguments: Namespace) -> int:
     # Without these, hf_xet forgets what it has sent when it is killed within 20 seconds, and sends it again.
     os.environ.setdefault("HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_INTERVAL", "500ms")
     os.environ.setdefault("HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_MAX_COUNT", "1")
+    # And with several files at once it packs them in another order the second time, and what is there is not recognised.
+    os.environ.setdefault("HF_XET_DATA_MAX_CONCURRENT_FILE_INGESTION", "1")
     import msgspec
     from huggingface_hub.utils.tqdm import disable_progress_bars
 

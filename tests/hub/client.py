@@ -64,6 +64,7 @@ class Clients:
             # what ``modalmix push`` sets for itself: what was sent is known at once, should it be killed
             "HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_INTERVAL": "500ms",
             "HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_MAX_COUNT": "1",
+            "HF_XET_DATA_MAX_CONCURRENT_FILE_INGESTION": "1",
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
