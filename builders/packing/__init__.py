@@ -3,7 +3,7 @@
 ::
 
     OUT/README.md                          the card; its YAML makes load_dataset(OUT) give the right features
-    OUT/data/<mix>/<split>-TTTTT-NNNNN.parquet   shards: row groups of some 32 MB, media uncompressed, byte for byte
+    OUT/data/<mix>/<split>-TTTTT-NNNNN.parquet   shards: row groups of some 16 MB, media uncompressed, byte for byte
     OUT/rejected.jsonl                     every record that is not in the shards
     OUT/report.json                        counts that add up, versions
     OUT/.build/                            plan, journals and locks of a build that has not ended

@@ -40,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True):
         on_error: ``"reject"`` writes rejected records down; ``"raise"`` stops at the first.
         seed: for ``random:N`` of a mixture.
         row_group_bytes: what a reader is to hold of a row group: texts, and each medium as often as it is shown.  Rows
-            that show the same medium stay together for twice that; a row that is larger stands alone.
+            that show the same medium stay together for four times that; a row that is larger stands alone.
         shard_bytes: a shard is closed when it has that many, each medium counted once in a row group.
         order: ``"media"`` writes rows that share their leading medium together, where the first of them stands, and goes
             through each compressed archive once, in its order; ``"annotation"`` keeps the order of the records: it
@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     on_error: str = "reject"
     seed: int = 42
-    row_group_bytes: int = 32 << 20
+    row_group_bytes: int = 16 << 20
     shard_bytes: int = 500 << 20
     order: str = "media"
     group_by: str = ""
