@@ -508,9 +508,10 @@ def _lines(records: list[dict[str, Any]]) -> Iterable[bytes | memoryview]:
         text = _LINES(records)
     except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError, RecursionError):
         return [_encoded(record) for record in records]
-    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == 10).tolist()  # no line break stands inside of a record
+    stops = np.flatnonzero(np.frombuffer(text, np.uint8) == 10)  # no line break stands inside of a record
     view = memoryview(text)
-    return [view[start:end] for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
+    starts = [0, *(stops[:-1] + 1).tolist()]
+    return [view[start:stop] for start, stop in zip(starts, stops.tolist(), strict=True)]
 
 
 def _encoded(record: Mapping[str, Any]) -> bytes:
