@@ -119,6 +119,19 @@ class Repository:
                 head[entry.path] = Remote(entry.size, lfs.sha256 if lfs else None, entry.blob_id)
         return head
 
+    def create(self, private: bool | None) -> None:
+        """Makes the repository; one that somebody has made meanwhile is as good.
+
+        Raises:
+            huggingface_hub.errors.HfHubHTTPError: the Hub does not make it.
+        """
+        try:
+            self.api.create_repo(self.name, repo_type=DATASET, private=private)
+        except HfHubHTTPError as error:
+            # `exist_ok` of the client takes any 409 for this one, and breaks on those that do not say where it is
+            if getattr(getattr(error, "response", None), "status_code", None) != 409:
+                raise
+
     def is_public(self) -> bool | None:
         """Whether everybody may see it; None where it does not exist, or hides from this token."""
         try:

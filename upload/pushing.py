@@ -212,7 +212,7 @@ class _Pushing:
         if public and private:
             raise HubError(f"{self.target.name} is public already; make it private on its page, or leave --private out")
         if public is None:
-            self.target.api.create_repo(self.target.name, repo_type=DATASET, private=private, exist_ok=True)
+            self.target.create(private)
             if self.target.is_public() is None:
                 raise ConnectionError("the repository was made, but is not there yet")
 
