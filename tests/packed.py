@@ -7,6 +7,7 @@ import json
 import os
 import random
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,8 +84,9 @@ def object_store() -> Iterator[str]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
-        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
-        yield "s3://bucket"
+        bucket = f"bucket-{uuid.uuid4().hex[:8]}"  # servers of one process share what they hold
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
+        yield f"s3://{bucket}"
     finally:
         for name, value in before.items():
             if value is None:
