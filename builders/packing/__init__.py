@@ -11,6 +11,8 @@
 Each mix has a folder of its own.  All shards hold all columns (an empty list costs nothing), and the card's configs say which
 of them a mix shows; so the config ``all`` reads every mix with one schema.
 
+Rows that share a medium stand together (`arranging`) or are one row (`grouping`), so that it is stored once for them.
+
 OUT is a folder or a place in an object store (`modalmix.builders.output`).
 
 A build is planned into tasks (`plan`), each task is run (`work`) by this process, by others (`workers`) or on a Ray cluster

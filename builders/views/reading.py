@@ -69,7 +69,8 @@ def training(
     the features of `datasets` would decode media makes no difference, as they are never asked to.
 
     Args:
-        ds: one split: a `datasets.Dataset` or `datasets.IterableDataset`.
+        ds: one split: a `datasets.Dataset` or `datasets.IterableDataset`; of rows that are grouped by their media the view
+            has the samples.
         num_frames: frames of each video; None for the number each annotation asks for, 8 where it asks for none.
         sampling: which frames; a name of `modalmix.builders.sampling.SAMPLERS`.
         sampling_options: of that sampler (``rate``, ``stride``, ``seed``); from a seed each sample draws one of its own, the same
