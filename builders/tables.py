@@ -53,8 +53,15 @@ def named(items: Sequence[Item]) -> pa.StructArray:
 def at_hand(items: Sequence[Item]) -> pa.StructArray:
     """Cells with file name and bytes, of items that hold these (`Held`)."""
     held = cast(Sequence[Held], items)
-    cells = [pa.array([one.data for one in held], pa.binary()), pa.array([one.name for one in held], pa.string())]
+    cells = [_joined([one.data for one in held]), pa.array([one.name for one in held], pa.string())]
     return pa.StructArray.from_arrays(cells, fields=list(_CELL))
+
+
+def _joined(parts: Sequence[bytes]) -> pa.Array:
+    """Bytes as an array; a single one is not copied, several are once (`pa.array` grows its memory as it goes)."""
+    ends = pa.array([0, *accumulate(map(len, parts))], pa.int32())
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    return pa.Array.from_buffers(pa.binary(), len(parts), [None, ends.buffers()[1], pa.py_buffer(data)])
 
 
 def table(rows: Sequence[Row], schema: pa.Schema, cells: MediaCells) -> pa.Table:

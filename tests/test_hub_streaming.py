@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -92,6 +95,23 @@ def resumed(take, **given):
     again = undecoded(opened(**given))
     again.load_state_dict(state)
     return first, [digest(row) for row in again]
+
+def abandoned(fork, **given):
+    # takes a row, then leaves the stream as it is and reads another one, here or in a forked process
+    passing._known.cache_clear()
+    begun = iter(undecoded(opened(**given)))
+    first = digest(next(begun))
+    if not fork:
+        return first, [digest(row) for row in undecoded(opened(**given))]
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        os.write(write, json.dumps([digest(row) for row in undecoded(opened(**given))]).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read) as file:
+        rest = json.loads(file.read())
+    os.waitpid(child, 0)
+    return first, rest
 
 def loaded(workers, **given):
     from torch.utils.data import DataLoader
@@ -365,6 +385,36 @@ def test_a_stream_goes_on_where_its_state_says(hub: Hub, call: Any) -> None:
     first, rest = call("resumed", take=15, split="caption", **STREAM)
     assert first + rest == whole
     assert [path[-8] for path in asked(hub)] == ["1", "2", "2", "3"]
+
+
+@pytest.mark.parametrize("fork", [False, True])
+def test_a_stream_that_is_left_amid_an_archive_is_in_nobodys_way(
+    hub: Hub, call: Any, release: dict[str, bytes], fork: bool
+) -> None:
+    path = f"{SUBSET}/{SUBSET}_videos_1.tar.gz"
+    put(hub, REPO, {**release, path: tar({"x/large.bin": noise(3_000_000)}, "w") + release[path]})
+    whole = call("rows", split="caption", **STREAM)["rows"]
+    first, rows = call("abandoned", fork=fork, split="caption", **STREAM)
+    assert first == whole[0] and rows == whole
+
+
+def test_a_process_ends_amid_a_stream(
+    hub: Hub, release: dict[str, bytes], videos: dict[str, bytes], tmp_path: Path
+) -> None:
+    data = tar({**videos, "x/large.bin": noise(4_000_000)})
+    put(hub, REPO, {**release, f"{SUBSET}/{SUBSET}_videos_1.tar.gz": data})
+    code = f"""
+import datasets, modalmix.builders
+rows = datasets.load_dataset(**{ {**STREAM, "split": "caption"}!r})
+begun = iter(rows)
+print(next(begun)["id"])
+"""
+    env = {**os.environ, **Clients(hub, tmp_path / "home", "lfs").env(), "MODALMIX_CACHE": str(tmp_path / "cache")}
+    env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=env)
+    assert (done.returncode, done.stdout[:1]) == (0, "r"), done.stderr
+    assert "Traceback" not in done.stderr and "Fatal" not in done.stderr
+    assert not list((tmp_path / "cache").rglob("*.tmp"))
 
 
 def test_a_shuffled_stream_has_every_row_once(hub: Hub, call: Any) -> None:

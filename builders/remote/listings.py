@@ -6,9 +6,11 @@ archive knows it too; made anew where the cache was removed.
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import os
 import tempfile
+from weakref import WeakSet
 
 from ..caching import cache_folder
 
@@ -30,6 +32,7 @@ class Listing:
         self._digest = digest
         self._temporary = ""
         self._file: gzip.GzipFile | None = None
+        _begun.add(self)
         try:
             os.makedirs(_folder(), exist_ok=True)
             descriptor, self._temporary = tempfile.mkstemp(dir=_folder(), suffix=".tmp")
@@ -63,6 +66,15 @@ class Listing:
         except OSError:
             pass
         self._file, self._temporary = None, ""
+
+
+_begun: WeakSet[Listing] = WeakSet()
+
+
+@atexit.register
+def _drop_all() -> None:
+    for one in list(_begun):
+        one.drop()
 
 
 def _folder() -> str:

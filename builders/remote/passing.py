@@ -11,7 +11,7 @@ are known. Where no cache is shared, as on several machines, the latter waits un
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 
 import msgspec
@@ -24,6 +24,7 @@ from ..media.items import Held, Item, Media
 from ..paths.rewriter import is_picture
 from ..rows import Counts, Reject, Row
 from . import listings
+from .ahead import ahead
 from .plan import Feed, Pass
 from .repository import fetched, is_remote, place_of
 from .transfer import RemoteFile
@@ -157,13 +158,15 @@ class _Through:
         self.frames: list[Held] = []
         self.frames_bytes = 0
         self.fitting: dict[str, list[int]] = {}
+        self.file: RemoteFile | None = None
 
     def rows(self, token: str | None) -> Iterator[Row | Reject]:
         """The rows, in the order of the members."""
         wanted, damaged = self.known.wanted, False
         listing = listings.Listing(self.one.digest) if self.one.archive else None
         try:
-            for one in self._of_archive(self.one.archive, token) if self.one.archive else self._of_files(token):
+            members = self._of_archive(self.one.archive, token) if self.one.archive else self._of_files(token)
+            for one in ahead(members, _size_of, self._interrupt):
                 if isinstance(one, Finding):
                     damaged = damaged or one.kind.name.startswith("archive-")
                     if one.severity == "error":
@@ -199,25 +202,32 @@ class _Through:
             if listing:
                 listing.drop()
 
-    def _of_archive(self, archive: Archive, token: str | None) -> Iterator[tuple[Member, bytes | None] | Finding]:
+    def _of_archive(
+        self, archive: Archive, token: str | None
+    ) -> Generator[tuple[Member, bytes | None] | Finding, None, None]:
         """The members of an archive, which is what its first bytes say."""
-        with RemoteFile(archive.paths, self.one.sizes, token) as file:
+        with RemoteFile(archive.paths, self.one.sizes, token) as self.file:
+            file = self.file
             kind = kind_by_head(file.pread(_HEAD, 0)) or archive.kind
             for one in pass_through(msgspec.structs.replace(archive, kind=kind), file, self.wants):
                 if file.failure is not None:
                     raise file.failure
                 yield one
 
-    def _of_files(self, token: str | None) -> Iterator[tuple[Member, bytes | None]]:
+    def _of_files(self, token: str | None) -> Generator[tuple[Member, bytes | None] | Finding, None, None]:
         """Files as if they were members."""
         files = zip(self.one.files, self.one.names, self.one.sizes, strict=True)
         for number, (url, name, size) in enumerate(files):
             member = Member(name, number, size)
             data = None
             if self.wants(member):
-                with RemoteFile([url], [size], token) as file:
-                    data = file.pread(size, 0)
+                with RemoteFile([url], [size], token) as self.file:
+                    data = self.file.pread(size, 0)
             yield member, data
+
+    def _interrupt(self) -> None:
+        if self.file is not None:
+            self.file.interrupt()
 
     def wants(self, member: Member) -> bool:
         """Whether a record asks for a member that has not come yet."""
@@ -230,9 +240,11 @@ class _Through:
         folder = member.name.rpartition("/")[0]
         if not folder or not is_picture(member.name):
             return []
-        if folder not in self.fitting:
-            self.fitting = {folder: [one for one in self.known.wanted.fitting(folder) if one not in self.done]}
-        return self.fitting[folder]
+        fitting = self.fitting  # of the thread ahead or of the consumer, whoever came last
+        if folder not in fitting:
+            fitting = {folder: [one for one in self.known.wanted.fitting(folder) if one not in self.done]}
+            self.fitting = fitting
+        return fitting[folder]
 
     def _left(self) -> Iterator[Row | Reject]:
         """The rows of the folder that was left."""
@@ -331,6 +343,11 @@ def _completed(row: Row, come: dict[str, _Come]) -> Row | Reject:
     if empty is not None:
         return _rejected(row, finding("media-empty", f"{empty!r} has no bytes"))
     return row._replace(media=done)
+
+
+def _size_of(one: tuple[Member, bytes | None] | Finding) -> int:
+    """What a member holds in memory, roughly."""
+    return 256 + (0 if isinstance(one, Finding) else len(one[1] or b""))
 
 
 def _size(come: _Come) -> int:

@@ -7,11 +7,15 @@ have not come yet, and for none that have.
 
 from __future__ import annotations
 
-import time
+import os
+import socket
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from itertools import accumulate
+from typing import Any
+from weakref import WeakSet
 
 from huggingface_hub import constants, get_session, hf_hub_url
 from huggingface_hub.errors import GatedRepoError
@@ -29,7 +33,7 @@ _FURTHER = 1 << 20
 
 
 class RemoteFile(Whole):
-    """Files of the Hub end to end. Not for several threads at once.
+    """Files of the Hub end to end. Not for several threads at once, but for `interrupt`.
 
     Attributes:
         size: of all together, in bytes.
@@ -57,6 +61,17 @@ class RemoteFile(Whole):
         self._end = 0
         self._buffer = memoryview(b"")
         self._buffer_at = 0
+        self._interrupted = threading.Event()
+        self._socket: Any = None
+        self.asking = threading.Lock()
+        with _registering:
+            _alive.add(self)
+
+    def interrupt(self) -> None:
+        """Makes whoever reads it fail soon: called from another thread when nobody wants the bytes any more."""
+        self._interrupted.set()
+        with suppress(Exception):  # there may be none, or one that is closed
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes at `offset`; fewer only at the end.
@@ -91,7 +106,8 @@ class RemoteFile(Whole):
     def close(self) -> None:
         """Lets go of the connection."""
         if not self.closed:
-            self._drop()
+            with self.asking:
+                self._drop()
         super().close()
 
     def _more(self, offset: int) -> None:
@@ -99,30 +115,39 @@ class RemoteFile(Whole):
         tries = 0
         while True:
             try:
-                reached = self._buffer_at + len(self._buffer)
-                if self._pieces is None or not reached <= offset <= min(reached + _FURTHER, self._end - 1):
-                    self._ask(offset)
-                    reached = offset
-                assert self._pieces is not None
-                piece = next(self._pieces, None)
-                if piece is None:
-                    raise ConnectionError(f"the connection ended {self._end - reached:,} bytes early")
-                self._buffer, self._buffer_at = memoryview(piece), reached
-                if reached <= offset < reached + len(piece):
+                with self.asking:
+                    reached = self._next(offset)
+                if reached <= offset < reached + len(self._buffer):
                     return
                 tries = 0
             except Exception as error:
-                self._drop()
-                wait = wait_after(error, tries, PATIENCE)
+                with self.asking:
+                    self._drop()
+                wait = None if self._interrupted.is_set() else wait_after(error, tries, PATIENCE)
                 if wait is None:
                     self.failure = self._told(error, offset)
                     raise self.failure from None
                 tries += 1
-                time.sleep(wait)
+                self._interrupted.wait(wait)
+
+    def _next(self, offset: int) -> int:
+        """Puts the next piece into the buffer, of a new connection if need be; gives its place."""
+        reached = self._buffer_at + len(self._buffer)
+        if self._pieces is None or not reached <= offset <= min(reached + _FURTHER, self._end - 1):
+            self._ask(offset)
+            reached = offset
+        assert self._pieces is not None
+        piece = next(self._pieces, None)
+        if piece is None:
+            raise ConnectionError(f"the connection ended {self._end - reached:,} bytes early")
+        self._buffer, self._buffer_at = memoryview(piece), reached
+        return reached
 
     def _ask(self, offset: int) -> None:
         """Begins to read at `offset`, to the end of the file it lies in."""
         self._drop()
+        if self._interrupted.is_set():
+            raise ConnectionError("it was interrupted")
         number = bisect_right(self._starts, offset) - 1
         start, self._end = self._starts[number], self._starts[number + 1]
         place = self._places[number]
@@ -139,6 +164,8 @@ class RemoteFile(Whole):
                 "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, follow_redirects=True
             )
         )
+        with suppress(Exception):  # how the client names it; without, an interrupted read ends with its timeout
+            self._socket = response.extensions["network_stream"].get_extra_info("socket")
         hf_raise_for_status(response)
         total = response.headers.get("Content-Range", "").rpartition("/")[2]
         if (response.status_code != 206 and offset > start) or (total.isdigit() and int(total) != self._end - start):
@@ -146,7 +173,7 @@ class RemoteFile(Whole):
         self._pieces = response.iter_raw()
 
     def _drop(self) -> None:
-        connection, self._connection, self._pieces = self._connection, ExitStack(), None
+        connection, self._connection, self._pieces, self._socket = self._connection, ExitStack(), None, None
         with suppress(Exception):  # a broken connection may break again while it is closed
             connection.close()
 
@@ -158,3 +185,23 @@ class RemoteFile(Whole):
             return gated(place.repository)
         token = Repository(place.repository, self._token).token
         return DataError(f"{place}: the Hub could not be read at byte {offset:,}: {one_line(error, token)}")
+
+
+_alive: WeakSet[RemoteFile] = WeakSet()
+_registering = threading.Lock()
+_held: list[threading.Lock] = []
+
+
+def _hold() -> None:
+    """Waits until no thread is inside the client, whose locks would stay locked in the forked process for ever."""
+    for lock in (_registering, *(file.asking for file in list(_alive))):
+        lock.acquire()
+        _held.append(lock)
+
+
+def _let_go() -> None:
+    while _held:
+        _held.pop().release()
+
+
+os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)

@@ -13,6 +13,7 @@ for `passing` to tell.
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -29,8 +30,9 @@ from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Reference
 from ..selection import check
 
-_SLICE_BYTES = 32 << 10
-"""What is read again for a record."""
+_SLICES = 1 << 15
+_LEAST, _MOST = 2 << 10, 32 << 10
+"""What is read again for a record: the less the better, but slices take memory."""
 
 _TEXTS = frozenset(
     {"id", "conversations", "messages", "system_prompt", "text_q", "data_source"}  # and of VideoRefer:
@@ -121,7 +123,8 @@ class Wanted:
             DataError: a file cannot be read.
         """
         self._options = options
-        self._slices = [piece for source in sources for piece in plan(source, slice_bytes=_SLICE_BYTES, exact=True)]
+        size = min(max(sum(os.path.getsize(source.path) for source in sources) // _SLICES, _LEAST), _MOST)
+        self._slices = [piece for source in sources for piece in plan(source, slice_bytes=size, exact=True)]
         numbers: dict[str, int] = {}
         of, pieces, ordinals = array("i"), array("i"), array("q")
         for number, piece in enumerate(self._slices):
