@@ -27,6 +27,7 @@ from packed import SMALL, digests, make_data, object_store
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.xdist_group("cluster")  # one cluster, not one in each process
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 
 

@@ -94,6 +94,8 @@ class Cluster:
         if not isinstance(out, Folder):
             return
         strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        errors = self._ray.exceptions
+        gone = errors.TaskUnschedulableError, errors.NodeDiedError  # a node that has left does not work for us either
         probe = f"{STATE}/probe-{uuid.uuid4().hex}"
         out.write(probe, b"")
         try:
@@ -104,7 +106,7 @@ class Cluster:
                 look = self._ray.remote(num_cpus=0, scheduling_strategy=there)(_sees)
                 looks.append((node["NodeManagerAddress"], look.remote(out.url, probe)))
             for host, look in looks:
-                with _told_of(self._ray, f"a look at {out.url!r}"):
+                with _told_of(self._ray, f"a look at {out.url!r}"), suppress(*gone):
                     if not self._ray.get(look):
                         raise DataError(
                             f"the node {host} does not see {out.url!r}; name a folder that all nodes share, or an object store"
