@@ -9,6 +9,7 @@ from hub.client import MODES
 from hub.world import World, opened
 
 from modalmix.builders import example
+from packed import object_store
 from planting import write_media
 
 
@@ -23,6 +24,15 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A Hub on loopback with a client process, once for each way of uploading."""
     with opened(tmp_path_factory.mktemp("world"), request.param, part=70_000) as world:
         yield world
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An object store that speaks S3, and that processes which are started later can reach."""
+    pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    with object_store() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -22,22 +22,13 @@ from modalmix.builders import cli, packing
 from modalmix.builders.annotations import DataError
 from modalmix.builders.packing import Settings
 from modalmix.builders.rejects import RejectedRow
-from packed import SMALL, digests, make_data, object_store
+from packed import SMALL, digests, make_data
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.xdist_group("cluster")  # one cluster, not one in each process
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """An object store that the nodes of the cluster, which are started later, can reach."""
-    pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    with object_store() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
 import shutil
@@ -16,48 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from modalmix.builders import example, output, packing
+from modalmix.builders import output, packing
 from modalmix.builders.annotations import DataError
 from modalmix.builders.packing import Settings, plan, work
 from modalmix.builders.rejects import RejectedRow
 from modalmix.builders.rows import DEFAULTS, Options
-
-SMALL = Settings(row_group_bytes=150_000, shard_bytes=400_000)
+from packed import SMALL, command, digests, make_data
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """240 records of three mixes with 8 MB of media, a patch and some broken ones."""
-    folder = tmp_path_factory.mktemp("data")
-    noise = random.Random(1).randbytes(60_000)
-    patch = b""
-    records = []
-    for i in range(240):
-        record = {"id": str(i), "conversations": example.turns("<image>\nWhat?", f"A square, {i}. " * 20)}
-        picture = example.picture(i % 20) + noise[: 20_000 + 97 * i]
-        if i % 11 == 3:
-            record["conversations"] = record["conversations"][:1]
-        if i % 3 == 0:
-            record["image"] = {"patch": "/x/patch_00000", "start_num": len(patch), "size": len(picture)}
-            patch += picture
-        elif i % 3 == 1:
-            (folder / f"{i}.jpg").write_bytes(picture)
-            record["image"] = f"/x/{i}.jpg"
-        else:
-            record["conversations"] = example.turns("Hello?", "Yes. " * 50)
-        records.append(record)
-    records[100]["image"] = "/x/nowhere.jpg"
-    (folder / "patch_00000").write_bytes(patch)
-    (folder / "train.json").write_text(json.dumps(records))
-    return folder
-
-
-def digests(out: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(out.rglob("*"))
-        if path.is_file()
-    }
+    return make_data(tmp_path_factory.mktemp("data"), 240)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +34,12 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     counts = report.counts
     assert counts.read == 240 == sum(counts.written.values()) + counts.rejected and counts.rejected > 10
     assert len(plan.make(str(data), DEFAULTS, SMALL).tasks) > 5 and len(report.all_shards()) > 10
-    return digests(out)
+    return digests(str(out))
 
 
 def test_any_number_of_workers_makes_the_same_bytes(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
     packing.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=3)
-    assert digests(tmp_path / "built") == undisturbed
+    assert digests(str(tmp_path / "built")) == undisturbed
 
 
 def test_parts_run_by_hand_make_the_same_bytes(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
@@ -82,16 +49,7 @@ def test_parts_run_by_hand_make_the_same_bytes(data: Path, tmp_path: Path, undis
             packing.finish(out)
         packing.build_part(str(data), out, (number, 3), settings=SMALL)
     packing.finish(out)
-    assert digests(tmp_path / "built") == undisturbed
-
-
-def command(data: Path, out: Path, workers: int) -> list[str]:
-    code = (
-        "import sys; from modalmix.builders import packing; from modalmix.builders.packing import Settings; "
-        "packing.build(sys.argv[1], sys.argv[2], settings=Settings(row_group_bytes=150_000, shard_bytes=400_000), "
-        "workers=int(sys.argv[3]))"
-    )
-    return [sys.executable, "-c", code, str(data), str(out), str(workers)]
+    assert digests(str(tmp_path / "built")) == undisturbed
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -102,7 +60,9 @@ def test_killed_at_any_moment_a_build_goes_on_and_ends_with_the_same_bytes(
     moments = random.Random(workers)
     kills = 0
     for attempt in range(60):
-        process = subprocess.Popen(command(data, out, workers), start_new_session=True, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(data, str(out), workers=workers), start_new_session=True, stderr=subprocess.DEVNULL
+        )
         while not (out / ".build" / "plan.json").exists() and process.poll() is None:
             time.sleep(0.005)
         if attempt < 12:
@@ -113,7 +73,7 @@ def test_killed_at_any_moment_a_build_goes_on_and_ends_with_the_same_bytes(
         if process.wait() == 0:
             break
     assert kills > 0
-    assert digests(out) == undisturbed
+    assert digests(str(out)) == undisturbed
 
 
 def test_only_the_shards_in_flight_are_made_again(data: Path, tmp_path: Path) -> None:
@@ -140,14 +100,14 @@ def test_a_shard_that_has_changed_is_made_again(data: Path, tmp_path: Path, undi
     text[len(text) // 2] ^= 1
     shard.write_bytes(text)
     packing.build(str(data), str(out), settings=SMALL)
-    assert digests(out) == undisturbed
+    assert digests(str(out)) == undisturbed
 
 
 def test_another_input_or_option_is_refused_and_named(data: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "built")
     packing.build_part(str(data), out, (0, 9), settings=SMALL)
-    with pytest.raises(DataError, match="shard_bytes was 400000, now 300000"):
-        packing.build(str(data), out, settings=Settings(row_group_bytes=150_000, shard_bytes=300_000))
+    with pytest.raises(DataError, match="shard_bytes was 300000, now 200000"):
+        packing.build(str(data), out, settings=Settings(row_group_bytes=150_000, shard_bytes=200_000))
     with pytest.raises(DataError, match="mixes was None, now"):
         packing.build(str(data), out, Options(mixes=frozenset({"image"})), SMALL)
     records = (data / "train.json").read_text()
@@ -173,7 +133,7 @@ def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_pat
 
 
 def test_a_record_that_is_rejected_stops_workers_too(data: Path, tmp_path: Path) -> None:
-    strict = Settings(on_error="raise", row_group_bytes=150_000, shard_bytes=400_000)
+    strict = Settings(on_error="raise", row_group_bytes=150_000, shard_bytes=300_000)
     with pytest.raises(RejectedRow, match="MX202"):
         packing.build(str(data), str(tmp_path / "built"), settings=strict, workers=2)
 
@@ -191,7 +151,7 @@ def test_a_worker_that_dies_is_replaced(data: Path, tmp_path: Path, undisturbed:
                 os.kill(pid, signal.SIGKILL)
 
     packing.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=2, progress=during)
-    assert killed and digests(tmp_path / "built") == undisturbed
+    assert killed and digests(str(tmp_path / "built")) == undisturbed
 
 
 def test_a_full_disk_is_told_and_the_build_goes_on_later(
@@ -203,12 +163,12 @@ def test_a_full_disk_is_told_and_the_build_goes_on_later(
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
-    done = subprocess.run(command(data, out, 1), capture_output=True, text=True, preexec_fn=limit)
+    done = subprocess.run(command(data, str(out), workers=1), capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1 and "File too large" in done.stderr
     packing.build(str(data), str(out), settings=SMALL)
-    assert digests(out) == undisturbed
+    assert digests(str(out)) == undisturbed
 
 
 @pytest.fixture
@@ -235,11 +195,11 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_nothing_is_lost(
     )
     assert told.returncode == 2 and "No space left on device" in told.stderr and told.stderr.count("\n") == 1
     shutil.rmtree(out)
-    told = subprocess.run(command(data, out, workers), capture_output=True, text=True)
+    told = subprocess.run(command(data, str(out), workers=workers), capture_output=True, text=True)
     assert told.returncode == 1 and "No space left on device" in told.stderr
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert before
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     packing.build(str(data), str(out), settings=SMALL, workers=workers)
-    assert digests(out) == undisturbed
+    assert digests(str(out)) == undisturbed
     assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
@@ -20,16 +19,7 @@ from modalmix.builders.annotations import DataError
 from modalmix.builders.output import lease
 from modalmix.builders.packing import plan, work
 from modalmix.builders.rows import DEFAULTS
-from packed import SMALL, command, digests, make_data, object_store
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """An object store that speaks S3."""
-    pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    with object_store() as url:
-        yield url
+from packed import SMALL, command, digests, make_data
 
 
 @pytest.fixture(scope="module")
