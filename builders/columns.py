@@ -53,12 +53,6 @@ class Columns:
         for column, number in zip(self._columns, row, strict=True):
             column.append(number)
 
-    def append_hashed(self, data: Iterable[bytes | memoryview], others: Iterable[int]) -> None:
-        """Adds rows whose first number is the hash of some bytes, and whose second one is given."""
-        hashes, numbers = self._columns
-        hashes.frombytes(np.frombuffer(b"".join(map(xxhash.xxh3_64_digest, data)), "<i8").astype(np.int64).tobytes())
-        numbers.extend(others)
-
     def extend(self, other: Columns) -> None:
         """Adds the rows of another one with the same names."""
         for column, more in zip(self._columns, other._columns, strict=True):

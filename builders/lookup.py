@@ -26,7 +26,7 @@ from .rows import Options, Rewriters, key_of, roots_of
 logger = logging.getLogger("modalmix")
 
 _SAMPLED_SLICES = 64
-_SAMPLED_PATHS = 100
+_SAMPLED_PATHS = 40
 _SLICE_BYTES = 1 << 20
 _COMPRESSED = ("tar.gz", "tar.zst")
 

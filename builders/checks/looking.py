@@ -15,16 +15,16 @@ from __future__ import annotations
 import json
 import pickle
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from operator import add
+from operator import add, attrgetter
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from ..annotations import Block, Slice, read
-from ..columns import Columns, digested, hashed, place
+from ..columns import Columns, digested, place
 from ..findings import Finding
 from ..formats import formats
 from ..media.items import Item, Media
@@ -34,6 +34,7 @@ from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Sample
 from ..selection import EVERYTHING
 from .diagnosis import EXAMPLES, Example
+from .fingerprints import fingerprint, of_id
 from .plain import Found, Run, Shape, Sieve
 from .records import lookups, notes
 from .statistics import Spread, merged
@@ -45,6 +46,7 @@ COLUMN_KINDS = ("image", "video", "frames", "audio", "audio_q")
 """Where in a row a medium stands; its index is noted with each reference."""
 _MANY = 1 << 20
 _LARGE = 1 << 30
+_NAMED, _MORE, _NUMBER, _SIZE = map(attrgetter, ("named", "more", "number", "size"))
 _LOOKUP_CODES = frozenset({"MX101", "MX102", "MX103", "MX104", "MX105", "MX107", "MX109", "MX111"})
 
 
@@ -92,8 +94,8 @@ class Part(msgspec.Struct):
     """What a slice has told.
 
     Attributes:
-        ids: hash of (file, id) and place of each record that has an id.
-        records: hash and place of each record.
+        ids: fingerprint of the id, combined with that of the file, and place of each record that has an id.
+        records: fingerprint and place of each record.
         rejected: places of records with an error.
         paths: hash of each local path referred to, once a slice.
         references: medium, place of the record, and where in it (index of `COLUMN_KINDS` × 2**20 + position).
@@ -230,6 +232,7 @@ class _Looker:
     ) -> None:
         self.part, self.piece, self.file, self.rewriter, self.spool = part, piece, file, rewriter, spool
         self.deep = depth != "quick"
+        self.ids = of_id(f"\0{file}")  # no id begins so: else that of "1" in file 0 would be that of "0" in file 1
         self.roles = options.roles
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
         self.seen_paths: dict[str, int] = {}
@@ -301,9 +304,9 @@ class _Looker:
             self.add(one, row.row, row.id)
         if not row.findings and not noted:
             self.sieve.sound(row)
-        part.records.add(hashed(_encoded(row.record)), here)
+        part.records.add(fingerprint(row.record), here)
         if sample.id is not None:
-            part.ids.add(hashed(f"{self.file}\0{sample.id}".encode("utf-8", "surrogatepass")), here)
+            part.ids.add(of_id(sample.id) ^ self.ids, here)
         self._media(row.media, sample, here)
         numbers = self.numbers
         numbers["turns"].append(len(sample.turns))
@@ -329,24 +332,24 @@ class _Looker:
         """Takes plain records: does what `row` does, with all of them at once."""
         part, numbers, records = self.part, self.numbers, run.records
         here = place(self.file, run.row)
-        part.records.append_hashed(_lines(records), range(here, here + len(records)))
-        file = f"{self.file}\0"
-        named = [
-            (i, record["id"]) for i, (record, shape) in enumerate(zip(records, run.shapes, strict=True)) if shape.named
-        ]
-        part.ids.append_hashed(
-            [f"{file}{id_}".encode("utf-8", "surrogatepass") for _, id_ in named], [here + i for i, _ in named]
-        )
-        more = []
+        places = np.arange(here, here + len(records))
+        part.records.append(run.prints.records, places)
         for shape in run.shapes:
             shape.rows += 1
-            more.append(shape.more)
-        numbers["characters"] += map(add, run.characters, more)
-        for found in chain.from_iterable(run.media):
-            if found.number is None:
-                self._path(found.item.path)
-                found.number = self._number(found.medium, [found.item]) if self.deep else 0
-        totals = [media[0].size if len(media) == 1 else sum([one.size for one in media]) for media in run.media]
+        named = list(map(_NAMED, run.shapes))
+        if all(named):
+            part.ids.append(run.prints.ids ^ self.ids, places)
+        elif any(named):
+            part.ids.append(run.prints.ids[named] ^ self.ids, places[named])
+        numbers["characters"] += map(add, run.characters, map(_MORE, run.shapes))
+        every = list(chain.from_iterable(run.media))
+        if None in map(_NUMBER, every):
+            for found in every:
+                if found.number is None:
+                    self._path(found.item.path)
+                    found.number = self._number(found.medium, [found.item]) if self.deep else 0
+        one_each = set(map(len, run.media)) == {1}
+        totals = list(map(_SIZE, every)) if one_each else [sum(map(_SIZE, media)) for media in run.media]
         numbers["row bytes"] += filter(None, totals)
         if max(totals) > _LARGE:
             for i, total in enumerate(totals, here):
@@ -380,9 +383,9 @@ class _Looker:
         part.rejected.add(here)
         if row.record is None:
             return
-        part.records.add(hashed(_encoded(row.record)), here)
+        part.records.add(fingerprint(row.record), here)
         if id_ is not None:
-            part.ids.add(hashed(f"{self.file}\0{id_}".encode("utf-8", "surrogatepass")), here)
+            part.ids.add(of_id(id_) ^ self.ids, here)
         errors = [one for one in row.findings if one.severity == "error"]
         if row.format and len(errors) == 1 and errors[0].code in _LOOKUP_CODES:
             self._missed(row, errors[0], id_)
@@ -497,31 +500,6 @@ def _id_of(row: Row | Reject) -> str | None:
     if isinstance(row, Row):
         return row.id
     return text_of_id(row.record.get("id")) if row.record is not None else None
-
-
-_LINES = msgspec.json.Encoder().encode_lines
-
-
-def _lines(records: list[dict[str, Any]]) -> Iterable[bytes | memoryview]:
-    """What `_encoded` gives for each of the records."""
-    try:
-        text = _LINES(records)
-    except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError, RecursionError):
-        return [_encoded(record) for record in records]
-    stops = np.flatnonzero(np.frombuffer(text, np.uint8) == 10)  # no line break stands inside of a record
-    view = memoryview(text)
-    starts = [0, *(stops[:-1] + 1).tolist()]
-    return [view[start:stop] for start, stop in zip(starts, stops.tolist(), strict=True)]
-
-
-def _encoded(record: Mapping[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(record)
-    except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError, RecursionError):
-        try:
-            return json.dumps(record).encode()  # integers beyond 64 bits, lone surrogates
-        except RecursionError:
-            return repr(id(record)).encode()  # too deep to compare: like no other
 
 
 def entries(path: str) -> Iterator[dict[str, Any]]:

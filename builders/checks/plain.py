@@ -16,12 +16,14 @@ patches, parts of messages) there is none, and the record goes the whole way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, count, pairwise, repeat
-from operator import itemgetter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import lru_cache
+from itertools import count
+from operator import attrgetter, itemgetter
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from ..annotations.reading import Block
 from ..findings import Finding
@@ -32,23 +34,27 @@ from ..references import text_of_id
 from ..rows import Row
 from ..sample import Reference
 from ..turns import layout
+from .fingerprints import Fingerprints, fingerprints
+from .transposed import Spoken, Transposed, stretches, transposed
 
 _KEYS = {"image": "image", "video": "video", "audio": "audio", "audio_q": "audio"}
 """Keys under which media stand, and what these are."""
+_FRONTS = frozenset({"<image>\n", "<video>\n", "<audio>\n"})
+"""How nearly all conversations with a medium begin; of one length."""
 _MOST_SHAPES = 10_000
 _MOST_PATHS = 50_000
+_KEYS_OF = attrgetter("keys")
 _CONTAINERS = frozenset({list, dict})
-_CONVERSATIONS, _VALUE, _FROM = itemgetter("conversations"), itemgetter("value"), itemgetter("from")
 
 
-class Shape(msgspec.Struct):
+class Shape(msgspec.Struct, eq=False):
     """What all records of a likeness have in common.
 
     Attributes:
         format: they are read as.
         mix: their modality mix.
         named: they have an id.
-        more: characters that their canonical texts have more than the written ones.
+        more: characters that their canonical texts have more than the written ones with what is put between them.
         keys: under which they have media.
         numbers: what they have of each of some of `modalmix.builders.checks.statistics.UNITS`.
         rows: how many records of it were taken.
@@ -63,7 +69,7 @@ class Shape(msgspec.Struct):
     rows: int = 0
 
 
-class Found(msgspec.Struct):
+class Found(msgspec.Struct, eq=False):
     """A medium that was looked up.
 
     Attributes:
@@ -87,7 +93,8 @@ class Run(NamedTuple):
     Attributes:
         row: ordinal of the first.
         shapes: one for each record.
-        characters: of the turns of each, as written.
+        characters: of the turns of each, as written, with what is put between them.
+        prints: of each, and of its id.
         media: those of each, in the order of `COLUMN_KINDS`.
     """
 
@@ -95,94 +102,59 @@ class Run(NamedTuple):
     records: list[dict[str, Any]]
     shapes: list[Shape]
     characters: list[int]
+    prints: Fingerprints
     media: list[tuple[Found, ...]]
 
 
-def frames(records: Sequence[Mapping[str, Any]]) -> dict[Hashable, list[int]]:
-    """The indices of records by their keys and the types of their values."""
-    if len(set(map(tuple, records))) == 1:
-        kinds = [set(map(type, column)) for column in zip(*(one.values() for one in records), strict=True)]
-        if all(len(kind) == 1 for kind in kinds):
-            return {(tuple(records[0]), tuple(kind.pop() for kind in kinds)): list(range(len(records)))}
-    found: dict[Hashable, list[int]] = {}
-    for i, record in enumerate(records):
-        found.setdefault((tuple(record), tuple(map(type, record.values()))), []).append(i)
-    return found
-
-
-def likenesses(records: Sequence[Mapping[str, Any]]) -> tuple[list[Hashable], list[int]]:
-    """What records of one frame are like besides, and the characters of their turns; None for those that go the whole way."""
-    found = _likenesses(records)
-    if found is not None:
-        return found
-    if len(records) == 1:
-        return [None], [0]
-    half = len(records) // 2  # one of them spoils it for the others
-    likes, sizes = likenesses(records[:half])
-    more, others = likenesses(records[half:])
-    return likes + more, sizes + others
-
-
-def _likenesses(records: Sequence[Mapping[str, Any]]) -> tuple[list[Hashable], list[int]] | None:
-    """As `likenesses`; None where the turns of a record are not texts by two speakers in turn."""
-    try:
-        conversations = list(map(_CONVERSATIONS, records))
-        turns = list(chain.from_iterable(conversations))
-        texts: list[str] = list(map(_VALUE, turns))
-        text = "\n".join(texts)
-        speakers = list(map(_FROM, turns))
-        lengths = list(map(len, conversations))
-    except (KeyError, TypeError):
-        return None
-    if any(length % 2 or not length for length in set(lengths)) or not all(texts) or any(map(str.isspace, texts)):
-        return None
-    user, assistant = speakers[:2]
-    users, assistants = speakers[::2], speakers[1::2]
-    if not (type(user) is type(assistant) is str):
-        return None
-    if users.count(user) < len(users) or assistants.count(assistant) < len(assistants):
-        return None
-    starts = [0, *accumulate(lengths)]
-    sizes = list(map(len, texts))
-    tags: list[tuple[Hashable, ...]] = [()] * len(records)
-    more, unlike = _more(records)
-    if "<" in text:
-        escaped = "\\" in text  # one byte is looked for ten times as fast as two
-        i = 0
-        for j, one in enumerate(texts):
-            if "<" in one and (laid := layout(one)):
-                while starts[i + 1] <= j:
-                    i += 1
-                tags[i] += ((j - starts[i], laid),)
-                if (
-                    escaped and "\\<" in one
-                ):  # how many characters an escaped tag has hangs on the backslashes before it
+def likenesses(table: Transposed, said: Spoken) -> list[Hashable]:
+    """What records of one frame and their conversations are like besides; None for those that go the whole way."""
+    more, unlike = _more(table)
+    tags: list[tuple[Hashable, ...]] = [()] * table.size
+    start = 0
+    for i, whole in enumerate(said.wholes):
+        if "<" in whole:
+            front = _front(whole[:9])
+            if front and whole.find("<", 1) < 0:
+                tags[i] = front
+            else:
+                if "\\<" in whole:  # how many characters an escaped tag has hangs on the backslashes before it
                     unlike.add(i)
-    likes: list[Hashable] = list(zip(repeat(user), repeat(assistant), lengths, tags, more))
+                texts = said.texts[start : start + said.lengths[i]]
+                tags[i] = tuple([(j, laid) for j, one in enumerate(texts) if "<" in one and (laid := layout(one))])
+        start += said.lengths[i]
+    likes: list[Hashable] = list(zip(said.lengths, tags, more, strict=True))
     for i in unlike:
         likes[i] = None
-    return likes, [sum(sizes[start:stop]) for start, stop in pairwise(starts)]
+    return likes
 
 
-def _more(records: Sequence[Mapping[str, Any]]) -> tuple[list[Hashable], set[int]]:
+@lru_cache(maxsize=1000)
+def _front(beginning: str) -> tuple[Hashable, ...]:
+    """The tags of a conversation that begins so, if it has no other one; empty where more must be seen of it."""
+    tag, letter = beginning[:8], beginning[8:]
+    plain = tag in _FRONTS and " " < letter < "\x7f"
+    return ((0, layout(beginning)),) if plain else ()
+
+
+def _more(table: Transposed) -> tuple[list[Hashable], set[int]]:
     """How many media stand in the lists of records of one frame; and the indices of those that are like no others."""
-    every = range(len(records))
-    if "stream" in records[0] or "messages" in records[0]:
+    every = range(table.size)
+    if "stream" in table.columns or "messages" in table.columns:
         return [None for _ in every], set(every)
-    lists = [key for key, value in records[0].items() if type(value) in _CONTAINERS and key != "conversations"]
-    if any(key not in _KEYS or type(records[0][key]) is dict for key in lists):
+    kinds = dict(zip(table.keys, table.kinds, strict=True))
+    lists = [key for key, kind in kinds.items() if kind in _CONTAINERS and key != "conversations"]
+    if any(key not in _KEYS or kinds[key] is dict for key in lists):
         return [None for _ in every], set(every)
-    more: list[Hashable] = [() for _ in every]
+    more: list[Hashable] = [()] * table.size
     unlike: set[int] = set()
     if lists:
-        for i, record in enumerate(records):
-            values = [record[key] for key in lists]
+        for i, values in enumerate(zip(*(table.columns[key] for key in lists), strict=True)):
             more[i] = tuple(map(len, values))
             if any(set(map(type, value)) != {str} for value in values):
                 unlike.add(i)
-    if type(records[0].get("video")) is str:
-        for i, record in enumerate(records):
-            if TELLING in record["video"]:
+    if kinds.get("video") is str:
+        for i, video in enumerate(table.columns["video"]):
+            if TELLING in video:
                 more[i] = (more[i], TELLING)
     return more, unlike
 
@@ -254,14 +226,19 @@ class Sieve:
 
     def _rest(self, block: Block) -> Iterator[Block]:
         records = block.records
-        likes, characters = self._likes(records)
+        likes, characters, prints = self._likes(records)
         known = list(map(self.shapes.get, likes))
         if None not in known:
             media = self._column(records, known)  # type: ignore[arg-type]  # there is no None
             if media is not None:
-                self.take(Run(block.row, records, known, characters, media))  # type: ignore[arg-type]
+                self.take(Run(block.row, records, known, characters, prints, media))  # type: ignore[arg-type]
                 return
         first = 0
+
+        def taken(stop: int) -> None:
+            some = Fingerprints(prints.records[first:stop], prints.ids[first:stop])
+            self.take(Run(block.row + first, records[first:stop], shapes, characters[first:stop], some, found))
+
         shapes: list[Shape] = []
         found: list[tuple[Found, ...]] = []
         for i, record in enumerate(records):
@@ -272,37 +249,48 @@ class Sieve:
                 found.append(one)
                 continue
             if shapes:
-                self.take(Run(block.row + first, records[first:i], shapes, characters[first:i], found))
+                taken(i)
             first, shapes, found = i + 1, [], []
             self._like = (likes[i], characters[i]) if shape is None and likes[i] is not None else None
             yield Block(block.row + i, [record], [], {})
         if shapes:
-            self.take(Run(block.row + first, records[first:], shapes, characters[first:], found))
+            taken(len(records))
 
-    def _likes(self, records: list[dict[str, Any]]) -> tuple[list[Hashable], list[int]]:
-        """The likeness of each record, None where it must be looked at as a whole, and the characters of its turns."""
+    def _likes(self, records: list[dict[str, Any]]) -> tuple[list[Hashable], list[int], Fingerprints]:
+        """The likeness of each record, None where it must be looked at as a whole; its characters, and its fingerprint."""
         likes: list[Hashable] = [None] * len(records)
         characters = [0] * len(records)
-        for frame, indices in frames(records).items():
+        prints = Fingerprints(np.zeros(len(records), np.int64), np.zeros(len(records), np.int64))
+        for indices, table in transposed(records):
+            for first, some, said in stretches(table):
+                number = self._frame((table.keys, table.kinds, said.user, said.assistant))
+                told = [like and (number, like) for like in likenesses(some, said)]
+                theirs = fingerprints(some, said)
+                if some.size == len(records):
+                    return told, list(map(len, said.wholes)), theirs
+                where = indices[first : first + some.size]
+                for i, like, whole in zip(where, told, said.wholes, strict=True):
+                    likes[i], characters[i] = like, len(whole)
+                prints.records[where], prints.ids[where] = theirs
+        return likes, characters, prints
+
+    def _frame(self, frame: Hashable) -> int:
+        """A number for a frame: never one that was given before for another, as shapes may still be known by it."""
+        number = self._frames.get(frame)
+        if number is None:
             if len(self._frames) > _MOST_SHAPES:
                 self._frames.clear()
-            number = self._frames.get(frame)
-            if number is None:  # never one that was given before: shapes may still be known by it
-                number = self._frames[frame] = next(self._numbers)
-            some = [records[i] for i in indices] if len(indices) < len(records) else records
-            for i, like, size in zip(indices, *likenesses(some), strict=True):
-                if like is not None:
-                    likes[i], characters[i] = (number, like), size
-        return likes, characters
+            number = self._frames[frame] = next(self._numbers)
+        return number
 
     def _column(self, records: list[dict[str, Any]], known: list[Shape]) -> list[tuple[Found, ...]] | None:
         """The media of records all of which have theirs under the same keys, one under each; None where this is not so."""
         keys = known[0].keys
-        if any(shape.keys != keys for shape in known):
+        if set(map(_KEYS_OF, known)) != {keys}:
             return None
         columns: list[list[Found]] = []
         for key in keys:
-            paths = [record[key] for record in records]
+            paths = list(map(itemgetter(key), records))
             if set(map(type, paths)) != {str}:
                 return None
             column = list(map(self.found[key].get, paths))
