@@ -38,6 +38,7 @@ from ..selection import EVERYTHING
 from .comparing import contradictions, misfits, too_large, too_many
 from .diagnosis import EXAMPLES, Diagnosis, Example, FileDiagnosis, Told
 from .examining import examined, measure
+from .located import Located
 from .looking import A_TYPE, COLUMN_KINDS, DEPTHS, Depth, Entry, First, Part, look, nothing
 from .media import MediaStore
 from .orphans import orphans
@@ -235,10 +236,13 @@ class _Doctor:
                     os.unlink(findings)
                     yield part
             return
+        located: Located | None = None
         for task in tasks:
             limit = None if max_errors is None else max(max_errors - self.part.counts.rejected, 1)
             rewriter = self.rewriters.of(task.piece)
-            yield look(task.piece, task.file, self.options, rewriter, self.spool, depth=self.depth, limit=limit)
+            if located is None or located.rewriter is not rewriter:
+                located = Located(rewriter)
+            yield look(task.piece, task.file, self.options, located, self.spool, depth=self.depth, limit=limit)
 
     def _types(self, file: int, known: dict[str, dict[str, First]], part: Part) -> None:
         """Tells where the values of a key are of another type than before in the file."""

@@ -28,14 +28,14 @@ from ..columns import Columns, digested, place
 from ..findings import Finding
 from ..formats import formats
 from ..media.items import Item, Media
-from ..paths import Rewriter
 from ..references import text_of_id
 from ..rows import Counts, Options, Reject, Row, rows
 from ..sample import Sample
 from ..selection import EVERYTHING
 from .diagnosis import EXAMPLES, Example
 from .fingerprints import fingerprint, of_id
-from .plain import Found, Run, Shape, Sieve
+from .located import Found, Located
+from .plain import Run, Shape, Sieve
 from .records import lookups, notes
 from .statistics import Spread, merged
 
@@ -162,7 +162,7 @@ def look(
     piece: Slice,
     file: int,
     options: Options,
-    rewriter: Rewriter,
+    located: Located,
     spool: BinaryIO,
     *,
     depth: Depth,
@@ -175,20 +175,21 @@ def look(
         piece: the slice.
         file: index of its annotation file, for places.
         options: how records become rows.
-        rewriter: where media are looked up.
+        located: where media are looked up; what it keeps is of use to the next slice.
         spool: where the findings go, a line each.
         depth: from ``headers`` on, the media are noted.
         limit: stop after so many rejected records.
         plain: let records that are plain (`modalmix.builders.checks.plain`) take the short way.
     """
     part = nothing()
-    looker = _Looker(part, piece, file, rewriter, spool, depth, options)
+    located.begin()
+    looker = _Looker(part, piece, file, located, spool, depth, options)
     met: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
     blocks = looker.at_hand(read(piece))
     everything = options.mixes is None and options.selection == EVERYTHING and piece.take.strategy == "all"
     if plain and everything:
         blocks = looker.sieve.blocks(blocks)
-    stream = rows(piece, options, part.counts, rewriter, blocks)
+    stream = rows(piece, options, part.counts, located.rewriter, blocks)
     errors = 0
     try:
         for row in stream:
@@ -225,18 +226,18 @@ class _Looker:
         part: Part,
         piece: Slice,
         file: int,
-        rewriter: Rewriter,
+        located: Located,
         spool: BinaryIO,
         depth: Depth,
         options: Options,
     ) -> None:
-        self.part, self.piece, self.file, self.rewriter, self.spool = part, piece, file, rewriter, spool
+        self.part, self.piece, self.file, self.rewriter, self.spool = part, piece, file, located.rewriter, spool
         self.deep = depth != "quick"
         self.ids = of_id(f"\0{file}")  # no id begins so: else that of "1" in file 0 would be that of "0" in file 1
         self.roles = options.roles
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
         self.seen_paths: dict[str, int] = {}
-        self.sieve = Sieve(rewriter, self.run, self.shapes)
+        self.sieve = Sieve(located, self.run, self.shapes)
         self.taken = Counts()
         self.block: Block | None = None
         self.starts: list[int] | None = None

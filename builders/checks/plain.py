@@ -20,29 +20,24 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache
 from itertools import count
 from operator import attrgetter, itemgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from ..annotations.reading import Block
-from ..findings import Finding
 from ..llava_video import TELLING
-from ..media.items import Item
-from ..paths import Rewriter
 from ..references import text_of_id
 from ..rows import Row
 from ..sample import Reference
 from ..turns import layout
 from .fingerprints import Fingerprints, fingerprints
+from .located import KEYS, Found, Located
 from .transposed import Spoken, Transposed, stretches, transposed
 
-_KEYS = {"image": "image", "video": "video", "audio": "audio", "audio_q": "audio"}
-"""Keys under which media stand, and what these are."""
 _FRONTS = frozenset({"<image>\n", "<video>\n", "<audio>\n"})
 """How nearly all conversations with a medium begin; of one length."""
 _MOST_SHAPES = 10_000
-_MOST_PATHS = 50_000
 _KEYS_OF = attrgetter("keys")
 _CONTAINERS = frozenset({list, dict})
 
@@ -67,24 +62,6 @@ class Shape(msgspec.Struct, eq=False):
     keys: tuple[str, ...]
     numbers: dict[str, int]
     rows: int = 0
-
-
-class Found(msgspec.Struct, eq=False):
-    """A medium that was looked up.
-
-    Attributes:
-        key: under which it stands.
-        medium: ``image``, ``video`` or ``audio``.
-        item: where it is.
-        size: its bytes.
-        number: for who takes it to note; None as long as no record with it was taken.
-    """
-
-    key: str
-    medium: str
-    item: Item
-    size: int
-    number: int | None = None
 
 
 class Run(NamedTuple):
@@ -143,7 +120,7 @@ def _more(table: Transposed) -> tuple[list[Hashable], set[int]]:
         return [None for _ in every], set(every)
     kinds = dict(zip(table.keys, table.kinds, strict=True))
     lists = [key for key, kind in kinds.items() if kind in _CONTAINERS and key != "conversations"]
-    if any(key not in _KEYS or kinds[key] is dict for key in lists):
+    if any(key not in KEYS or kinds[key] is dict for key in lists):
         return [None for _ in every], set(every)
     more: list[Hashable] = [()] * table.size
     unlike: set[int] = set()
@@ -164,7 +141,7 @@ def shape(row: Row, characters: int) -> Shape | None:
     sample, record = row.sample, row.record
     if sample.masks or sample.num_frames is not None or row.media.frames or sample.id != text_of_id(record.get("id")):
         return None
-    groups = dict(zip(_KEYS, (sample.images, sample.videos, sample.audios, sample.audio_q), strict=True))
+    groups = dict(zip(KEYS, (sample.images, sample.videos, sample.audios, sample.audio_q), strict=True))
     for key, group in groups.items():
         if group != [Reference(path) for path in _paths(record.get(key))]:
             return None
@@ -189,15 +166,14 @@ class Sieve:
     """Takes plain records out of blocks; the others are given on.
 
     Args:
-        rewriter: where media are looked up.
+        located: where media are looked up.
         take: takes each run of plain records, before any record after it is given on.
         done: takes the shapes there are, when they are to be forgotten.
     """
 
-    def __init__(self, rewriter: Rewriter, take: Callable[[Run], None], done: Callable[[list[Shape]], None]) -> None:
-        self.rewriter, self.take, self.done = rewriter, take, done
+    def __init__(self, located: Located, take: Callable[[Run], None], done: Callable[[list[Shape]], None]) -> None:
+        self.located, self.take, self.done = located, take, done
         self.shapes: dict[Hashable, Shape] = {}
-        self.found: dict[str, dict[str, Found | Literal[False]]] = {key: {} for key in _KEYS}
         self._frames: dict[Hashable, int] = {}
         self._numbers = count()
         self._like: tuple[Hashable, int] | None = None
@@ -293,9 +269,9 @@ class Sieve:
             paths = list(map(itemgetter(key), records))
             if set(map(type, paths)) != {str}:
                 return None
-            column = list(map(self.found[key].get, paths))
+            column = list(map(self.located.known[key].get, paths))
             if not all(column):
-                column = [self._look_up(key, path) for path in paths]
+                column = [self.located.at(key, path) for path in paths]
                 if not all(column):
                     return None
             columns.append(column)  # type: ignore[arg-type]  # all were found
@@ -306,24 +282,8 @@ class Sieve:
         media: list[Found] = []
         for key in known.keys:
             for path in _paths(record[key]):
-                found = self._look_up(key, path)
+                found = self.located.at(key, path)
                 if not found:
                     return None
                 media.append(found)
         return tuple(media)
-
-    def _look_up(self, key: str, path: str) -> Found | Literal[False]:
-        known = self.found[key]
-        found = known.get(path)
-        if found is None:
-            if len(known) >= _MOST_PATHS:
-                known.clear()
-            found = known[path] = self._located(key, path)
-        return found
-
-    def _located(self, key: str, path: str) -> Found | Literal[False]:
-        if "\\" in path:
-            return False
-        reference, medium = Reference(path), _KEYS[key]
-        item = self.rewriter.video(reference, "") if medium == "video" else self.rewriter.item(reference, medium, "")
-        return False if isinstance(item, (Finding, list)) else Found(key, medium, item, item.size)

@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 
 from ..annotations import DataError, Slice
 from ..rows import Options, Rewriters
+from .located import Located
 from .looking import Depth, Part, look
 
 
@@ -118,6 +119,7 @@ def _serve(asked: IO[bytes], answers: IO[bytes]) -> None:
     """The reader's side: looks at slices until there are no more."""
     options, depth, folder = _received(asked)
     rewriters = Rewriters(options)
+    located: Located | None = None
     while True:
         try:
             task: Task = _received(asked)
@@ -126,7 +128,10 @@ def _serve(asked: IO[bytes], answers: IO[bytes]) -> None:
         try:
             handle, path = tempfile.mkstemp(prefix="part-", suffix=".jsonl", dir=folder)
             with os.fdopen(handle, "wb") as spool:
-                part = look(task.piece, task.file, options, rewriters.of(task.piece), spool, depth=depth)
+                rewriter = rewriters.of(task.piece)
+                if located is None or located.rewriter is not rewriter:
+                    located = Located(rewriter)
+                part = look(task.piece, task.file, options, located, spool, depth=depth)
             _send(answers, (part, path))
         except DataError as error:
             _send(answers, DataError(str(error)))
