@@ -15,15 +15,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from .annotations import Block, DataError, Slice, Source, read
 from .findings import Finding, finding, rejects
 from .formats import formats
-from .media.headers import Header, image_header, video_header
-from .media.items import Item, Media
+from .media.headers import Header, header_in_bytes, image_header, video_header
+from .media.items import Held, Item, Media
 from .media.masks import media_findings
 from .paths import Rewriter, Rules
 from .recognition import Recogniser
@@ -270,14 +270,13 @@ def mask_findings(sample: Sample, media: Media) -> list[Finding]:
     """What is wrong between a sample's masks and the picture or video they belong to."""
     header: Header | str | None = None
     if media.images:
-        header = image_header(media.images[0].path) if media.images[0].whole else None
+        header = _header(media.images[0], "image")
         if isinstance(header, Header):
             return media_findings(sample, frames=None, height=header.height, width=header.width)
     elif media.videos:
-        header = video_header(media.videos[0].path) if media.videos[0].whole else None
+        header = _header(media.videos[0], "video")
     elif media.frames:
-        first = media.frames[0][0]
-        header = image_header(first.path) if first.whole else None
+        header = _header(media.frames[0][0], "image")
         if isinstance(header, Header):
             header = header._replace(frames=len(media.frames[0]))
     if isinstance(header, str):
@@ -285,6 +284,15 @@ def mask_findings(sample: Sample, media: Media) -> list[Finding]:
     if header is None:
         return []
     return media_findings(sample, frames=header.frames, height=header.height, width=header.width)
+
+
+def _header(item: Item | Held, medium: Literal["image", "video"]) -> Header | str | None:
+    """What a medium says of itself, where it is at hand or a file; None where it would have to be put together first."""
+    if isinstance(item, Held):
+        return header_in_bytes(item.data, medium)
+    if not item.whole:
+        return None
+    return image_header(item.path) if medium == "image" else video_header(item.path)
 
 
 def reading(options: Options, piece: Slice) -> Callable[[dict[str, Any]], tuple[str | None, Sample]]:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
-from hub.client import MODES
+from hub import Hub
+from hub.client import MODES, Clients, Worker
+from hub.streams import CALLS
 from hub.world import World, opened
 
 from modalmix.builders import example
@@ -33,6 +36,27 @@ def bucket() -> Iterator[str]:
     pytest.importorskip("s3fs")
     with object_store() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def streaming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Worker]]:
+    """A Hub on loopback whose listings come in short pages, and a client process that streams from it."""
+    folder = tmp_path_factory.mktemp("streaming")
+    with Hub(str(folder / "hub"), page=3) as hub:
+        worker = Worker(Clients(hub, folder / "home", "lfs"), CALLS)
+        yield hub, worker
+        worker.close()
+
+
+@pytest.fixture
+def call(streaming: tuple[Hub, Worker], tmp_path: Path) -> Any:
+    """The client process, with a cache of the test's own."""
+    _, worker = streaming
+
+    def called(do: str, **given: Any) -> Any:
+        return worker(do, **{"cache": str(tmp_path / "cache"), **given})
+
+    return called
 
 
 @pytest.fixture(scope="session")

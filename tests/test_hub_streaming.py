@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import zstandard
 from clips import encode
 from hub import Hub
 from hub.client import Clients, RefusedError, Worker
+from hub.streams import CALLS, asked, by_place, noise, put, speech, tar
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from modalmix.upload.retrying import passes
@@ -30,125 +30,6 @@ REPO = "lmms-lab/LLaVA-Video-178K"
 SUBSET, OTHER = "0_30_s_academic_v0_1", "1_2_m_youtube_v0_1"
 CAPTIONS = f"{SUBSET}/{SUBSET}_cap_processed.json"
 CLIPS = 8
-
-CALLS = (
-    f"sys.path.insert(0, {str(Path(__file__).parent)!r})"
-    + """
-from datasets.distributed import split_dataset_by_node
-import modalmix.builders
-from modalmix.builders.remote import passing, repository, transfer
-from loading import bytes_of, undecoded
-repository.PATIENCE = transfer.PATIENCE = PATIENCE
-warnings = []
-import logging
-logging.getLogger("modalmix").addFilter(lambda one: warnings.append(one.getMessage()) or True)
-
-def opened(stock=True, cache=None, **given):
-    warnings.clear()
-    if cache:
-        os.environ["MODALMIX_CACHE"] = cache
-        datasets.config.HF_DATASETS_CACHE = cache + "/datasets"
-    load = datasets.load_dataset if stock else modalmix.builders.load_dataset
-    return load(**given)
-
-def named(cell):
-    return hashlib.sha256(bytes_of(cell)).hexdigest(), cell["path"].rpartition("/")[2]
-
-def digest(row):
-    told = {key: value for key, value in row.items() if key not in ("images", "videos", "frames", "audios", "audio_q")}
-    for key in row.keys() - told.keys():
-        lists = row[key] if key == "frames" else [row[key]]
-        told[key] = [[named(cell) for cell in cells] for cells in lists]
-    return json.loads(json.dumps(told))
-
-def rows(node=None, world=1, take=None, shuffle=None, again=True, **given):
-    if again:
-        passing._known.cache_clear()
-    try:
-        found = undecoded(opened(**given))
-    except modalmix.builders.annotations.DataError as error:
-        raise upload.HubError(str(error))
-    shards = getattr(found, "num_shards", None)
-    if node is not None:
-        found = split_dataset_by_node(found, node, world)
-    if shuffle is not None:
-        found = found.shuffle(seed=shuffle, buffer_size=2)
-    out = []
-    try:
-        for row in found:
-            out.append(digest(row))
-            if take and len(out) == take:
-                break
-    except modalmix.builders.annotations.DataError as error:
-        raise upload.HubError(str(error))
-    return {"rows": out, "shards": shards, "features": repr(found.features), "warnings": warnings[:]}
-
-def resumed(take, **given):
-    passing._known.cache_clear()
-    stream = undecoded(opened(**given))
-    first = []
-    for row in stream:
-        first.append(digest(row))
-        if len(first) == take:
-            break
-    state = stream.state_dict()
-    again = undecoded(opened(**given))
-    again.load_state_dict(state)
-    return first, [digest(row) for row in again]
-
-def abandoned(fork, **given):
-    # takes a row, then leaves the stream as it is and reads another one, here or in a forked process
-    passing._known.cache_clear()
-    begun = iter(undecoded(opened(**given)))
-    first = digest(next(begun))
-    if not fork:
-        return first, [digest(row) for row in undecoded(opened(**given))]
-    read, write = os.pipe()
-    if not (child := os.fork()):
-        os.write(write, json.dumps([digest(row) for row in undecoded(opened(**given))]).encode())
-        os._exit(0)
-    os.close(write)
-    with open(read) as file:
-        rest = json.loads(file.read())
-    os.waitpid(child, 0)
-    return first, rest
-
-def loaded(workers, **given):
-    from torch.utils.data import DataLoader
-    passing._known.cache_clear()
-    return [digest(row) for row in DataLoader(undecoded(opened(**given)), num_workers=workers, batch_size=None)]
-
-def inspected(data, cache):
-    from modalmix.builders.checks import check
-    return list(check(data, depth="quick").diagnosis.files.values())
-
-def uploaded(folder, name):
-    import huggingface_hub
-    huggingface_hub.HfApi().create_repo(name, repo_type="dataset")
-    huggingface_hub.HfApi().upload_folder(folder_path=folder, repo_id=name, repo_type="dataset")
-
-def built(data, out, cache):
-    from modalmix.builders import packing
-    try:
-        packing.build(data, out)
-    except modalmix.builders.annotations.DataError as error:
-        raise upload.HubError(str(error))
-"""
-)
-
-
-def tar(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as file:  # type: ignore[call-overload]
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            file.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-def noise(size: int) -> bytes:
-    return random.Random(size).randbytes(size)
 
 
 def record(number: int, video: str, **more: Any) -> dict[str, Any]:
@@ -194,58 +75,14 @@ def release(videos: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Worker]]:
-    folder = tmp_path_factory.mktemp("world")
-    with Hub(str(folder / "hub"), page=3) as hub:
-        worker = Worker(Clients(hub, folder / "home", "lfs"), CALLS)
-        yield hub, worker
-        worker.close()
-
-
 @pytest.fixture
-def hub(world: tuple[Hub, Worker], release: dict[str, bytes]) -> Iterator[Hub]:
-    put(world[0], REPO, release)
-    yield world[0]
-    world[0].clear()
-
-
-@pytest.fixture
-def call(world: tuple[Hub, Worker], tmp_path: Path) -> Any:
-    """The worker, with a cache of the test's own."""
-    _, worker = world
-
-    def called(do: str, **given: Any) -> Any:
-        return worker(do, cache=str(tmp_path / "cache"), **given)
-
-    return called
-
-
-def put(hub: Hub, name: str, files: dict[str, bytes]) -> None:
-    """Makes a repository of these files, and forgets what was asked before."""
-    store = hub.store
-    store.repos.pop(name, None)
-    store.create(name, False, "tester")
-    large = (".gz", ".tar", ".wav", ".zst", ".zip", ".parquet", ".0", ".1")
-    entries = {
-        path: store.large(store.put([data])) if path.endswith(large) else store.regular(data)
-        for path, data in files.items()
-    }
-    store.commit(name, "main", entries, "files", "tester", store.repos[name]["refs"]["main"])
-    hub.log.clear()
-
-
-def asked(hub: Hub, name: str = REPO) -> list[str]:
-    """The files of which bytes were asked for, in order."""
-    blobs = {entry["blob"]: path for path, entry in hub.files(name).items() if "lfs" in entry}
-    return [blobs[one["path"][6:]] for one in hub.log if one["path"].startswith("/blob/")]
+def hub(streaming: tuple[Hub, Worker], release: dict[str, bytes]) -> Iterator[Hub]:
+    put(streaming[0], REPO, release)
+    yield streaming[0]
+    streaming[0].clear()
 
 
 STREAM = {"path": "llava_video", "name": SUBSET, "streaming": True}
-
-
-def by_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: (row["source"]["file"], row["source"]["row"]))
 
 
 def test_a_stream_has_the_rows_and_the_bytes_that_reading_in_place_has(
@@ -262,7 +99,7 @@ def test_a_stream_has_the_rows_and_the_bytes_that_reading_in_place_has(
         assert by_place(streamed["rows"]) == by_place(in_place["rows"])
         assert streamed["features"] == in_place["features"]
         assert len(streamed["rows"]) == (3 * CLIPS + 1 if split == "caption" else 4)
-    assert {path.partition("/")[0] for path in asked(hub)} == {SUBSET}
+    assert {path.partition("/")[0] for path in asked(hub, REPO)} == {SUBSET}
     assert {one["token"] for one in hub.log if one["path"].startswith("/blob/")} == {""}
 
 
@@ -286,10 +123,10 @@ def test_rows_come_in_the_order_of_the_archives_and_of_the_records(
 
 def test_an_archive_that_is_known_to_hold_nothing_wanted_is_not_asked_for(hub: Hub, call: Any) -> None:
     call("rows", split="multi_choice", **STREAM)
-    assert len(asked(hub)) == 3
+    assert len(asked(hub, REPO)) == 3
     hub.log.clear()
     assert len(call("rows", split="multi_choice", **STREAM)["rows"]) == 4
-    assert asked(hub) == [f"{SUBSET}/{SUBSET}_videos_3.tar.gz"]
+    assert asked(hub, REPO) == [f"{SUBSET}/{SUBSET}_videos_3.tar.gz"]
 
 
 def test_the_first_sample_comes_before_its_archive_has_been_read(
@@ -299,7 +136,7 @@ def test_the_first_sample_comes_before_its_archive_has_been_read(
     put(hub, REPO, {**release, f"{SUBSET}/{SUBSET}_videos_1.tar.gz": data})
     hub.fault("GET", "/blob/", "truncate", times=1000, bytes=2_000_000)
     assert len(call("rows", split="caption", take=1, **STREAM)["rows"]) == 1
-    assert len(asked(hub)) == 1
+    assert len(asked(hub, REPO)) == 1
 
 
 def test_a_broken_connection_goes_on_at_the_byte_it_broke_at(hub: Hub, call: Any) -> None:
@@ -364,7 +201,7 @@ def test_nodes_share_the_archives(hub: Hub, call: Any) -> None:
     for node in range(3):
         hub.log.clear()
         parts += call("rows", split="caption", node=node, world=3, **STREAM)["rows"]
-        assert asked(hub) == [f"{SUBSET}/{SUBSET}_videos_{node + 1}.tar.gz"]
+        assert asked(hub, REPO) == [f"{SUBSET}/{SUBSET}_videos_{node + 1}.tar.gz"]
     assert parts == whole
 
 
@@ -375,7 +212,7 @@ def test_workers_of_a_data_loader_share_the_archives(hub: Hub, call: Any, tmp_pa
     rejected = tmp_path / "rejected.jsonl"
     rows = call("loaded", workers=2, split="caption", rejected=str(rejected), **STREAM)
     assert by_place(rows) == by_place(whole)
-    assert sorted(asked(hub)) == [f"{SUBSET}/{SUBSET}_videos_{i}.tar.gz" for i in (1, 2, 3)]
+    assert sorted(asked(hub, REPO)) == [f"{SUBSET}/{SUBSET}_videos_{i}.tar.gz" for i in (1, 2, 3)]
     assert len(rejected.read_text().splitlines()) == 2
 
 
@@ -384,7 +221,7 @@ def test_a_stream_goes_on_where_its_state_says(hub: Hub, call: Any) -> None:
     hub.log.clear()
     first, rest = call("resumed", take=15, split="caption", **STREAM)
     assert first + rest == whole
-    assert [path[-8] for path in asked(hub)] == ["1", "2", "2", "3"]
+    assert [path[-8] for path in asked(hub, REPO)] == ["1", "2", "2", "3"]
 
 
 @pytest.mark.parametrize("fork", [False, True])
@@ -432,12 +269,7 @@ def test_features_are_known_before_an_archive_is_asked_for(hub: Hub, call: Any) 
         call("rows", path="llava_video", name=SUBSET, split="caption")
     with pytest.raises(RefusedError, match="no annotation files"):
         call("rows", path="llava_video", split="train", streaming=True)
-    assert asked(hub) == []
-
-
-def speech(number: int, audio: str, **more: Any) -> dict[str, Any]:
-    turns = [{"from": "human", "value": "<speech>\nWhat is it?"}, {"from": "gpt", "value": f"A tone, {number}."}]
-    return {"id": f"s{number}", "audio": audio, "conversations": turns, **more}
+    assert asked(hub, REPO) == []
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -564,7 +396,7 @@ def test_a_repository_is_inspected_where_it_is(hub: Hub, call: Any, release: dic
         "multi_choice": {"video": 4},
     }
     assert all(one["formats"]["llava_video"][0] > 0.9 and one["url"].startswith("hf://") for one in files)
-    assert asked(hub) == []
+    assert asked(hub, REPO) == []
 
 
 def test_what_needs_media_on_this_disk_says_so(hub: Hub, call: Any, tmp_path: Path) -> None:

@@ -342,15 +342,21 @@ def _header_of_part(item: Item, medium: Medium) -> Header:
 
 def video_header(path: str) -> Header | str:
     """The header of a video file; a text that says why, where it has none."""
-    header = header_of(path, "video")
-    if header.error:
-        return header.error
-    return header if header.medium == "video" else f"it is no video but {header.content or header.medium}"
+    return _of(header_of(path, "video"), "video")
 
 
 def image_header(path: str) -> Header | str:
     """The header of an image file; a text that says why, where it has none."""
-    header = header_of(path, "image")
+    return _of(header_of(path, "image"), "image")
+
+
+def header_in_bytes(data: bytes, medium: Literal["image", "video"]) -> Header | str:
+    """The header of the bytes of a whole file; a text that says why, where they have none."""
+    return _of(learn_bytes(data, medium), medium)
+
+
+def _of(header: Header, medium: Literal["image", "video"]) -> Header | str:
     if header.error:
         return header.error
-    return header if header.medium == "image" else f"it is no picture but {header.content or header.medium}"
+    what = "picture" if medium == "image" else medium
+    return header if header.medium == medium else f"it is no {what} but {header.content or header.medium}"

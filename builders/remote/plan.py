@@ -15,7 +15,7 @@ from ..annotations import DataError, Source
 from ..annotations.expansion import is_annotation
 from ..media.archives import Archive, group
 from ..media.archives.recognition import kind_by_name
-from ..paths.steps import is_medium
+from ..paths.steps import extension, is_medium
 from ..rows import Options
 from .repository import Place, is_inside, is_remote, listed, place_of
 from .transfer import RemoteFile
@@ -147,7 +147,7 @@ def _files(repository: str, commit: str, files: Mapping[str, Remote], root: str)
 
 
 def _passes(files: Mapping[str, _File], token: str | None) -> tuple[Pass, ...]:
-    """A pass for each archive among files, or else some passes through the media files.
+    """A pass for each archive among files, and some passes through the media files that lie in none.
 
     Only pieces of archives are looked into; all other files are what their names say.
     """
@@ -170,12 +170,19 @@ def _passes(files: Mapping[str, _File], token: str | None) -> tuple[Pass, ...]:
         digest = digests if len(archive.paths) == 1 else hashlib.sha256(digests.encode()).hexdigest()
         sizes = tuple(files[path].size for path in archive.paths)
         passes.append(Pass(len(passes), archive, sizes=sizes, digest=digest))
-    if not passes:
-        loose = sorted(url for url in files if is_medium(url))
-        step = -(-len(loose) // _MOST_LOOSE) or 1
-        for first in range(0, len(loose), step):
-            some = tuple(loose[first : first + step])
-            every = [files[url] for url in some]
-            sizes, relative = tuple(one.size for one in every), tuple(one.name for one in every)
-            passes.append(Pass(len(passes), files=some, names=relative, sizes=sizes))
+    pieces = {path for archive in archives for path in archive.paths}
+    loose = sorted(url for url in files if url not in pieces and _may_be_loose(url.rpartition("/")[2]))
+    step = -(-len(loose) // _MOST_LOOSE) or 1
+    for first in range(0, len(loose), step):
+        some = tuple(loose[first : first + step])
+        every = [files[url] for url in some]
+        sizes, relative = tuple(one.size for one in every), tuple(one.name for one in every)
+        passes.append(Pass(len(passes), files=some, names=relative, sizes=sizes))
     return tuple(passes) or (Pass(0),)
+
+
+def _may_be_loose(name: str) -> bool:
+    """Whether a file may hold media by its name: patches have any name, mostly without an extension."""
+    if is_medium(name) or extension(name).lower() in (".bin", ".patch"):
+        return True
+    return not extension(name) and not name.startswith(".") and not name.isupper()  # LICENSE, README, …

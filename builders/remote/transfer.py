@@ -39,6 +39,7 @@ class RemoteFile(Whole):
         size: of all together, in bytes.
         failure: why the Hub could not be read; decompressors tell of it as of damage, which it is not.
         requests: how often the Hub was asked.
+        until: place where the next request ends; None for the end of the file it begins in.
     """
 
     def __init__(self, urls: Sequence[str], sizes: Sequence[int], token: str | None = None) -> None:
@@ -55,6 +56,7 @@ class RemoteFile(Whole):
         self.size = self._starts[-1]
         self.failure: DataError | None = None
         self.requests = 0
+        self.until: int | None = None
         self._token = token
         self._connection = ExitStack()
         self._pieces: Iterator[bytes] | None = None
@@ -141,6 +143,12 @@ class RemoteFile(Whole):
         if piece is None:
             raise ConnectionError(f"the connection ended {self._end - reached:,} bytes early")
         self._buffer, self._buffer_at = memoryview(piece), reached
+        if reached + len(piece) == self._end:
+            with suppress(
+                Exception
+            ):  # the end of an answer is read, too: only then is its connection kept for the next
+                next(self._pieces, None)
+            self._drop()
         return reached
 
     def _ask(self, offset: int) -> None:
@@ -149,13 +157,14 @@ class RemoteFile(Whole):
         if self._interrupted.is_set():
             raise ConnectionError("it was interrupted")
         number = bisect_right(self._starts, offset) - 1
-        start, self._end = self._starts[number], self._starts[number + 1]
+        start, end = self._starts[number], self._starts[number + 1]
+        self._end = end if self.until is None else min(end, max(self.until, offset + 1))
         place = self._places[number]
         url = hf_hub_url(place.repository, place.path, repo_type=DATASET, revision=place.revision)
         token = Repository(place.repository, self._token).token
         headers = {
             **build_hf_headers(token=token or False),
-            "Range": f"bytes={offset - start}-",
+            "Range": f"bytes={offset - start}-{'' if self._end == end else self._end - start - 1}",
             "Accept-Encoding": "identity",
         }
         self.requests += 1
@@ -168,7 +177,7 @@ class RemoteFile(Whole):
             self._socket = response.extensions["network_stream"].get_extra_info("socket")
         hf_raise_for_status(response)
         total = response.headers.get("Content-Range", "").rpartition("/")[2]
-        if (response.status_code != 206 and offset > start) or (total.isdigit() and int(total) != self._end - start):
+        if (response.status_code != 206 and offset > start) or (total.isdigit() and int(total) != end - start):
             raise DataError(f"{place}: asked for bytes from {offset - start:,} on, the Hub sent something else")
         self._pieces = response.iter_raw()
 

@@ -61,28 +61,43 @@ class Awaiting:
     roots: tuple[str, ...] = ()
 
     def item(self, reference: Reference, kind: str, at: str) -> Item | Finding:
-        """An item whose `path` is the path as it is looked for."""
+        """An item whose `path` is the path as it is looked for; it has a size only if it is a part of a patch."""
         path = steps(reference.path)
         if path is None:
             return finding("path-invalid", f"the path is {reference.path!r}", at)
         if ".." in path:
             return finding("path-outside-root", f"{reference.path!r} leads above its own start", at)
-        if reference.sizes is not None:
-            return finding(
-                "media-unreadable", f"{reference.path!r} is a patch, which cannot be streamed; download it", at
-            )
-        return Item(path[-1], "/".join(path), 0, 0, whole=False)
+        if reference.sizes is None:
+            return Item(path[-1], "/".join(path), 0, 0, whole=False)
+        parts = self._parts(reference, path, at)
+        return parts if isinstance(parts, Finding) else parts[0]
 
     def video(self, reference: Reference | list[Reference], at: str) -> Item | list[Item] | Finding:
         """The item of a file, or of a folder of frames, which only the archive can tell; or those of single frames."""
         if not isinstance(reference, list):
-            return self.item(reference, "video", at)
+            item = self.item(reference, "video", at)
+            if isinstance(item, Finding) or reference.sizes is None:
+                return item
+            return self._parts(reference, item.path.split("/"), at)
         items: list[Item] = []
         for i, one in enumerate(reference):
             item = self.item(one, "video", f"{at}/{i}")
             if isinstance(item, Finding):
                 return item
             items.append(item)
+        return items
+
+    @staticmethod
+    def _parts(reference: Reference, path: Sequence[str], at: str) -> list[Item] | Finding:
+        items: list[Item] = []
+        start, written = reference.start, "/".join(path)
+        for size in reference.sizes or ():
+            if size <= 0:
+                return finding("media-empty", f"the part of {reference.path!r} at byte {start} has {size} bytes", at)
+            items.append(Item(f"{path[-1]}.{start}", written, start, size, whole=False, base64=reference.base64))
+            start += size
+        if reference.start < 0 or not items:
+            return finding("patch-out-of-range", f"bytes {reference.start}–{start} of {reference.path!r}", at)
         return items
 
 
@@ -170,9 +185,13 @@ class Wanted:
     def rows_of(self, number: int) -> Iterator[tuple[tuple[int, int], Row]]:
         """The rows that wrote a path, in the order of the records, each with its key: its slice and its ordinal."""
         low, high = self._starts[number], self._starts[number + 1]
+        return self.rows_at((int(self._pieces[i]), int(self._ordinals[i])) for i in range(low, high))
+
+    def rows_at(self, keys: Iterable[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Row]]:
+        """The rows of some keys, in the order of the records."""
         by_piece: dict[int, set[int]] = {}
-        for i in range(low, high):
-            by_piece.setdefault(int(self._pieces[i]), set()).add(int(self._ordinals[i]))
+        for piece, ordinal in keys:
+            by_piece.setdefault(piece, set()).add(ordinal)
         for piece, some in by_piece.items():
             only = msgspec.structs.replace(self._slices[piece], take=Only(rows=frozenset(some)))
             for row in rows(only, self._options, Counts(), AWAITING):
@@ -190,9 +209,9 @@ class Wanted:
             yield from rows(piece, self._options, counts, AWAITING)
             total.add(counts)
 
-    def numbers(self) -> dict[str, int]:
-        """The number of each path."""
-        return {path: number for number, path in enumerate(self.paths)}
+    def number(self, path: str) -> int:
+        """The number of a path; -1 of one that no record wrote."""
+        return next((number for number in self._ends.at(_end(path)) if self.paths[number] == path), -1)
 
 
 class _Hashes:

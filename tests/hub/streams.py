@@ -1,0 +1,159 @@
+"""Streams of the test Hub: what a client process is asked to do with them, and how repositories are made for them."""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from .server import Hub
+
+CALLS = (
+    f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})"
+    + """
+from datasets.distributed import split_dataset_by_node
+import modalmix.builders
+from modalmix.builders.remote import known, repository, transfer
+from loading import bytes_of, undecoded
+repository.PATIENCE = transfer.PATIENCE = PATIENCE
+warnings = []
+import logging
+logging.getLogger("modalmix").addFilter(lambda one: warnings.append(one.getMessage()) or True)
+
+def opened(stock=True, cache=None, **given):
+    warnings.clear()
+    if cache:
+        os.environ["MODALMIX_CACHE"] = cache
+        datasets.config.HF_DATASETS_CACHE = cache + "/datasets"
+    load = datasets.load_dataset if stock else modalmix.builders.load_dataset
+    return load(**given)
+
+def named(cell):
+    return hashlib.sha256(bytes_of(cell)).hexdigest(), cell["path"].rpartition("/")[2]
+
+def digest(row):
+    told = {key: value for key, value in row.items() if key not in ("images", "videos", "frames", "audios", "audio_q")}
+    for key in row.keys() - told.keys():
+        lists = row[key] if key == "frames" else [row[key]]
+        told[key] = [[named(cell) for cell in cells] for cells in lists]
+    return json.loads(json.dumps(told))
+
+def rows(node=None, world=1, take=None, shuffle=None, again=True, **given):
+    if again:
+        known.known.cache_clear()
+    try:
+        found = undecoded(opened(**given))
+    except modalmix.builders.annotations.DataError as error:
+        raise upload.HubError(str(error))
+    shards = getattr(found, "num_shards", None)
+    if node is not None:
+        found = split_dataset_by_node(found, node, world)
+    if shuffle is not None:
+        found = found.shuffle(seed=shuffle, buffer_size=2)
+    out = []
+    try:
+        for row in found:
+            out.append(digest(row))
+            if take and len(out) == take:
+                break
+    except modalmix.builders.annotations.DataError as error:
+        raise upload.HubError(str(error))
+    return {"rows": out, "shards": shards, "features": repr(found.features), "warnings": warnings[:]}
+
+def resumed(take, **given):
+    known.known.cache_clear()
+    stream = undecoded(opened(**given))
+    first = []
+    for row in stream:
+        first.append(digest(row))
+        if len(first) == take:
+            break
+    state = stream.state_dict()
+    again = undecoded(opened(**given))
+    again.load_state_dict(state)
+    return first, [digest(row) for row in again]
+
+def abandoned(fork, **given):
+    # takes a row, then leaves the stream as it is and reads another one, here or in a forked process
+    known.known.cache_clear()
+    begun = iter(undecoded(opened(**given)))
+    first = digest(next(begun))
+    if not fork:
+        return first, [digest(row) for row in undecoded(opened(**given))]
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        os.write(write, json.dumps([digest(row) for row in undecoded(opened(**given))]).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read) as file:
+        rest = json.loads(file.read())
+    os.waitpid(child, 0)
+    return first, rest
+
+def loaded(workers, **given):
+    from torch.utils.data import DataLoader
+    known.known.cache_clear()
+    return [digest(row) for row in DataLoader(undecoded(opened(**given)), num_workers=workers, batch_size=None)]
+
+def inspected(data, cache):
+    from modalmix.builders.checks import check
+    return list(check(data, depth="quick").diagnosis.files.values())
+
+def uploaded(folder, name):
+    import huggingface_hub
+    huggingface_hub.HfApi().create_repo(name, repo_type="dataset")
+    huggingface_hub.HfApi().upload_folder(folder_path=folder, repo_id=name, repo_type="dataset")
+
+def built(data, out, cache):
+    from modalmix.builders import packing
+    try:
+        packing.build(data, out)
+    except modalmix.builders.annotations.DataError as error:
+        raise upload.HubError(str(error))
+"""
+)
+
+
+def tar(members: dict[str, bytes], mode: str = "w:gz") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as file:  # type: ignore[call-overload]
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def put(hub: Hub, name: str, files: dict[str, bytes]) -> None:
+    """Makes a repository of these files, and forgets what was asked before."""
+    store = hub.store
+    store.repos.pop(name, None)
+    store.create(name, False, "tester")
+    large = (".gz", ".tar", ".wav", ".zst", ".zip", ".parquet", ".0", ".1", "patch_000000")
+    entries = {
+        path: store.large(store.put([data])) if path.endswith(large) else store.regular(data)
+        for path, data in files.items()
+    }
+    store.commit(name, "main", entries, "files", "tester", store.repos[name]["refs"]["main"])
+    hub.log.clear()
+
+
+def asked(hub: Hub, name: str) -> list[str]:
+    """The files of which bytes were asked for, in order."""
+    blobs = {entry["blob"]: path for path, entry in hub.files(name).items() if "lfs" in entry}
+    return [blobs[one["path"][6:]] for one in hub.log if one["path"].startswith("/blob/")]
+
+
+def by_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: (row["source"]["file"], row["source"]["row"]))
+
+
+def speech(number: int, audio: str, **more: Any) -> dict[str, Any]:
+    turns = [{"from": "human", "value": "<speech>\nWhat is it?"}, {"from": "gpt", "value": f"A tone, {number}."}]
+    return {"id": f"s{number}", "audio": audio, "conversations": turns, **more}
