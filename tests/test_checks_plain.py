@@ -17,7 +17,8 @@ from modalmix.builders import example
 from modalmix.builders.annotations import plan, sources
 from modalmix.builders.checks import looking
 from modalmix.builders.checks.located import Located
-from modalmix.builders.checks.looking import Depth, Part, look
+from modalmix.builders.checks.looking import look
+from modalmix.builders.checks.parts import Depth, Part
 from modalmix.builders.checks.plain import Run, Sieve
 from modalmix.builders.formats import formats
 from modalmix.builders.rows import Counts, Options, Rewriters

@@ -6,6 +6,6 @@ writes annotation files without the rejected records, `page` draws the sums, `ca
 
 from .diagnosis import Diagnosis, Example, FileDiagnosis, Told
 from .doctor import check
-from .looking import DEPTHS, Depth
+from .parts import DEPTHS, Depth
 
 __all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "FileDiagnosis", "Told", "check"]

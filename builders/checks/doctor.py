@@ -16,14 +16,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
 
-from ..annotations import Slice, Source, plan, read
+from ..annotations import Slice, Source, plan
 from ..annotations.slices import SLICE_BYTES
-from ..columns import Columns, Numbers, members, place, placed, repeats
+from ..columns import Columns, Numbers, members, place, repeats
 from ..data import splits
 from ..findings import CODE, Finding, finding, rejects
 from ..lookup import archive_findings, looked_up
@@ -32,24 +32,23 @@ from ..paths import Rewriter
 from ..recognition import opinions
 from ..remote.wanted import AWAITING, check_awaited
 from ..report import modalmix_version
-from ..rows import DEFAULTS, Counts, Options, Rewriters, reading
-from ..sample import Sample
+from ..rows import DEFAULTS, Counts, Options, Rewriters
 from ..selection import EVERYTHING
 from .comparing import contradictions, misfits, too_large, too_many
 from .diagnosis import EXAMPLES, Diagnosis, Example, FileDiagnosis, Told
 from .examining import examined, measure
+from .late import Late
 from .located import Located
-from .looking import A_TYPE, COLUMN_KINDS, DEPTHS, Depth, Entry, First, Part, look, nothing
+from .looking import A_TYPE, look
 from .media import MediaStore
 from .orphans import orphans
 from .overlapping import Truths, confirmed, overlaps
+from .parts import DEPTHS, Depth, Entry, First, Part, nothing
 from .readers import Task, looked
 from .statistics import Spread
 
 __all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "check"]
 
-_MANY = 1 << 20
-_NAMES = list(CODE)
 _PART_BYTES = 16 << 20
 """Of a slice where several processes read: small enough that all of them have work to the end."""
 _HELD = 200_000
@@ -126,16 +125,6 @@ def _umask() -> int:
     return mask
 
 
-class _Again(NamedTuple):
-    """A record that is read once more: its ordinal, id, mix, and byte offset, and what was found about it."""
-
-    row: int
-    id: str
-    mix: str
-    offset: int | None
-    findings: list[Finding]
-
-
 class _Awaited(Rewriters):
     """Stands for rewriters where the media are on the Hub, as the annotations are: none is looked up."""
 
@@ -188,10 +177,9 @@ class _Doctor:
         self.whole = bool(options.media_root) or os.path.isdir(data if isinstance(data, str) else data[0])
         self.part = nothing()
         self.pieces: list[tuple[int, Slice, int]] = []
-        self.late = Columns("place", "code", "about", "at")
+        self.late = Late(self.options, self.sources, store)
         self.media: dict[str, int] = {}
         self.kinds: dict[str, int] = {}
-        self.misfits: dict[int, tuple[int, int]] = {}
 
     # ---- the first pass
 
@@ -265,20 +253,14 @@ class _Doctor:
         for columns, name in ((part.ids, "id-duplicate"), (part.records, "record-duplicate")):
             places = columns["place"]
             again, first = repeats(columns["hash"])
-            self._late(name, places[again], places[first])
-        self._late("patch-overlap", *overlaps(part.ranges, self._overlap))
-        self._late("media-too-large", *too_large(part.large))
+            self.late.add(name, places[again], places[first])
+        self.late.add("patch-overlap", *overlaps(part.ranges, self._overlap))
+        self.late.add("media-too-large", *too_large(part.large))
         if self.depth == "quick":  # deeper, the files themselves say who is right
-            self._late("media-contradiction", *contradictions(part.sizes))
+            self.late.add("media-contradiction", *contradictions(part.sizes))
 
     def _overlap(self, places: Numbers, others: Numbers) -> Truths:
         return confirmed(places, others, self.pieces, self.options, self.rewriters)
-
-    def _late(self, name: str, places: Numbers, about: Numbers, at: Numbers | None = None) -> None:
-        """Notes findings of one kind: the records they are of, and what each is about."""
-        zeros = np.zeros(len(places), np.int64)
-        code = zeros + (_NAMES.index(name) if name else -1)
-        self.late.append(places, code, about, zeros if at is None else at)
 
     # ---- the media
 
@@ -307,13 +289,13 @@ class _Doctor:
         self._spread(gathered)
         part, references = self.part, self.part.references
         marked = members(references["medium"], np.sort(bad["medium"]))
-        self._late("", references["place"][marked], references["medium"][marked], references["at"][marked])
+        self.late.add("", references["place"][marked], references["medium"][marked], references["at"][marked])
         if self.verify:
             places, media, frames_of, sizes = misfits(part.masks, facts)
-            self._late("mask-size-differs", places, media)
+            self.late.add("mask-size-differs", places, media)
             for medium, count, size in zip(media.tolist(), frames_of.tolist(), sizes.tolist(), strict=True):
-                self.misfits[medium] = count, size
-        self._late("num-frames-too-many", *too_many(part.asked, facts))
+                self.late.misfits[medium] = count, size
+        self.late.add("num-frames-too-many", *too_many(part.asked, facts))
 
     def _spread(self, gathered: dict[str, list[int]]) -> None:
         for name, values in gathered.items():
@@ -358,76 +340,17 @@ class _Doctor:
             known.append(entry)
 
     def tell_late(self) -> None:
-        """Reads the slices again that have late findings, to call the records by their ids and their parts by pointers."""
-        if not len(self.late):
-            return
-        places, codes, about, at = (self.late[name] for name in self.late.names)
-        order = np.argsort(places, kind="stable")
-        places, codes, about, at = places[order], codes[order], about[order], at[order]
-        for i, (file, piece, row) in enumerate(self.pieces):
-            after = self.pieces[i + 1] if i + 1 < len(self.pieces) else None
-            stop = place(file, after[2]) if after is not None and after[0] == file else place(file + 1, 0)
-            low, high = np.searchsorted(places, [place(file, row), stop]).tolist()
-            if low == high:
-                continue
-            wanted: dict[int, list[tuple[int, int, int]]] = {}
-            for j in range(low, high):
-                wanted.setdefault(placed(int(places[j]))[1], []).append((int(codes[j]), int(about[j]), int(at[j])))
-            for again in self._again(piece, wanted):
-                for one in again.findings:
-                    self._tell(
-                        Entry(
-                            Finding(one.code, one.message, one.pointer, piece.file, again.row, again.offset), again.id
-                        )
-                    )
-                if rejects(again.findings):
-                    self.part.rejected.add(place(file, again.row))
-                    for counts in (self.part.counts, self.files[piece.file].counts):
-                        counts.rejected += 1
-                        counts.written[again.mix] -= 1
-
-    def _again(self, piece: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[_Again]:
-        read_as = reading(self.options, piece)
-        stem = piece.file.rpartition("/")[2].split(".")[0]
-        left = len(wanted)
-        for block in read(piece):
-            starts = None
-            for number, record in enumerate(block.records, block.row):
-                if number not in wanted:
-                    continue
-                left -= 1
-                _, sample = read_as(record)
-                found: list[Finding] = []
-                for code, about, at in wanted[number]:
-                    found += self._finding(code, about, at, sample)
-                id_ = sample.id if sample.id is not None else f"{stem}:{number}"
-                starts = starts or (block.starts() if block.starts is not None else None)
-                offset = starts[number - block.row] if starts is not None else None
-                yield _Again(number, id_, sample.mix, offset, found)
-            if not left:
-                return
-
-    def _finding(self, code: int, about: int, at: int, sample: Sample) -> list[Finding]:
-        if code < 0:  # a medium: what was found about it, at the reference's place
-            key, position = COLUMN_KINDS[at // _MANY], at % _MANY
-            several = {"image": len(sample.images), "video": len(sample.videos), "frames": len(sample.videos)}.get(
-                key, 1
-            )
-            pointer = f"/{'video' if key == 'frames' else key}" + (f"/{position}" if several > 1 else "")
-            return [Finding(one.code, one.message, pointer) for one in self.store.findings(about)]
-        name = _NAMES[code]
-        if name == "mask-size-differs":
-            from ..media.masks import media_findings
-
-            frames, size = self.misfits[about]
-            height, width = (size >> 32, size & 0xFFFFFFFF) if size else (None, None)
-            return media_findings(sample, frames=frames if frames >= 0 else None, height=height, width=width)
-        if name == "num-frames-too-many":
-            return [finding(name, f"{at} frames of a video of {about}", "/num_frames")]
-        if name == "media-too-large":
-            return [finding(name, f"{about:,} bytes of media in one row")]
-        file, row = placed(about)
-        return [finding(name, f"{_LATE[name]} {self.sources[file].file}:{row}")]
+        """Tells what was found out since the records were read."""
+        for file, piece, again in self.late.records(self.pieces):
+            for one in again.findings:
+                self._tell(
+                    Entry(Finding(one.code, one.message, one.pointer, piece.file, again.row, again.offset), again.id)
+                )
+            if rejects(again.findings):
+                self.part.rejected.add(place(file, again.row))
+                for counts in (self.part.counts, self.files[piece.file].counts):
+                    counts.rejected += 1
+                    counts.written[again.mix] -= 1
 
     def told(self) -> Told:
         """The result."""
@@ -447,11 +370,3 @@ class _Doctor:
             not part.stopped,
         )
         return Told(diagnosis, np.sort(part.rejected["place"]), self.sources)
-
-
-_LATE = {
-    "id-duplicate": "the id is that of",
-    "record-duplicate": "the record is that of",
-    "patch-overlap": "its part of the patch overlaps one of",
-    "media-contradiction": "its picture or video has another size by",
-}

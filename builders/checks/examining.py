@@ -11,8 +11,8 @@ from functools import partial
 from ..findings import Finding
 from ..media.headers import Header, HeaderCache
 from ..media.items import Item
-from .looking import Depth
 from .media import Known, MediaStore, decoded, judged, opened, picture_header
+from .parts import Depth
 
 
 def examined(

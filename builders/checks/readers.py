@@ -23,7 +23,8 @@ from typing import IO, Any, NamedTuple
 from ..annotations import DataError, Slice
 from ..rows import Options, Rewriters
 from .located import Located
-from .looking import Depth, Part, look
+from .looking import look
+from .parts import Depth, Part
 
 
 class Task(NamedTuple):
