@@ -16,6 +16,8 @@ from hub.streams import asked, noise, put, speech, tar
 
 from modalmix.builders.remote.claims import Claims
 
+pytestmark = pytest.mark.xdist_group("streaming")  # one Hub, not one in each process
+
 REPO = "o/twice"
 SOUNDS = {f"x/{i}.wav": noise(2_000 + i) for i in range(6)}
 

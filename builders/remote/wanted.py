@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import os
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from ..annotations import DataError, Source, Take, plan, read
 from ..findings import Finding, finding
@@ -220,11 +220,13 @@ class _Hashes:
     def __init__(self, texts: Iterable[str]) -> None:
         hashes = np.fromiter((hash(text) for text in texts), np.int64)
         self._order = np.argsort(hashes, kind="stable").astype(np.int32)
-        self._sorted: npt.NDArray[np.int64] = hashes[self._order]
+        # looked up by Python's bisect: numpy's gives up the interpreter each time, and the thread ahead takes it for long
+        self._sorted = hashes[self._order].data
 
     def at(self, text: str) -> list[int]:
         """The places of a text, and hardly ever of another one."""
-        low, high = (int(np.searchsorted(self._sorted, hash(text), side)) for side in ("left", "right"))
+        low = bisect_left(self._sorted, hash(text))
+        high = bisect_right(self._sorted, hash(text), low)
         return [int(place) for place in self._order[low:high]]
 
 

@@ -40,7 +40,8 @@ def digest(row):
         told[key] = [[named(cell) for cell in cells] for cells in lists]
     return json.loads(json.dumps(told))
 
-def rows(node=None, world=1, take=None, shuffle=None, again=True, **given):
+def rows(node=None, world=1, take=None, shuffle=None, again=True, tries=20, **given):
+    transfer.PATIENCE = PATIENCE._replace(tries=tries)
     if again:
         known.known.cache_clear()
     try:
