@@ -77,6 +77,10 @@ def repeats(values: Numbers) -> tuple[Numbers, Numbers]:
     Returns:
         The indices of all but the first of each group of equal values, ascending, and for each the index of that first.
     """
+    ordered = np.sort(values)
+    if not np.any(ordered[1:] == ordered[:-1]):  # as nearly always; to sort is ten times as fast as to sort the indices
+        none = np.empty(0, np.int64)
+        return none, none
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     new = np.ones(len(ordered), dtype=bool)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ import numpy as np
 import xxhash
 
 from ..columns import Numbers
-from .transposed import Spoken, Transposed, spoken, transposed
+from .transposed import Spoken, Transposed, spoken
 
 _digest: Callable[[bytes], bytes] = xxhash.xxh3_64_digest
 
@@ -44,13 +45,14 @@ def fingerprints(table: Transposed, said: Spoken | None) -> Fingerprints:
         said: their conversations; None where they are not so.
     """
     if said is not None and not said.bare and table.size > 1:  # of some of them
-        each = [_of_one(table.some(i, i + 1)) for i in range(table.size)]
+        single = [table.some(i, i + 1) for i in range(table.size)]
+        each = [fingerprints(one, spoken(one.columns["conversations"])) for one in single]
         return Fingerprints(*(np.concatenate(column) for column in zip(*each, strict=True)))
-    columns: list[Iterable[bytes]] = [repeat(_digest(repr((table.keys, table.kinds)).encode()), table.size)]
+    columns: list[Iterable[bytes]] = [repeat(_frame(table.keys, table.kinds), table.size)]
     ids = bytes(8 * table.size)
     for (key, values), kind in zip(table.columns.items(), table.kinds, strict=True):
         if key == "conversations" and said is not None and said.bare:
-            columns += repeat(b"".join(_digests((said.user, said.assistant), str))), _digests(said.wholes, str)
+            columns.append(_of_conversations(said))
             continue
         column = _digests(values, kind)
         columns.append(column)
@@ -64,18 +66,27 @@ def fingerprints(table: Transposed, said: Spoken | None) -> Fingerprints:
 
 def fingerprint(record: dict[str, Any]) -> int:
     """The fingerprint of a record, the same as among others."""
-    ((_, table),) = transposed([record])
-    return int(_of_one(table).records[0])
+    parts = [_frame(tuple(record), tuple(map(type, record.values())))]
+    for key, value in record.items():
+        said = spoken((value,)) if key == "conversations" else None
+        parts += _of_conversations(said) if said is not None and said.bare else _digests((value,), type(value))
+    return _number(_digest(b"".join(parts)))
 
 
 def of_id(text: str) -> int:
     """The fingerprint of an id."""
-    return int(_numbers(_digests([text], str)[0])[0])
+    return _number(_digests((text,), str)[0])
 
 
-def _of_one(table: Transposed) -> Fingerprints:
-    conversations = table.columns.get("conversations")
-    return fingerprints(table, spoken(conversations) if conversations is not None else None)
+@lru_cache(maxsize=1000)
+def _frame(keys: tuple[str, ...], kinds: tuple[type, ...]) -> bytes:
+    return _digest(repr((keys, kinds)).encode())
+
+
+def _of_conversations(said: Spoken) -> list[bytes]:
+    """Of who speaks and what is said, of one conversation after the other."""
+    speakers = b"".join(_digests((said.user, said.assistant), str))
+    return [speakers + whole for whole in _digests(said.wholes, str)]
 
 
 def _digests(values: Sequence[Any], kind: type) -> list[bytes]:
@@ -88,6 +99,10 @@ def _digests(values: Sequence[Any], kind: type) -> list[bytes]:
         return list(map(_digest, map(str.encode, values)))
     except UnicodeEncodeError:  # lone surrogates
         return [_digest(value.encode("utf-8", "surrogatepass")) for value in values]
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest, "little", signed=True)
 
 
 def _numbers(digests: bytes) -> Numbers:
