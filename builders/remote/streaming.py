@@ -18,7 +18,7 @@ from .wanted import awaited, check_awaited
 logger = logging.getLogger("modalmix")
 
 _ROWS = 32
-_BYTES = 1 << 20
+_BYTES = 256 << 10
 """A row of one large medium is a table of its own, which takes over the bytes as they are."""
 
 
