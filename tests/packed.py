@@ -46,9 +46,9 @@ def make_data(folder: Path, count: int = 90) -> Path:
     return folder
 
 
-def digests(out: str) -> dict[str, str]:
+def digests(out: str | Path) -> dict[str, str]:
     """Path → SHA-256 of every file of an output, hidden ones among them."""
-    place = output.at(out)
+    place = output.at(str(out))
     paths = [path for name in place.names() for path in (place.sizes(name) or [name])]
     return {path: hashlib.sha256(place.read(path) or b"").hexdigest() for path in sorted(paths)}
 
