@@ -156,7 +156,7 @@ def kill(command: Sequence[str], what: str, after: float) -> bool:
         os.killpg(build.pid, signal.SIGKILL)
         build.communicate()
         return True
-    others = [pid for pid in _group(build.pid) if pid != build.pid]
+    others = [pid for pid in (*_processes("-g", str(build.pid)), *_processes("-f", "^ray::_run")) if pid != build.pid]
     if others:
         os.kill(random.choice(others), signal.SIGKILL)
     _, told = build.communicate()
@@ -165,9 +165,9 @@ def kill(command: Sequence[str], what: str, after: float) -> bool:
     return bool(others)
 
 
-def _group(group: int) -> list[int]:
-    """The processes of a process group."""
-    found = subprocess.run(["pgrep", "-g", str(group)], capture_output=True, text=True)
+def _processes(*which: str) -> list[int]:
+    """Those of a process group, or with such a command line: a Ray worker over a task is none of the build's own."""
+    found = subprocess.run(["pgrep", *which], capture_output=True, text=True)
     return [int(pid) for pid in found.stdout.split()]
 
 
