@@ -24,7 +24,7 @@ FILE = "statistics.json"
 BINS = 24
 """Bin b of a histogram counts values from 2**(b-1) up to 2**b; bin 0 counts zeros."""
 
-_MOST_SHOWN_BYTES = 64 << 20
+_MOST_SHOWN_BYTES = 32 << 20
 
 
 class MixStatistics(msgspec.Struct):

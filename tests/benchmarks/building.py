@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
     parser.add_argument("--folder", help="where to put files and output; a temporary folder by default")
     parser.add_argument("--no-fsync", action="store_true", help="leave the bytes in the page cache")
-    parser.add_argument("--mds-python", default="/tmp/mds/bin/python", help="of an environment with mosaicml-streaming")
+    parser.add_argument("--mds-python", default="", help="of an environment with mosaicml-streaming")
     parser.add_argument("--run", nargs=3, metavar=("PEER", "DATA", "OUT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.no_fsync:
