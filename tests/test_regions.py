@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,9 @@ def test_a_cell_is_touched_if_a_pixel_reaches_into_it(picture: npt.NDArray[np.bo
 
 @given(pictures, grids)
 def test_the_nearest_pixel_is_the_one_at_the_middle(picture: npt.NDArray[np.bool_], grid: tuple[int, int]) -> None:
-    rows, columns = (((np.arange(n) + 0.5) / n * m).astype(int) for n, m in zip(grid, picture.shape, strict=True))
+    rows, columns = (
+        [int(Fraction(2 * cell + 1, 2 * n) * m) for cell in range(n)] for n, m in zip(grid, picture.shape, strict=True)
+    )
     assert np.array_equal(regions.to_grid(picture, *grid, how="nearest"), picture[np.ix_(rows, columns)])
 
 
