@@ -9,7 +9,7 @@ format of each record.  `load_dataset` of this package is the same call, but fin
 listing its media.
 """
 
-from .registry import load_dataset, register
+from .loading.registry import load_dataset, register
 
 __all__ = ["load_dataset"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 
-from ..builders import features, groups
-from ..builders.report import Report, Shard
-from ..builders.sample import MODALITIES
+from ..builders.core.report import Report, Shard
+from ..builders.core.sample import MODALITIES
+from ..builders.pipeline import features, grouped_rows
 from .facts import Facts
 
 OURS = frozenset(("configs", "dataset_info", "size_categories"))
@@ -70,7 +70,7 @@ def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features
 
 def _columns(report: Report, modalities: Iterable[str]) -> Features:
     columns = features.features(modalities, metadata=bool(report.options.get("metadata")))
-    return groups.grouped(columns) if report.grouped else columns
+    return grouped_rows.grouped(columns) if report.grouped else columns
 
 
 def made(report: Report, facts: list[Facts], part: str | None = None, *, explicit: bool = False) -> Front:

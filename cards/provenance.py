@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from ..builders.report import Report
+from ..builders.core.report import Report
 from .markdown import escape, shortened, table
 
 _FILES = 200

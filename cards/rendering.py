@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from string import Template
 
-from ..builders.features import of_media
-from ..builders.findings import CATALOGUE
-from ..builders.metadata import FIELDS, SUFFIX
-from ..builders.report import Report
+from ..builders.core.findings import CATALOGUE
+from ..builders.core.report import Report
+from ..builders.pipeline.features import of_media
+from ..builders.pipeline.metadata_columns import FIELDS, SUFFIX
 from . import front, provenance, sections
 from .facts import Facts, facts_of
 from .front import configs

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..builders import features, groups
-from ..builders.output import Output, at
-from ..builders.report import Report, Shard
+from ..builders.build.storage import Output, at
+from ..builders.core.report import Report, Shard
+from ..builders.pipeline import features, grouped_rows
 
 FILE = "statistics.json"
 BINS = 24
@@ -176,7 +176,7 @@ def _sample(out: Output, report: Report) -> SampleRow | None:
             with out.open(shards[0].path) as source, pq.ParquetFile(source) as file:
                 row = next(file.iter_batches(1, row_groups=[0], columns=_leaves_to_show(file))).to_pylist()[0]
                 if isinstance(row["id"], list):
-                    row = groups.samples(row)[0]
+                    row = grouped_rows.samples(row)[0]
             media = [
                 (column, os.path.basename(cell["path"] or ""), len(cell.get("bytes") or b""))
                 for column, cell in _cells(row)

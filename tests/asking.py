@@ -7,10 +7,11 @@ import random
 from pathlib import Path
 from typing import Any
 
-from modalmix.builders import example, packing
-from modalmix.builders.packing import Settings
-from modalmix.builders.report import Report
-from modalmix.builders.rows import Options
+from modalmix.builders import build as building
+from modalmix.builders.build import Settings
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.report import Report
+from modalmix.builders.pipeline.options import Options
 
 CLIPS, SIZE = 12, 40_000
 SMALL = Settings(row_group_bytes=150_000, shard_bytes=400_000)
@@ -25,7 +26,7 @@ def record(kind: str, number: int, turn: int = 0) -> dict[str, Any]:
         "id": f"{kind}-{number}-{turn}",
         "data_source": "x",
         "video": f"academic/{number}/clip.mp4",
-        "conversations": example.turns("<image>\nWhat moves?", f"A square, {turn}. " * 10),
+        "conversations": example_data.turns("<image>\nWhat moves?", f"A square, {turn}. " * 10),
     }
 
 
@@ -40,7 +41,7 @@ def write_annotations(folder: Path, *, strange: bool = False) -> None:
             records[5]["conversations"] = records[5]["conversations"][:1]
             records[6]["note"] = "\ud800 half"
             records[7]["number"] = 2**70
-            records[8] = {"id": f"{kind}-text", "conversations": example.turns("Hello?", "Yes.")}
+            records[8] = {"id": f"{kind}-text", "conversations": example_data.turns("Hello?", "Yes.")}
         (folder / f"{kind}.json").write_text(json.dumps(records))
 
 
@@ -59,4 +60,4 @@ def files(folder: Path) -> list[str]:
 
 
 def build(folder: Path, out: Path, settings: Settings = SMALL, **options: Any) -> Report:
-    return packing.build(files(folder), str(out), Options(media_root=(str(folder),)), settings, **options)
+    return building.build(files(folder), str(out), Options(media_root=(str(folder),)), settings, **options)

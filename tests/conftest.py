@@ -11,7 +11,7 @@ from hub.client import MODES, Clients, Worker
 from hub.streams import CALLS
 from hub.world import World, opened
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 from packed import object_store
 from planting import write_media
 
@@ -19,7 +19,7 @@ from planting import write_media
 @pytest.fixture(scope="session")
 def example_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The built-in example: format → folder.  Read-only for the tests."""
-    return example.write(str(tmp_path_factory.mktemp("example")))
+    return example_data.write(str(tmp_path_factory.mktemp("example")))
 
 
 @pytest.fixture(scope="session", params=MODES)

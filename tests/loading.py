@@ -9,8 +9,8 @@ from typing import Any
 
 import datasets
 
-from modalmix.builders import features
 from modalmix.builders.media.cells import data_of
+from modalmix.builders.pipeline import features
 
 Folders = dict[str, str]
 

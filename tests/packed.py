@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modalmix.builders import example, output
-from modalmix.builders.packing import Settings
+from modalmix.builders.build import Settings, storage
+from modalmix.builders.cli import example_data
 
 SMALL = Settings(row_group_bytes=150_000, shard_bytes=300_000)
 """With these, `make_data` gives some six tasks and a dozen shards."""
@@ -25,8 +25,8 @@ def make_data(folder: Path, count: int = 90) -> Path:
     noise = random.Random(1).randbytes(60_000)
     patch, records = b"", []
     for i in range(count):
-        record = {"id": str(i), "conversations": example.turns("<image>\nWhat?", f"A square, {i}. " * 20)}
-        picture = example.picture(i % 20) + noise[: 40_000 + 97 * i]
+        record = {"id": str(i), "conversations": example_data.turns("<image>\nWhat?", f"A square, {i}. " * 20)}
+        picture = example_data.picture(i % 20) + noise[: 40_000 + 97 * i]
         if i % 11 == 3:
             record["conversations"] = record["conversations"][:1]
         if i % 3 == 0:
@@ -36,11 +36,11 @@ def make_data(folder: Path, count: int = 90) -> Path:
             (folder / f"{i}.jpg").write_bytes(picture)
             record["image"] = f"/x/{i}.jpg"
         else:
-            record["conversations"] = example.turns("Hello?", "Yes. " * 50)
+            record["conversations"] = example_data.turns("Hello?", "Yes. " * 50)
         records.append(record)
     records[count - 10]["image"] = "/x/nowhere.jpg"
     records[count - 2]["image"] = "/x/1.jpg"
-    records[count - 2]["conversations"] = example.turns("<image>\nWhat?", "The second again.")
+    records[count - 2]["conversations"] = example_data.turns("<image>\nWhat?", "The second again.")
     (folder / "patch_00000").write_bytes(patch)
     (folder / "train.json").write_text(json.dumps(records))
     return folder
@@ -48,7 +48,7 @@ def make_data(folder: Path, count: int = 90) -> Path:
 
 def digests(out: str | Path) -> dict[str, str]:
     """Path → SHA-256 of every file of an output, hidden ones among them."""
-    place = output.at(str(out))
+    place = storage.at(str(out))
     paths = [path for name in place.names() for path in (place.sizes(name) or [name])]
     return {path: hashlib.sha256(place.read(path) or b"").hexdigest() for path in sorted(paths)}
 
@@ -56,8 +56,8 @@ def digests(out: str | Path) -> dict[str, str]:
 def command(data: Path, out: str, **options: object) -> list[str]:
     """A process that builds, as `SMALL` says."""
     code = (
-        "import sys, json; from modalmix.builders import packing; from modalmix.builders.packing import Settings; "
-        "packing.build(sys.argv[1], sys.argv[2], settings=Settings(**json.loads(sys.argv[3])), **json.loads(sys.argv[4]))"
+        "import sys, json; from modalmix.builders import build; from modalmix.builders.build import Settings; "
+        "build.build(sys.argv[1], sys.argv[2], settings=Settings(**json.loads(sys.argv[3])), **json.loads(sys.argv[4]))"
     )
     settings = {"row_group_bytes": SMALL.row_group_bytes, "shard_bytes": SMALL.shard_bytes}
     return [sys.executable, "-c", code, str(data), out, json.dumps(settings), json.dumps(options)]

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modalmix.builders import example
-from modalmix.builders.checks import Depth, Told, check
+from modalmix.builders.check import Depth, Told, check
+from modalmix.builders.cli import example_data
 from modalmix.builders.media.headers import HeaderCache
-from modalmix.builders.rows import Options
+from modalmix.builders.pipeline.options import Options
 
 Record = dict[str, Any]
 
@@ -71,22 +71,22 @@ class FileDefect(NamedTuple):
 
 
 def image(path: Any, text: str = "<image>\nWhat?", **more: Any) -> Record:
-    return {"image": path, "conversations": example.turns(text, "A square."), **more}
+    return {"image": path, "conversations": example_data.turns(text, "A square."), **more}
 
 
 def video(path: Any, text: str = "<video>\nWhat moves?", **more: Any) -> Record:
-    return {"video": path, "conversations": example.turns(text, "A square."), **more}
+    return {"video": path, "conversations": example_data.turns(text, "A square."), **more}
 
 
 def audio(path: Any, text: str = "<speech>\nWhat sounds?", **more: Any) -> Record:
-    return {"audio": path, "conversations": example.turns(text, "A tone."), **more}
+    return {"audio": path, "conversations": example_data.turns(text, "A tone."), **more}
 
 
 def region(masks: Any, **more: Any) -> Record:
     text = "<video>\nWhat is <region>?" if "video" in more else "<image>\nWhat is <region>?"
     if "video" not in more:
         more.setdefault("image", "a.jpg")
-    return {**more, "conversations": example.turns(text, "A square."), "annotation": masks}
+    return {**more, "conversations": example_data.turns(text, "A square."), "annotation": masks}
 
 
 def mask(payload: Any, frame: Any = "0", **more: Any) -> Record:
@@ -108,7 +108,7 @@ def patch(start: Any, size: Any, path: str = "patch", **more: Any) -> Record:
     return {"patch": path, "start_num": start, "size": size, **more}
 
 
-RLE = example.rle(0)
+RLE = example_data.rle(0)
 SQUARE = [[4.0, 20.0, 24.0, 20.0, 24.0, 40.0, 4.0, 40.0]]
 
 
@@ -132,7 +132,7 @@ def noise() -> bytes:
     return file.getvalue()
 
 
-FRAMES = [example.picture(20 + i, "PNG") for i in range(3)]
+FRAMES = [example_data.picture(20 + i, "PNG") for i in range(3)]
 """The pictures that the file ``patch`` begins with."""
 FIRST, SECOND, THIRD = map(len, FRAMES)
 
@@ -142,18 +142,18 @@ def write_media(root: Path) -> Path:
     from base64 import b64encode
 
     for name in ("a", "b"):
-        (root / f"{name}.jpg").write_bytes(example.picture(ord(name)))
-    (root / "Mixed.jpg").write_bytes(example.picture(5))
-    example.video(str(root / "v.mp4"), 1)
-    example.sound(str(root / "s.wav"), 1)
-    example.sound(str(root / "none.wav"), 1, seconds=0)
+        (root / f"{name}.jpg").write_bytes(example_data.picture(ord(name)))
+    (root / "Mixed.jpg").write_bytes(example_data.picture(5))
+    example_data.video(str(root / "v.mp4"), 1)
+    example_data.sound(str(root / "s.wav"), 1)
+    example_data.sound(str(root / "none.wav"), 1, seconds=0)
     (root / "deep").mkdir()
-    (root / "deep" / "d.jpg").write_bytes(example.picture(6))
+    (root / "deep" / "d.jpg").write_bytes(example_data.picture(6))
     (root / "empty.jpg").write_bytes(b"")
     (root / "noise.jpg").write_bytes(bytes(range(256)) * 9)
     (root / "pointer.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     (root / "page.mp4").write_bytes(b"<!DOCTYPE html><title>404</title>")
-    (root / "really.png").write_bytes(example.picture(7))
+    (root / "really.png").write_bytes(example_data.picture(7))
     (root / "tiny.png").write_bytes(png(4, 4))
     (root / "tone.jpg").write_bytes((root / "s.wav").read_bytes())
     (root / "cut.wav").write_bytes((root / "s.wav").read_bytes()[:-4000])

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
+from modalmix.builders.pipeline.options import Options
 from modalmix.builders.preview import Server, Told, Viewer, open_collection
-from modalmix.builders.rows import Options
 
 HOSTILE = (
     "<script>window.pwned=1</script><img src=x onerror='window.pwned=2'> \"quotes\" 'single' &lt;b&gt; "
@@ -31,9 +31,9 @@ def trying(folder: Path) -> str:
     for i in range(30):
         path = folder / "images" / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(example.picture(i))
-    example.video(str(folder / "v.mp4"), 3, frames=48)
-    example.sound(str(folder / "s.wav"), 2)
+        path.write_bytes(example_data.picture(i))
+    example_data.video(str(folder / "v.mp4"), 3, frames=48)
+    example_data.sound(str(folder / "s.wav"), 2)
     long = " ".join(f"Sentence {i} of a long text." for i in range(900))
     (folder / "page.jpg").write_text("<html><script>window.pwned=5</script></html>")
     records = [
@@ -48,7 +48,7 @@ def trying(folder: Path) -> str:
         ("w" * 300, {}, "x" * 900, "y"),
         ("no picture", {"image": "page.jpg"}, "<image>What?", "A page."),
     ]
-    annotated = [{"id": id_, **media, "conversations": example.turns(*said)} for id_, media, *said in records]
+    annotated = [{"id": id_, **media, "conversations": example_data.turns(*said)} for id_, media, *said in records]
     (folder / "train.json").write_text(json.dumps(annotated, ensure_ascii=False), "utf-8")
     return str(folder)
 

@@ -12,13 +12,8 @@ import pyarrow.compute
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
-from modalmix.builders.parquet import (
-    ShardWriter,
-    media_column,
-    pages,
-    thrift,
-)
-from modalmix.builders.parquet.gather import FileRange
+from modalmix.builders.build.parquet import ShardWriter, media_column, pages, thrift_compact
+from modalmix.builders.build.parquet.byte_gather import FileRange
 
 FEATURES = datasets.Features(
     {
@@ -142,7 +137,7 @@ def check_layout(path: Path) -> int:
     """Footer, page headers and offset indexes agree with each other and with the bytes; gives the number of pages."""
     data = path.read_bytes()
     size = int.from_bytes(data[-8:-4], "little")
-    footer, end = thrift.decode(data, len(data) - 8 - size)
+    footer, end = thrift_compact.decode(data, len(data) - 8 - size)
     assert end == len(data) - 8
     assert data[:4] == data[-4:] == b"PAR1"
     parsed = pq.read_metadata(path)
@@ -157,19 +152,19 @@ def check_layout(path: Path) -> int:
             assert first == at, "chunks follow each other without a gap"
             stored = 0
             if 11 in meta:
-                head, body = thrift.decode(data, at)
+                head, body = thrift_compact.decode(data, at)
                 at, stored = body + head[3][1], head[7][1][1][1]
                 if meta[4][1] == 0:
                     for _ in range(stored):
                         body += 4 + int.from_bytes(data[body : body + 4], "little")
                     assert body == at, "a dictionary page ends with its last value"
             assert meta[9][1] == at
-            locations = thrift.decode(data, fields[4][1])[0][1][1][1]
+            locations = thrift_compact.decode(data, fields[4][1])[0][1][1][1]
             values = rows = 0
             for location in locations:
                 assert location[1][1] == at
                 assert location[3][1] == rows
-                head, body = thrift.decode(data, at)
+                head, body = thrift_compact.decode(data, at)
                 at = body + head[3][1]
                 assert location[2][1] == at - location[1][1]
                 count = head[5][1][1][1]

@@ -12,7 +12,7 @@ from collections.abc import Generator
 
 import pytest
 
-from modalmix.builders.remote.ahead import ahead
+from modalmix.builders.loading.hub.prefetch import ahead
 
 
 class Source:
@@ -103,7 +103,7 @@ def test_a_forked_process_is_told_that_it_has_no_such_thread() -> None:
 def test_a_process_ends_while_items_are_being_made() -> None:
     code = """
 import time
-from modalmix.builders.remote.ahead import ahead
+from modalmix.builders.loading.hub.prefetch import ahead
 def source():
     while not stop:
         time.sleep(0.01)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modalmix.builders.annotations import Slice, Source, count, plan, read
-from modalmix.builders.annotations.values import value_of
+from modalmix.builders.annotations.decode_element import value_of
 
 NASTY = [
     '},{"',
@@ -99,7 +99,8 @@ def test_a_thousand_nasty_documents_read_as_by_json_at_every_block_size(tmp_path
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_the_slices_of_nasty_documents_are_the_whole_or_say_that_they_are_not(tmp_path, exact):
-    from modalmix.builders.annotations import DataError, first_row
+    from modalmix.builders.annotations import first_row
+    from modalmix.builders.core.errors import DataError
 
     r = random.Random(21)
     path = str(tmp_path / "x.json")

@@ -181,7 +181,7 @@ def test_a_file_whose_records_nest_their_like_is_cut_exactly(tmp_path):
 
 
 def test_a_slice_that_ends_inside_of_a_record_raises_one_line(tmp_path):
-    from modalmix.builders.annotations import DataError
+    from modalmix.builders.core.errors import DataError
 
     text = json.dumps(RECORDS)
     path = tmp_path / "x.json"
@@ -194,7 +194,7 @@ def test_a_slice_that_ends_inside_of_a_record_raises_one_line(tmp_path):
 
 
 def test_objects_that_look_like_records_deep_in_a_file_never_give_wrong_records_silently(tmp_path):
-    from modalmix.builders.annotations import DataError
+    from modalmix.builders.core.errors import DataError
 
     sly = {"id": 0, "video": "", "conversations": [dict(one) for one in RECORDS * 20]}
     records = [*RECORDS, *RECORDS, sly, *RECORDS]

@@ -8,7 +8,8 @@ import random
 
 import pytest
 
-from modalmix.builders.annotations import DataError, Source, Take, sources
+from modalmix.builders.annotations import Source, Take, sources
+from modalmix.builders.core.errors import DataError
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modalmix.builders.findings import CATALOGUE, Finding
+from modalmix.builders.core.findings import CATALOGUE, Finding
 from modalmix.builders.media import archives
 from modalmix.builders.media.archives import Archive, Limits, Member
 from modalmix.builders.media.items import read_bytes

@@ -16,10 +16,10 @@ import pytest
 import zstandard
 from test_archives import Files, archive_of, frames, listed, tar_bytes, zip_bytes
 
-from modalmix.builders.caching import cache_folder
+from modalmix.builders.core.cache_dir import cache_folder
 from modalmix.builders.media import archives
-from modalmix.builders.media.archives import Archive, files, opened, seeking
-from modalmix.builders.media.archives.files import Joined
+from modalmix.builders.media.archives import Archive, joined_file, reader_pool, seek_index
+from modalmix.builders.media.archives.joined_file import Joined
 from modalmix.builders.media.items import Item, read_bytes
 
 LARGE: Files = {f"{i}.bin": random.Random(i).randbytes(1_500_000) for i in range(8)}
@@ -27,7 +27,7 @@ LARGE: Files = {f"{i}.bin": random.Random(i).randbytes(1_500_000) for i in range
 
 @pytest.fixture(autouse=True)
 def own_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    opened.close_all()
+    reader_pool.close_all()
     monkeypatch.setenv("MODALMIX_CACHE", str(tmp_path / "points"))
     return tmp_path / "points"
 
@@ -122,7 +122,7 @@ def test_frames_of_zstd_are_found_without_decompressing(tmp_path: Path) -> None:
     path = tmp_path / "a.zst"
     path.write_bytes(one + skippable + two + zstandard.compress(b"x"))
     with Joined([str(path)]) as file:
-        places = seeking.zstd_frames(file)
+        places = seek_index.zstd_frames(file)
     assert [place.out for place in places] == [0, 600_000, 670_000]
     assert [place.packed for place in places] == [0, len(one) + 17, len(one) + 17 + len(two)]
 
@@ -150,7 +150,7 @@ def test_threads_share_an_archive(tmp_path: Path, kind: str) -> None:
     names = random.Random(1).choices(list(LARGE), k=60)
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda name: read_bytes(found[name]) == LARGE[name], names))
-    assert len(opened.open_archives()) == 1
+    assert len(reader_pool.open_archives()) == 1
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "frames", "zip"])
@@ -211,14 +211,14 @@ def test_a_process_may_end_with_archives_open(tmp_path: Path) -> None:
 
 
 def test_open_archives_are_bounded_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opened, "MOST_OPEN", 3)
+    monkeypatch.setattr(reader_pool, "MOST_OPEN", 3)
     found = [items(packed(tmp_path / str(i), "zip", {"a": b"%d" % i * 500})) for i in range(6)]
     before = len(os.listdir("/proc/self/fd"))
     for i in (0, 1, 2, 3, 4, 5, 1, 0):
         assert read_bytes(found[i]["a"]) == b"%d" % i * 500
-    assert [Path(one.paths[0]).parent.name for one in opened.open_archives()] == ["5", "1", "0"]
+    assert [Path(one.paths[0]).parent.name for one in reader_pool.open_archives()] == ["5", "1", "0"]
     assert len(os.listdir("/proc/self/fd")) == before + 3
-    opened.close_all()
+    reader_pool.close_all()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -234,7 +234,7 @@ def test_files_that_are_read_in_parts_stay_open_but_are_bounded(tmp_path: Path) 
 
     before = len(os.listdir("/proc/self/fd"))
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(read_all).result() <= before + files.MOST_KEPT
+        assert pool.submit(read_all).result() <= before + joined_file.MOST_KEPT
     assert len(os.listdir("/proc/self/fd")) <= before  # closed with the thread
     read_all()
     os.replace(tmp_path / "1", tmp_path / "39")
@@ -245,12 +245,12 @@ def test_files_that_are_read_in_parts_stay_open_but_are_bounded(tmp_path: Path) 
 
 
 def test_an_archive_in_use_is_closed_only_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opened, "MOST_OPEN", 1)
+    monkeypatch.setattr(reader_pool, "MOST_OPEN", 1)
     first, second = (packed(tmp_path / str(i), "zip", {"a": b"%d" % i * 500}) for i in range(2))
     (item,) = items(first).values()
-    with opened.opened(first) as reader:
+    with reader_pool.opened(first) as reader:
         assert read_bytes(next(iter(items(second).values()))) == b"1" * 500
-        assert opened.open_archives() == [second]
+        assert reader_pool.open_archives() == [second]
         assert reader.read(item.start, item.size, item.packed) == b"0" * 500
     assert reader.file.closed
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders import aria
-from modalmix.builders.sample import Reference, Sample, Turn
-from modalmix.builders.verbatim import NOTES
+from modalmix.builders.core.sample import Reference, Sample, Turn
+from modalmix.builders.formats import aria
+from modalmix.builders.formats.extra import NOTES
 
 IMAGE: dict[str, Any] = {"type": "image", "text": None}
 VIDEO: dict[str, Any] = {"type": "video", "text": None}

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import soxr
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 from modalmix.builders.media import audio
 from modalmix.builders.media.audio import NoSoundError, Sound, chunks, decoded, read_audio
 from modalmix.builders.media.errors import MediaError
@@ -238,7 +238,7 @@ def test_a_part_behind_the_end_is_empty_and_makes_no_sense_backwards(tmp_path: P
 def test_long_sounds_come_in_blocks_that_add_up(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = media(tmp_path, suffix)
     whole, rate = read_audio(path, sampling_rate=None)
-    for name in ("audio._BLOCK", "audio._MP3_AT_ONCE", "tracks._BLOCK"):
+    for name in ("audio._BLOCK", "audio._MP3_AT_ONCE", "audio_pyav._BLOCK"):
         monkeypatch.setattr(f"modalmix.builders.media.{name}", 10_000)
     blocks = [block for _, block in decoded(path)]
     assert max(map(len, blocks)) <= 5_000
@@ -300,7 +300,7 @@ def test_a_wav_from_a_pipe_says_no_length_and_is_read_to_its_end(tmp_path: Path)
 
 def test_a_video_without_sound_says_so(tmp_path: Path) -> None:
     path = str(tmp_path / "silent.mp4")
-    example.video(path, 1)
+    example_data.video(path, 1)
     with pytest.raises(NoSoundError, match="no sound track"):
         read_audio(path)
 

@@ -17,17 +17,20 @@ import pytest
 import yaml
 
 from loading import Folders, bytes_of, ids, modalmix_roots, undecoded
-from modalmix.builders import example, output, packing
-from modalmix.builders.annotations import DataError
-from modalmix.builders.report import Report
-from modalmix.builders.rows import Options, Row
+from modalmix.builders import build as building
+from modalmix.builders.build import storage
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.core.report import Report
+from modalmix.builders.pipeline.options import Options
+from modalmix.builders.pipeline.rows import Row
 
 
 def build(folder: str, out: Path, **options: Any) -> Report:
     chosen = {name: options.pop(name) for name in list(options) if name in Options.__struct_fields__}
-    packed = {name: options.pop(name) for name in list(options) if name in packing.Settings.__struct_fields__}
+    packed = {name: options.pop(name) for name in list(options) if name in building.Settings.__struct_fields__}
     roots = {"media_root": tuple(modalmix_roots(folder)), **chosen}
-    return packing.build(folder, str(out), Options(**roots), packing.Settings(**packed), **options)
+    return building.build(folder, str(out), Options(**roots), building.Settings(**packed), **options)
 
 
 def rejects(out: Path) -> list[dict[str, Any]]:
@@ -101,13 +104,13 @@ def test_row_groups_are_cut_by_bytes_and_shards_too(tmp_path: Path) -> None:
     data.mkdir()
     records = []
     for i in range(40):
-        (data / f"{i}.jpg").write_bytes(example.picture(i) + bytes(50_000))
+        (data / f"{i}.jpg").write_bytes(example_data.picture(i) + bytes(50_000))
         records.append(
-            {"id": str(i), "image": f"{i}.jpg", "conversations": example.turns("<image>\nWhat?", "A square.")}
+            {"id": str(i), "image": f"{i}.jpg", "conversations": example_data.turns("<image>\nWhat?", "A square.")}
         )
     (data / "a.json").write_text(json.dumps(records))
-    report = packing.build(
-        str(data), str(tmp_path / "out"), settings=packing.Settings(row_group_bytes=200_000, shard_bytes=600_000)
+    report = building.build(
+        str(data), str(tmp_path / "out"), settings=building.Settings(row_group_bytes=200_000, shard_bytes=600_000)
     )
     shards = report.all_shards()
     assert sum(shard.rows for shard in shards) == 40 and len(shards) > 3
@@ -127,17 +130,19 @@ def test_row_groups_are_cut_by_bytes_and_shards_too(tmp_path: Path) -> None:
 def test_a_file_that_shrinks_while_it_is_packed_is_rejected_and_the_others_are_written(tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.wav" for i in range(3)]
     for path in paths:
-        example.sound(str(path), 1)
+        example_data.sound(str(path), 1)
     records = [
-        {"id": str(i), "audio": str(path), "conversations": example.turns("<speech>\nWhat?", "A tone.")}
+        {"id": str(i), "audio": str(path), "conversations": example_data.turns("<speech>\nWhat?", "A tone.")}
         for i, path in enumerate(paths)
     ]
     (tmp_path / "a.json").write_text(json.dumps(records))
     from modalmix.builders.annotations import plan, sources
-    from modalmix.builders.rows import Counts, Rewriters, rows
+    from modalmix.builders.core.counts import Counts
+    from modalmix.builders.pipeline.rewriters import Rewriters
+    from modalmix.builders.pipeline.rows import rows
 
     (source,) = sources(str(tmp_path / "a.json"))
-    packer = packing.Packer(output.at(str(tmp_path / "out")), "data/audio/train", 1 << 20, 1 << 20)
+    packer = building.Packer(storage.at(str(tmp_path / "out")), "data/audio/train", 1 << 20, 1 << 20)
     for row in rows(plan(source)[0], Options(), Counts(), Rewriters(Options()).of(plan(source)[0])):
         assert isinstance(row, Row)
         packer.add(row)
@@ -185,10 +190,10 @@ def test_the_card_is_valid_and_its_table_tells_the_rows(tmp_path: Path, example_
 
 def test_a_file_name_cannot_break_out_of_the_card(tmp_path: Path) -> None:
     name = "a`<script>$x|\n---.json"
-    record = {"id": "a", "conversations": example.turns("Hello?", "Yes.")}
+    record = {"id": "a", "conversations": example_data.turns("Hello?", "Yes.")}
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).write_text(json.dumps([record]))
-    packing.build(str(tmp_path / "data"), str(tmp_path / "out"))
+    building.build(str(tmp_path / "data"), str(tmp_path / "out"))
     text = (tmp_path / "out" / "README.md").read_text()
     assert "<script>" not in text and len(datasets.load_dataset(str(tmp_path / "out"), split="train")) == 1
 
@@ -202,20 +207,20 @@ def test_no_path_of_this_machine_is_in_a_build(tmp_path: Path, example_folders: 
 
 
 def test_a_truncated_file_is_told_even_if_no_record_is_lost(tmp_path: Path) -> None:
-    record = {"id": "a", "conversations": example.turns("Hello?", "Yes.")}
+    record = {"id": "a", "conversations": example_data.turns("Hello?", "Yes.")}
     (tmp_path / "a.json").write_text(json.dumps([record, record])[:-1])
-    report = packing.build(str(tmp_path / "a.json"), str(tmp_path / "out"))
+    report = building.build(str(tmp_path / "a.json"), str(tmp_path / "out"))
     assert report.counts.read == report.counts.written["text"] == 2
     (entry,) = rejects(tmp_path / "out")
     assert (entry["row"], entry["code"]) == (-1, "MX002")
     with pytest.raises(ValueError, match="MX002"):
-        packing.build(str(tmp_path / "a.json"), str(tmp_path / "raised"), settings=packing.Settings(on_error="raise"))
+        building.build(str(tmp_path / "a.json"), str(tmp_path / "raised"), settings=building.Settings(on_error="raise"))
 
 
 def test_records_that_are_no_json_are_rejected_with_their_text(tmp_path: Path) -> None:
-    good = json.dumps({"id": "a", "conversations": example.turns("Hello?", "Yes.")})
+    good = json.dumps({"id": "a", "conversations": example_data.turns("Hello?", "Yes.")})
     (tmp_path / "a.jsonl").write_text(f'{good}\n{{"id": oops}}\n{good}\n')
-    report = packing.build(str(tmp_path / "a.jsonl"), str(tmp_path / "out"))
+    report = building.build(str(tmp_path / "a.jsonl"), str(tmp_path / "out"))
     assert (report.counts.read, report.counts.rejected) == (3, 1)
     (entry,) = rejects(tmp_path / "out")
     assert (entry["row"], entry["code"], entry["offset"], entry["raw"]) == (1, "MX001", len(good) + 1, '{"id": oops}')
@@ -231,14 +236,14 @@ def archived(tmp_path: Path) -> Path:
         with tarfile.open(folder / "sub" / f"videos_{number}.tar.gz", "w:gz") as archive:
             for i in range(4):
                 path = tmp_path / "clip.mp4"
-                example.video(str(path), 10 * number + i, frames=6)
+                example_data.video(str(path), 10 * number + i, frames=6)
                 archive.add(path, f"academic/{3 - i}/{number}.mp4")
                 records += [
                     {
                         "id": f"{number}-{i}-{turn}",
                         "data_source": "x",
                         "video": f"academic/{3 - i}/{number}.mp4",
-                        "conversations": example.turns("<image>\nWhat moves?", "A square."),
+                        "conversations": example_data.turns("<image>\nWhat moves?", "A square."),
                     }
                     for turn in range(3)
                 ]
@@ -248,7 +253,7 @@ def archived(tmp_path: Path) -> Path:
 
 
 def test_a_build_from_archives_is_that_from_folders(archived: Path, tmp_path: Path) -> None:
-    report = packing.build(str(archived), str(tmp_path / "out"))
+    report = building.build(str(archived), str(tmp_path / "out"))
     assert report.counts.written == {"video": 24} and report.counts.rejected == 1 and report.counts.read == 25
     rows = {row["id"]: row for row in undecoded(datasets.load_dataset(str(tmp_path / "out"), split="train"))}
     unpacked = tmp_path / "unpacked"
@@ -257,7 +262,7 @@ def test_a_build_from_archives_is_that_from_folders(archived: Path, tmp_path: Pa
             for member in archive.getmembers():
                 archive.extract(member, unpacked, set_attrs=False)
     (unpacked / "all.json").write_text((archived / "sub" / "all.json").read_text())
-    packing.build(str(unpacked), str(tmp_path / "out2"))
+    building.build(str(unpacked), str(tmp_path / "out2"))
     others = {row["id"]: row for row in undecoded(datasets.load_dataset(str(tmp_path / "out2"), split="train"))}
     assert rows.keys() == others.keys() and len(rows) == 24
     assert all(rows[name]["videos"] == others[name]["videos"] for name in rows)
@@ -266,8 +271,8 @@ def test_a_build_from_archives_is_that_from_folders(archived: Path, tmp_path: Pa
 def test_archive_order_goes_with_the_archive_and_annotation_order_with_the_records(
     archived: Path, tmp_path: Path
 ) -> None:
-    packing.build(str(archived), str(tmp_path / "a"))
-    packing.build(str(archived), str(tmp_path / "b"), settings=packing.Settings(order="annotation"))
+    building.build(str(archived), str(tmp_path / "a"))
+    building.build(str(archived), str(tmp_path / "b"), settings=building.Settings(order="annotation"))
     order = {name: ids(undecoded(datasets.load_dataset(str(tmp_path / name), split="train"))) for name in "ab"}
     assert sorted(order["a"]) == sorted(order["b"])
     assert order["b"] == [f"{number}-{i}-{turn}" for number in range(2) for i in range(4) for turn in range(3)]
@@ -285,13 +290,13 @@ def test_archives_are_read_in_place_too(archived: Path) -> None:
 
 PEAK = """
 import resource, sys
-from modalmix.builders import packing
-from modalmix.builders.rows import Options
+from modalmix.builders import build
+from modalmix.builders.pipeline.options import Options
 
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-packing.build(sys.argv[1] + "/small", sys.argv[1] + "/first", Options(format="lmms_finetune"))
+build.build(sys.argv[1] + "/small", sys.argv[1] + "/first", Options(format="lmms_finetune"))
 before = peak()
-packing.build(sys.argv[1] + "/large", sys.argv[1] + "/second", Options(format="lmms_finetune"))
+build.build(sys.argv[1] + "/large", sys.argv[1] + "/second", Options(format="lmms_finetune"))
 print(peak() - before)
 """
 
@@ -301,7 +306,7 @@ def test_a_build_holds_no_large_clip_in_memory_and_neither_does_its_card(tmp_pat
         (tmp_path / name).mkdir()
         with open(tmp_path / name / "a.mp4", "wb") as file:
             file.truncate(size)
-        records = [{"id": "1", "video": "a.mp4", "conversations": example.turns("<video>\nWhat?", "Nothing.")}]
+        records = [{"id": "1", "video": "a.mp4", "conversations": example_data.turns("<video>\nWhat?", "Nothing.")}]
         (tmp_path / name / "a.json").write_text(json.dumps(records))
     command = [sys.executable, "-c", PEAK, str(tmp_path)]
     grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])

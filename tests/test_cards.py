@@ -11,10 +11,11 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from PIL import Image
 
 from modalmix import cards
-from modalmix.builders import example, packing
-from modalmix.builders.cli import main
-from modalmix.builders.report import Report
-from modalmix.builders.rows import Counts
+from modalmix.builders import build
+from modalmix.builders.cli import example_data
+from modalmix.builders.cli.main import main
+from modalmix.builders.core.counts import Counts
+from modalmix.builders.core.report import Report
 from modalmix.cards.facts import all_facts, facts_of
 from modalmix.cards.markdown import escape
 from modalmix.cards.sections import split_front
@@ -29,9 +30,9 @@ HOSTILE = (
 @pytest.fixture
 def built(tmp_path: Path, example_folders: dict[str, str]) -> tuple[Path, Report]:
     out = tmp_path / "ola"
-    from modalmix.builders.rows import Options
+    from modalmix.builders.pipeline.options import Options
 
-    return out, packing.build(example_folders["ola"], str(out), Options(media_root=(example_folders["ola"],)))
+    return out, build.build(example_folders["ola"], str(out), Options(media_root=(example_folders["ola"],)))
 
 
 def front(text: str) -> dict[str, object]:
@@ -112,15 +113,15 @@ def test_what_a_person_wrote_stays(built: tuple[Path, Report]) -> None:
 def hostile_build(tmp_path: Path) -> tuple[Path, Report]:
     data = tmp_path / "data"
     data.mkdir()
-    (data / "a`<b>|${x}.jpg").write_bytes(example.picture(1))
+    (data / "a`<b>|${x}.jpg").write_bytes(example_data.picture(1))
     record = {
         "id": HOSTILE,
         "image": "a`<b>|${x}.jpg",
-        "conversations": example.turns(f"<image>\n{HOSTILE}", HOSTILE),
+        "conversations": example_data.turns(f"<image>\n{HOSTILE}", HOSTILE),
     }
     (data / "x`<script>$(id)|[y].json").write_text(json.dumps([record]))
     out = tmp_path / "---<script>"
-    return out, packing.build(str(data), str(out))
+    return out, build.build(str(data), str(out))
 
 
 def test_the_card_says_how_it_was_read_but_not_whose_machine_it_was(built: tuple[Path, Report]) -> None:

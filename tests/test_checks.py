@@ -19,14 +19,15 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalmix.builders import example, packing
-from modalmix.builders.checks import DEPTHS, check, examining
-from modalmix.builders.checks.overlapping import crossing, overlaps
-from modalmix.builders.columns import Columns
-from modalmix.builders.findings import CATALOGUE
+from modalmix.builders import build
+from modalmix.builders.check import DEPTHS, check, decode_media
+from modalmix.builders.check.patch_overlaps import crossing, overlaps
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.findings import CATALOGUE
+from modalmix.builders.core.int_columns import Columns
 from modalmix.builders.media.headers import Header, HeaderCache
 from modalmix.builders.media.items import Item
-from modalmix.builders.rows import Options
+from modalmix.builders.pipeline.options import Options
 from planting import FIRST, FRAMES, SECOND, THIRD, audio, headers_of, image, names, patch, png, run, told_lines, video
 
 
@@ -47,7 +48,7 @@ def test_a_late_change_of_type_is_told_once_where_it_happens(tmp_path: Path, med
 def test_two_files_that_fit_a_path_are_told_and_none_is_taken(tmp_path: Path) -> None:
     for i, folder in enumerate(("one", "two")):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.jpg").write_bytes(example.picture(i) * (1 + i))
+        (tmp_path / folder / "a.jpg").write_bytes(example_data.picture(i) * (1 + i))
     (tmp_path / "data.json").write_text(json.dumps([image("a.jpg")]))
     options = Options(media_root=(str(tmp_path / "one"), str(tmp_path / "two")))
     diagnosis = check(str(tmp_path / "data.json"), options, depth="quick").diagnosis
@@ -66,7 +67,7 @@ def test_all_media_that_are_missing_are_told_and_not_the_first_alone(tmp_path: P
 
 def test_files_nobody_refers_to_are_told_once_roots_are_named(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg", "notes.txt"):
-        (tmp_path / name).write_bytes(example.picture(1))
+        (tmp_path / name).write_bytes(example_data.picture(1))
     run(tmp_path, tmp_path, [image("a.jpg")], "lmms_finetune", depth="quick")
     assert [line["file"] for line in told_lines(tmp_path, orphans=True)] == ["b.jpg"]
     told = check(str(tmp_path / "data.json"), Options(format="lmms_finetune"), depth="quick")
@@ -113,13 +114,13 @@ def test_each_frame_is_opened_once_however_many_lists_it_stands_in(
     for i in range(6):
         (tmp_path / "walk" / f"{i}.png").write_bytes(png(64, 48 if i == 4 else 64))
     opened: Counter[str] = Counter()
-    learned = examining.picture_header
+    learned = decode_media.picture_header
 
     def counting(item: Item) -> Header:
         opened[item.name] += 1
         return learned(item)
 
-    monkeypatch.setattr(examining, "picture_header", counting)
+    monkeypatch.setattr(decode_media, "picture_header", counting)
     lists = [[f"walk/{i}.png" for i in range(first, 6)] for first in (0, 1, 2)]
     records = [video(one, id=str(i)) for i, one in enumerate(lists)]
     run(tmp_path, tmp_path, records, "videorefer", cache=headers)
@@ -131,7 +132,7 @@ def test_all_that_is_wrong_with_the_frames_of_a_video_is_told_with_how_many(
     tmp_path: Path, headers: HeaderCache
 ) -> None:
     (tmp_path / "walk").mkdir()
-    pictures = [png(64, 64), b"no picture", png(64, 48), png(64, 64)[:30], png(64, 48), example.picture(1)]
+    pictures = [png(64, 64), b"no picture", png(64, 48), png(64, 64)[:30], png(64, 48), example_data.picture(1)]
     for i, data in enumerate(pictures):
         (tmp_path / "walk" / f"{i}.png").write_bytes(data)
     run(tmp_path, tmp_path, [video("walk", id="0")], "videorefer", cache=headers)
@@ -145,7 +146,7 @@ def test_all_that_is_wrong_with_the_frames_of_a_video_is_told_with_how_many(
 
 def test_large_pictures_of_a_patch_are_judged_by_their_beginning(tmp_path: Path, headers: HeaderCache) -> None:
     comment = b"\xff\xfe\xff\xff" + bytes(65_533)  # a segment that puts the size beyond what is read first
-    jpeg = example.picture(1)
+    jpeg = example_data.picture(1)
     large, late = jpeg + bytes(100_000), jpeg[:2] + comment + jpeg[2:]
     (tmp_path / "patch").write_bytes(large + late)
     records = [image(patch(0, len(large)), id="0"), image(patch(len(large), len(late)), id="1")]
@@ -186,7 +187,11 @@ def test_a_sound_that_ends_before_its_header_says_is_told_once_it_is_decoded(
 
 
 def test_media_in_archives_are_judged_like_others(tmp_path: Path, headers: HeaderCache) -> None:
-    members = {"good.jpg": example.picture(1), "noise.jpg": bytes(range(256)) * 9, "really.png": example.picture(2)}
+    members = {
+        "good.jpg": example_data.picture(1),
+        "noise.jpg": bytes(range(256)) * 9,
+        "really.png": example_data.picture(2),
+    }
     with tarfile.open(tmp_path / "media.tar", "w") as tar:
         for name, data in members.items():
             info = tarfile.TarInfo(f"set/{name}")
@@ -214,7 +219,7 @@ def test_a_member_that_cannot_be_unpacked_is_told_and_rejected_and_the_others_ar
     told = {(line["id"], line["name"]) for line in told_lines(tmp_path)}
     assert ("x7Qk2", "media-unreadable") in told
     options = Options(format="lmms_finetune", media_root=(str(tmp_path),))
-    report = packing.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options)
+    report = build.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options)
     reject = json.loads((tmp_path / "out" / "rejected.jsonl").read_text())
     assert (reject["name"], reject["record"]["id"]) == ("media-unreadable", "x7Qk2")
     assert report.counts.written == {"image": 1} and report.counts.rejected == 1
@@ -268,7 +273,7 @@ def test_a_picture_that_is_a_frame_of_a_video_is_sound(tmp_path: Path, headers: 
     records = [
         video(patch(0, [FIRST, SECOND, THIRD]), text, id="all"),
         video(patch(FIRST, [SECOND, THIRD]), text, id="some"),
-        {"image": patch(FIRST, SECOND), "conversations": example.turns(text, "b"), "id": "one"},
+        {"image": patch(FIRST, SECOND), "conversations": example_data.turns(text, "b"), "id": "one"},
     ]
     run(tmp_path, tmp_path, records, "ola", cache=headers)
     assert not [line for line in told_lines(tmp_path) if line["name"] != "type-change"]

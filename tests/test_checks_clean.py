@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from strategies_turns import copied
 
-from modalmix.builders.checks import check
-from modalmix.builders.checks.clean import write_clean
-from modalmix.builders.checks.statistics import shown
+from modalmix.builders.check import check
+from modalmix.builders.check.statistics import shown
+from modalmix.builders.check.write_clean import write_clean
 from modalmix.builders.formats import formats
-from modalmix.builders.rows import Options
+from modalmix.builders.pipeline.options import Options
 
 
 def broken(record: dict[str, Any]) -> list[dict[str, Any]]:

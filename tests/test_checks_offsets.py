@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import zstandard
 
-from modalmix.builders import example
 from modalmix.builders.annotations import Source, plan, read
-from modalmix.builders.checks import check
+from modalmix.builders.check import check
+from modalmix.builders.cli import example_data
 from modalmix.builders.media.headers import HeaderCache
-from modalmix.builders.rows import Options
+from modalmix.builders.pipeline.options import Options
 
 FORMS = {"array": "d.json", "lines": "d.jsonl", "objects": "d.json", "gz": "d.json.gz", "zst": "d.jsonl.zst"}
 
@@ -34,9 +34,9 @@ def written(folder: Path, form: str, records: list[dict[str, Any]]) -> tuple[Pat
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_finding_has_the_offset_of_its_record(tmp_path: Path, form: str, workers: int) -> None:
-    (tmp_path / "a.jpg").write_bytes(example.picture(1))
+    (tmp_path / "a.jpg").write_bytes(example_data.picture(1))
     (tmp_path / "noise.jpg").write_bytes(b"noise" * 99)
-    asked = example.turns("<image>\nWhat is thé?", "b")
+    asked = example_data.turns("<image>\nWhat is thé?", "b")
     records: list[dict[str, Any]] = [{"id": i, "image": "a.jpg", "conversations": asked} for i in range(3_000)]
     records[7] |= {"image": "nowhere.jpg"}
     records[1500] |= {"image": "noise.jpg"}

@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modalmix.builders import example
-from modalmix.builders.annotations import DataError, plan, read, sources
-from modalmix.builders.checks import check, doctor
-from modalmix.builders.checks.catalogue import SECTIONS, catalogue, upstream
-from modalmix.builders.checks.clean import write_clean
-from modalmix.builders.checks.mends import mended
-from modalmix.builders.checks.page import page
-from modalmix.builders.checks.statistics import Spread
-from modalmix.builders.columns import Columns, hashed, place, placed, repeats
-from modalmix.builders.findings import CATALOGUE, CODE
+from modalmix.builders.annotations import plan, read, sources
+from modalmix.builders.check import check
+from modalmix.builders.check.findings_page import SECTIONS, catalogue, upstream
+from modalmix.builders.check.fixes import mended
+from modalmix.builders.check.html_report import page
+from modalmix.builders.check.statistics import Spread
+from modalmix.builders.check.write_clean import write_clean
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.core.findings import CATALOGUE, CODE
+from modalmix.builders.core.int_columns import Columns, hashed, place, placed, repeats
 from modalmix.builders.media.headers import HeaderCache, key_of, learn, sniffed
 from modalmix.builders.media.items import Item
-from modalmix.builders.rows import Options
+from modalmix.builders.pipeline.options import Options
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,7 +41,9 @@ def own_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def modalmix(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "modalmix.builders.cli", *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "modalmix.builders.cli.main", *arguments], capture_output=True, text=True
+    )
 
 
 def records_of(path: Path) -> list[dict[str, Any]]:
@@ -78,12 +81,12 @@ def test_sound_data_gives_zero_and_bad_arguments_two(example_folders: dict[str, 
 def test_any_number_of_readers_says_the_same(
     tmp_path: Path, own_headers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "a.jpg").write_bytes(example.picture(1))
+    (tmp_path / "a.jpg").write_bytes(example_data.picture(1))
     records = [
         {
             "id": i % 900,
             "image": ("a.jpg", "b.jpg")[i % 50 == 7],
-            "conversations": example.turns("<image>\nWell?", "b" * 400),
+            "conversations": example_data.turns("<image>\nWell?", "b" * 400),
         }
         for i in range(1_000)
     ]
@@ -91,7 +94,7 @@ def test_any_number_of_readers_says_the_same(
     (tmp_path / "in").mkdir()
     for name in ("x.json", "y.json"):
         (tmp_path / "in" / name).write_text(json.dumps(records))
-    monkeypatch.setattr(doctor, "_PART_BYTES", 100_000)
+    monkeypatch.setattr("modalmix.builders.check.run_check._PART_BYTES", 100_000)
     options = Options(media_root=(str(tmp_path),))
     told = []
     for workers in (1, 2):
@@ -110,8 +113,8 @@ def test_any_number_of_readers_says_the_same(
 
 @pytest.mark.parametrize("form", ["array", "lines", "gz"])
 def test_a_clean_copy_is_checked_clean_and_keeps_the_rest_as_it_was(tmp_path: Path, form: str) -> None:
-    (tmp_path / "a.jpg").write_bytes(example.picture(1))
-    good = {"id": 2**70, "x": [1.0, None, "é"], "image": "a.jpg", "conversations": example.turns("<image>", "b")}
+    (tmp_path / "a.jpg").write_bytes(example_data.picture(1))
+    good = {"id": 2**70, "x": [1.0, None, "é"], "image": "a.jpg", "conversations": example_data.turns("<image>", "b")}
     records = [good, {**good, "id": 1, "image": "b.jpg"}, {**good, "id": 2}]
     name = {"array": "d.json", "lines": "d.jsonl", "gz": "d.json.gz"}[form]
     text = "".join(f"{json.dumps(one)}\n" for one in records) if form == "lines" else json.dumps(records)
@@ -129,20 +132,30 @@ def test_a_clean_copy_is_checked_clean_and_keeps_the_rest_as_it_was(tmp_path: Pa
 
 
 def test_fix_mends_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
-    picture = example.picture(1)
+    picture = example_data.picture(1)
     (tmp_path / "patch").write_bytes(picture)
     (tmp_path / "a.jpg").write_bytes(picture)
-    example.sound(str(tmp_path / "s.wav"), 1)
-    example.video(str(tmp_path / "v.mp4"), 1)
-    asked = example.turns("<image>\na", "b")
+    example_data.sound(str(tmp_path / "s.wav"), 1)
+    example_data.video(str(tmp_path / "v.mp4"), 1)
+    asked = example_data.turns("<image>\na", "b")
     ola = [
         {"id": 0, "image": {"patch": "patch", "start_num": 0, "size": [len(picture)]}, "conversations": asked},
         {"id": 1, "image": "x\\a.jpg", "conversations": asked},
         {"id": 2, "image": "x\\nowhere.jpg", "conversations": asked},
-        {"id": 3, "video": "v.mp4", "audio": "s.wav", "conversations": example.turns("<image>Well? <speech>", "b")},
+        {
+            "id": 3,
+            "video": "v.mp4",
+            "audio": "s.wav",
+            "conversations": example_data.turns("<image>Well? <speech>", "b"),
+        },
         {"id": 4, "image": "a.jpg", "conversations": asked},
     ]
-    pictured = {"image": "a.jpg", "height": 64, "width": 96, "conversations": example.turns("<image> <region>", "b")}
+    pictured = {
+        "image": "a.jpg",
+        "height": 64,
+        "width": 96,
+        "conversations": example_data.turns("<image> <region>", "b"),
+    }
     refer = [
         {**pictured, "annotation": [{"0": {"segmentation": payload}}]}
         for payload in ([4, 4, 9, 4, 9, 9], [[4, 4], [9, 4], [9, 9]], [[4, 4, 9, 4, 9, 9]], [1, 2, 3, 4])
@@ -168,14 +181,14 @@ def test_fix_mends_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
 
 
 def test_a_record_that_needs_no_mend_is_given_back_itself() -> None:
-    record = {"image": "a\\b.jpg" * 0 + "a.jpg", "conversations": example.turns("<image>", "b")}
+    record = {"image": "a\\b.jpg" * 0 + "a.jpg", "conversations": example_data.turns("<image>", "b")}
     for format_ in ("ola", "videorefer", "lmms_finetune", "aria", "llava_video"):
         same, mends = mended(format_, record)
         assert same is record and not mends
 
 
 def test_nothing_is_written_over_itself_nor_after_a_check_that_stopped(tmp_path: Path) -> None:
-    records = [{"image": "x.jpg", "conversations": example.turns("<image>", "b")}] * 5
+    records = [{"image": "x.jpg", "conversations": example_data.turns("<image>", "b")}] * 5
     (tmp_path / "d.json").write_text(json.dumps(records))
     told = check(str(tmp_path / "d.json"), Options(), depth="quick")
     with pytest.raises(DataError, match="another folder"):
@@ -202,7 +215,7 @@ class _Tags(HTMLParser):
 
 def test_text_of_the_data_is_text_on_the_page(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-    records = [{"id": evil, "image": f"{evil}.jpg", "conversations": example.turns("<image>", "b"), evil: 1}]
+    records = [{"id": evil, "image": f"{evil}.jpg", "conversations": example_data.turns("<image>", "b"), evil: 1}]
     records += [{**records[0], evil: "text"}]
     name = "<b>&x.json"
     (tmp_path / name).write_text(json.dumps(records))
@@ -275,9 +288,9 @@ def whole(path: Path) -> Item:
 
 
 def test_a_header_says_what_the_file_is(tmp_path: Path) -> None:
-    example.video(str(tmp_path / "v.mp4"), 1, frames=24, fps=12)
-    example.sound(str(tmp_path / "s.wav"), 1, seconds=0.5, rate=8_000)
-    (tmp_path / "p.png").write_bytes(example.picture(1, "PNG"))
+    example_data.video(str(tmp_path / "v.mp4"), 1, frames=24, fps=12)
+    example_data.sound(str(tmp_path / "s.wav"), 1, seconds=0.5, rate=8_000)
+    (tmp_path / "p.png").write_bytes(example_data.picture(1, "PNG"))
     video = learn(whole(tmp_path / "v.mp4"), "video")
     assert (video.medium, video.content, video.frames, video.height, video.width) == ("video", "mp4", 24, 64, 96)
     assert video.fps == pytest.approx(12) and video.seconds == pytest.approx(2, abs=0.1) and not video.rate
@@ -292,7 +305,7 @@ def test_a_header_says_what_the_file_is(tmp_path: Path) -> None:
 
 def test_a_kept_header_counts_until_the_file_changes(tmp_path: Path, own_headers: Path) -> None:
     path = tmp_path / "p.png"
-    path.write_bytes(example.picture(1, "PNG"))
+    path.write_bytes(example_data.picture(1, "PNG"))
     key = key_of(whole(path), "image")
     assert key is not None
     cache = HeaderCache()
@@ -301,7 +314,7 @@ def test_a_kept_header_counts_until_the_file_changes(tmp_path: Path, own_headers
     cache.close()
     again = HeaderCache(create=False)
     assert again.get([key, ("image\0other", "1")]) == [header, None]
-    path.write_bytes(example.picture(1, "BMP"))
+    path.write_bytes(example_data.picture(1, "BMP"))
     changed = key_of(whole(path), "image")
     assert changed is not None and again.get([changed]) == [None]
     again.close()
@@ -317,8 +330,8 @@ def test_a_cache_that_cannot_be_used_stops_nothing(tmp_path: Path, own_headers: 
 
 
 def test_what_a_check_has_learned_opens_nothing_a_second_time(tmp_path: Path, own_headers: Path) -> None:
-    example.video(str(tmp_path / "v.mp4"), 1)
-    record = {"video": "v.mp4", "conversations": example.turns("<video>\nWhat?", "b")}
+    example_data.video(str(tmp_path / "v.mp4"), 1)
+    record = {"video": "v.mp4", "conversations": example_data.turns("<video>\nWhat?", "b")}
     (tmp_path / "d.json").write_text(json.dumps([record]))
     first = check(str(tmp_path / "d.json"), Options(format="lmms_finetune")).diagnosis
     assert first.errors == 0 and first.spreads["video frames"].most == 24
@@ -355,7 +368,7 @@ def test_first_bytes_tell_the_content(head: bytes, content: str) -> None:
 
 def test_the_page_of_findings_is_up_to_date() -> None:
     written = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    assert written == catalogue(), "python -m modalmix.builders.checks.catalogue > docs/findings.md"
+    assert written == catalogue(), "python -m modalmix.builders.check.findings_page > docs/findings.md"
 
 
 def test_of_every_finding_it_is_said_what_upstream_does_with_it() -> None:

@@ -13,15 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies_turns import copied, damaged, json_values
 
-from modalmix.builders import example
 from modalmix.builders.annotations import plan, sources
-from modalmix.builders.checks import looking
-from modalmix.builders.checks.located import Located
-from modalmix.builders.checks.looking import look
-from modalmix.builders.checks.parts import Depth, Part
-from modalmix.builders.checks.plain import Run, Sieve
+from modalmix.builders.check import scan_slice
+from modalmix.builders.check.fast_path import Run, Sieve
+from modalmix.builders.check.path_cache import Located
+from modalmix.builders.check.scan_slice import look
+from modalmix.builders.check.slice_result import Depth, Part
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.counts import Counts
 from modalmix.builders.formats import formats
-from modalmix.builders.rows import Counts, Options, Rewriters
+from modalmix.builders.pipeline.options import Options
+from modalmix.builders.pipeline.rewriters import Rewriters
 
 FORMATS = tuple(formats())
 STRATEGIES = {name: importlib.import_module(f"strategies_{name}") for name in FORMATS}
@@ -42,9 +44,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     media = folder / "media"
     for name in ("", "shareVideoGPTV", "walk"):
         (media / name).mkdir(exist_ok=True, parents=True)
-    (media / "a.jpg").write_bytes(example.picture(1))
-    (media / "b.png").write_bytes(example.picture(2, "PNG"))
-    (media / "walk" / "0.png").write_bytes(example.picture(3, "PNG"))
+    (media / "a.jpg").write_bytes(example_data.picture(1))
+    (media / "b.png").write_bytes(example_data.picture(2, "PNG"))
+    (media / "walk" / "0.png").write_bytes(example_data.picture(3, "PNG"))
     (media / "empty.jpg").write_bytes(b"")
     for name in ("v.mp4", "shareVideoGPTV/v.mp4", "s.wav"):
         (media / name).write_bytes(b"a medium")
@@ -132,14 +134,16 @@ def test_most_sound_records_take_the_short_way(root: Path, format: str | None, m
 
             super().__init__(rewriter, counted, done)
 
-    monkeypatch.setattr(looking, "Sieve", Counting)
+    monkeypatch.setattr(scan_slice, "Sieve", Counting)
     tag = "<image>" if format in ("ola", "llava_video") else "<video>"
     records = [
-        {"id": i, "video": "v.mp4", "conversations": example.turns(f"{tag}\nWhat is {i}?", f"It is <{i}>.")}
+        {"id": i, "video": "v.mp4", "conversations": example_data.turns(f"{tag}\nWhat is {i}?", f"It is <{i}>.")}
         for i in range(50)
     ]
-    records[20] = {"id": 20, "video": "nowhere.mp4", "conversations": example.turns(f"{tag}\nWhat?", "That.")}
-    records += [{"id": i, "image": "a.jpg", "conversations": example.turns("<image>\nWhat?", "b")} for i in range(50)]
+    records[20] = {"id": 20, "video": "nowhere.mp4", "conversations": example_data.turns(f"{tag}\nWhat?", "That.")}
+    records += [
+        {"id": i, "image": "a.jpg", "conversations": example_data.turns("<image>\nWhat?", "b")} for i in range(50)
+    ]
     assert_same(root, records, Options(format=format), "headers")
     assert sum(taken) == 3 * (
         100 - 3
@@ -148,7 +152,7 @@ def test_most_sound_records_take_the_short_way(root: Path, format: str | None, m
 
 
 def test_a_selection_takes_the_whole_way(root: Path) -> None:
-    records = [{"id": i, "image": "a.jpg", "conversations": example.turns("<image>", "b")} for i in range(9)]
+    records = [{"id": i, "image": "a.jpg", "conversations": example_data.turns("<image>", "b")} for i in range(9)]
     (root / "some.json").write_text(json.dumps(records))
     options = Options(format="ola", mixes=frozenset({"video"}), media_root=(str(root / "media"),))
     counts = looked(root / "some.json", options, "quick", plain=True)["counts"]

@@ -15,7 +15,7 @@ from modalmix.builders.formats import NAMES
 
 
 def modalmix(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "modalmix.builders.cli", *arguments]
+    command = [sys.executable, "-m", "modalmix.builders.cli.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "120", **environment})
 
 
@@ -92,7 +92,8 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, example_folders: 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read a folder")
 def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
-    from modalmix.builders.annotations import DataError, sources
+    from modalmix.builders.annotations import sources
+    from modalmix.builders.core.errors import DataError
 
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o000)

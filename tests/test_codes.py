@@ -5,7 +5,7 @@ from __future__ import annotations
 import test_codes_files
 import test_codes_records
 
-from modalmix.builders.findings import CATALOGUE
+from modalmix.builders.core.findings import CATALOGUE
 
 WHILE_BUILT = {"media-changed"}
 """What can only happen while a build runs; `test_packer` lets it happen there."""

@@ -18,10 +18,11 @@ import pytest
 import zstandard
 from clips import FPS, cut, encode, remux
 
-from modalmix.builders import example, packing
-from modalmix.builders.checks import DEPTHS
-from modalmix.builders.findings import CATALOGUE, CODE
-from modalmix.builders.rows import Options
+from modalmix.builders import build
+from modalmix.builders.check import DEPTHS
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.findings import CATALOGUE, CODE
+from modalmix.builders.pipeline.options import Options
 from planting import (
     FIRST,
     FRAMES,
@@ -49,7 +50,7 @@ def record(i: int = 0, **more: Any) -> Record:
 
 
 def picture(folder: Path, name: str = "a.jpg", seed: int = 1) -> bytes:
-    data = example.picture(seed)
+    data = example_data.picture(seed)
     (folder / name).write_bytes(data)
     return data
 
@@ -105,7 +106,7 @@ def several(*records: Record, sound: tuple[Record, ...] = ()) -> Callable[[Path,
 def ambiguous(folder: Path, wrong: bool) -> None:
     for i, name in enumerate(("one", "two")[: 1 + wrong]):
         (folder / name / "set").mkdir(parents=True)
-        (folder / name / "set" / "x7Qk2.jpg").write_bytes(example.picture(i) * (1 + i))
+        (folder / name / "set" / "x7Qk2.jpg").write_bytes(example_data.picture(i) * (1 + i))
     write(folder, [image("elsewhere/set/x7Qk2.jpg", id=0)])
 
 
@@ -197,7 +198,7 @@ def tarred(*more: tuple[str, Record], cut: int = 0) -> Callable[[Path, bool], No
     """Plants members besides the one that is referred to; or cuts bytes off."""
 
     def plant(folder: Path, wrong: bool) -> None:
-        data = example.picture(1)
+        data = example_data.picture(1)
         with tarfile.open(folder / "media.tar.gz", "w:gz") as tar:
             tar.addfile(*member("set/x7Qk2.jpg", data))
             for name, kind in more if wrong else ():
@@ -218,7 +219,7 @@ def bomb(folder: Path, wrong: bool) -> None:
 
 
 def lying_zip(folder: Path, wrong: bool) -> None:
-    data = example.picture(1)
+    data = example_data.picture(1)
     with zipfile.ZipFile(folder / "media.zip", "w") as file:
         file.writestr("set/x7Qk2.jpg", data)
         file.writestr("set/y8Rm3.jpg", data)
@@ -232,7 +233,7 @@ def lying_zip(folder: Path, wrong: bool) -> None:
 
 def nameless_cells(folder: Path, wrong: bool) -> None:
     tarred()(folder, False)
-    data = [example.picture(i) for i in range(2)]
+    data = [example_data.picture(i) for i in range(2)]
     cells = pa.array([{"bytes": one, "path": None if wrong else f"{i}.jpg"} for i, one in enumerate(data)])
     pq.write_table(pa.table({"image": cells}), folder / "cells.parquet")
 
@@ -319,7 +320,7 @@ ERRORS = [one for one in DEFECTS if CATALOGUE[CODE[one.name]].severity == "error
 @pytest.mark.parametrize("defect", ERRORS, ids=str)
 def test_a_build_rejects_the_record_by_the_same_code_and_keeps_the_others(tmp_path: Path, defect: FileDefect) -> None:
     folder, data = checked(tmp_path, defect, broken=True, depth="quick")
-    report = packing.build(str(data), str(tmp_path / "out"), Options(format=defect.format, media_root=(str(folder),)))
+    report = build.build(str(data), str(tmp_path / "out"), Options(format=defect.format, media_root=(str(folder),)))
     lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
     rejected = [(line["code"], line["row"]) for line in lines if line["row"] is not None and line["row"] >= 0]
     row = rejected[0][1] if defect.row == ANYWHERE else defect.row

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders import example, packing
-from modalmix.builders.checks import DEPTHS
-from modalmix.builders.findings import CATALOGUE, CODE
-from modalmix.builders.rows import Options
+from modalmix.builders import build
+from modalmix.builders.check import DEPTHS
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.findings import CATALOGUE, CODE
+from modalmix.builders.pipeline.options import Options
 from planting import (
     FIRST,
     RLE,
@@ -33,14 +34,14 @@ from planting import (
     video,
 )
 
-TEXT = example.turns("<image>\nWhat?", "A square.")
+TEXT = example_data.turns("<image>\nWhat?", "A square.")
 BOTH = {"video": "v.mp4", "audio": "s.wav"}
 SPOKEN = {**image("a.jpg"), "audio_q": "s.wav"}
 TWO = "<image><image>\nCompare."
 
 
 def talk(*texts: str, **more: Any) -> dict[str, Any]:
-    return {"conversations": example.turns(*texts), **more}
+    return {"conversations": example_data.turns(*texts), **more}
 
 
 def moving(frames: Any) -> dict[str, Any]:
@@ -85,7 +86,7 @@ DEFECTS = [
     Defect("turns-missing", "ola", image("a.jpg"), {"image": "a.jpg", "conversations": []}, "/conversations"),
     Defect("turns-missing", "aria", aria("a.jpg"), {"images": ["a.jpg"]}, "/messages"),
     Defect("turns-odd", "ola", image("a.jpg"), talk("<image>", "b", "c", image="a.jpg"), "/conversations"),
-    Defect("turns-odd", "videorefer", video("v.mp4"), {"video": "v.mp4", "conversations": example.turns("<video>", "b")[:1]}, "/conversations"),
+    Defect("turns-odd", "videorefer", video("v.mp4"), {"video": "v.mp4", "conversations": example_data.turns("<video>", "b")[:1]}, "/conversations"),
     Defect("turns-order", "lmms_finetune", image("a.jpg"), {"image": "a.jpg", "conversations": TEXT[::-1]}, "/conversations/0"),
     Defect("turn-role", "ola", image("a.jpg"), {"image": "a.jpg", "conversations": [{**TEXT[0], "from": "cat"}, TEXT[1]]}, "/conversations/0/from"),
     Defect("turn-role", "aria", aria("a.jpg"), {**aria("a.jpg"), "messages": [{"role": "system", "content": []}]}, "/messages/0/role"),
@@ -228,7 +229,7 @@ def test_a_build_rejects_what_has_an_error_by_its_code_and_nothing_else(
     records = [record for one in known for record in (one.sound, one.broken)]
     (tmp_path / "data.json").write_text(json.dumps(records))
     options = Options(format=format, media_root=(str(media),))
-    report = packing.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options)
+    report = build.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options)
     rejected: defaultdict[int, set[str]] = defaultdict(set)
     for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines():
         reject = json.loads(line)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from modalmix.builders import output, packing
-from modalmix.builders.annotations import DataError
-from modalmix.builders.packing import Settings, plan, work
-from modalmix.builders.rejects import RejectedRow
-from modalmix.builders.rows import DEFAULTS, Options
+from modalmix.builders import build
+from modalmix.builders.build import Settings, build_plan, storage, task
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.pipeline.options import DEFAULTS, Options
+from modalmix.builders.pipeline.rejects import RejectedRow
 from packed import SMALL, command, digests, make_data
 
 
@@ -30,15 +30,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("undisturbed") / "built"
-    report = packing.build(str(data), str(out), settings=SMALL)
+    report = build.build(str(data), str(out), settings=SMALL)
     counts = report.counts
     assert counts.read == 240 == sum(counts.written.values()) + counts.rejected and counts.rejected > 10
-    assert len(plan.make(str(data), DEFAULTS, SMALL).tasks) > 5 and len(report.all_shards()) > 10
+    assert len(build_plan.make(str(data), DEFAULTS, SMALL).tasks) > 5 and len(report.all_shards()) > 10
     return digests(str(out))
 
 
 def test_any_number_of_workers_makes_the_same_bytes(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
-    packing.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=3)
+    build.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=3)
     assert digests(str(tmp_path / "built")) == undisturbed
 
 
@@ -46,9 +46,9 @@ def test_parts_run_by_hand_make_the_same_bytes(data: Path, tmp_path: Path, undis
     out = str(tmp_path / "built")
     for number in (2, 0, 1):
         with pytest.raises(DataError, match=r"tasks are not done|no unfinished build"):
-            packing.finish(out)
-        packing.build_part(str(data), out, (number, 3), settings=SMALL)
-    packing.finish(out)
+            build.finish(out)
+        build.build_part(str(data), out, (number, 3), settings=SMALL)
+    build.finish(out)
     assert digests(str(tmp_path / "built")) == undisturbed
 
 
@@ -78,44 +78,44 @@ def test_killed_at_any_moment_a_build_goes_on_and_ends_with_the_same_bytes(
 
 def test_only_the_shards_in_flight_are_made_again(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "built"
-    made = plan.make(str(data), DEFAULTS, SMALL)
+    made = build_plan.make(str(data), DEFAULTS, SMALL)
     first, second = made.tasks[0], made.tasks[1]
     (out / ".build").mkdir(parents=True)
-    work.run(output.at(str(out)), made, first)
+    task.run(storage.at(str(out)), made, first)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert before
-    work.run(output.at(str(out)), made, first)
-    work.run(output.at(str(out)), made, second)
+    task.run(storage.at(str(out)), made, first)
+    task.run(storage.at(str(out)), made, second)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_shard_that_has_changed_is_made_again(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
     out = tmp_path / "built"
-    made = plan.make(str(data), DEFAULTS, SMALL)
+    made = build_plan.make(str(data), DEFAULTS, SMALL)
     (out / ".build").mkdir(parents=True)
-    for task in made.tasks:
-        work.run(output.at(str(out)), made, task)
+    for one in made.tasks:
+        task.run(storage.at(str(out)), made, one)
     shard = sorted(out.rglob("*.parquet"))[3]
     text = bytearray(shard.read_bytes())
     text[len(text) // 2] ^= 1
     shard.write_bytes(text)
-    packing.build(str(data), str(out), settings=SMALL)
+    build.build(str(data), str(out), settings=SMALL)
     assert digests(str(out)) == undisturbed
 
 
 def test_another_input_or_option_is_refused_and_named(data: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "built")
-    packing.build_part(str(data), out, (0, 9), settings=SMALL)
+    build.build_part(str(data), out, (0, 9), settings=SMALL)
     with pytest.raises(DataError, match="shard_bytes was 300000, now 200000"):
-        packing.build(str(data), out, settings=Settings(row_group_bytes=150_000, shard_bytes=200_000))
+        build.build(str(data), out, settings=Settings(row_group_bytes=150_000, shard_bytes=200_000))
     with pytest.raises(DataError, match="mixes was None, now"):
-        packing.build(str(data), out, Options(mixes=frozenset({"image"})), SMALL)
+        build.build(str(data), out, Options(mixes=frozenset({"image"})), SMALL)
     records = (data / "train.json").read_text()
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "train.json").write_text(records)
     with pytest.raises(DataError, match=r"train\.json is (new|no longer)"):
-        packing.build(str(copy), out, settings=SMALL)
+        build.build(str(copy), out, settings=SMALL)
 
 
 def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_path: Path) -> None:
@@ -125,17 +125,17 @@ def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_pat
     def during(_: object) -> None:
         if not holding:
             with pytest.raises(DataError, match="another build is at work"):
-                packing.build(str(data), str(out), settings=SMALL)
+                build.build(str(data), str(out), settings=SMALL)
             holding.append("told")
 
-    packing.build(str(data), str(out), settings=SMALL, progress=during)
+    build.build(str(data), str(out), settings=SMALL, progress=during)
     assert holding
 
 
 def test_a_record_that_is_rejected_stops_workers_too(data: Path, tmp_path: Path) -> None:
     strict = Settings(on_error="raise", row_group_bytes=150_000, shard_bytes=300_000)
     with pytest.raises(RejectedRow, match="MX202"):
-        packing.build(str(data), str(tmp_path / "built"), settings=strict, workers=2)
+        build.build(str(data), str(tmp_path / "built"), settings=strict, workers=2)
 
 
 def test_a_worker_that_dies_is_replaced(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
@@ -144,13 +144,13 @@ def test_a_worker_that_dies_is_replaced(data: Path, tmp_path: Path, undisturbed:
     def during(_: object) -> None:
         if not killed:
             found = subprocess.run(
-                ["pgrep", "-P", str(os.getpid()), "-f", "packing.workers"], capture_output=True, text=True
+                ["pgrep", "-P", str(os.getpid()), "-f", "build.local_engine"], capture_output=True, text=True
             )
             killed.extend(int(pid) for pid in found.stdout.split()[:1])
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    packing.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=2, progress=during)
+    build.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=2, progress=during)
     assert killed and digests(str(tmp_path / "built")) == undisturbed
 
 
@@ -167,7 +167,7 @@ def test_a_full_disk_is_told_and_the_build_goes_on_later(
 
     done = subprocess.run(command(data, str(out), workers=1), capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1 and "File too large" in done.stderr
-    packing.build(str(data), str(out), settings=SMALL)
+    build.build(str(data), str(out), settings=SMALL)
     assert digests(str(out)) == undisturbed
 
 
@@ -187,7 +187,7 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_nothing_is_lost(
     data: Path, small_disk: Path, undisturbed: dict[str, str], workers: int
 ) -> None:
     out = small_disk / "built"
-    code = "from modalmix.builders.cli import main; raise SystemExit(main())"
+    code = "from modalmix.builders.cli.main import main; raise SystemExit(main())"
     told = subprocess.run(
         [sys.executable, "-c", code, "build", str(data), "--out", str(out), "--workers", str(workers), "--quiet"],
         capture_output=True,
@@ -200,7 +200,7 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_nothing_is_lost(
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert before
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    packing.build(str(data), str(out), settings=SMALL, workers=workers)
+    build.build(str(data), str(out), settings=SMALL, workers=workers)
     assert digests(str(out)) == undisturbed
     again = [path for path, modified in before.items() if path.stat().st_mtime_ns != modified]
     assert len(again) <= workers < len(before), "those in flight: they had their name, but no line in a journal yet"

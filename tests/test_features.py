@@ -4,8 +4,8 @@ import datasets
 import pyarrow as pa
 import pytest
 
-from modalmix.builders import features
-from modalmix.builders.sample import MODALITIES
+from modalmix.builders.core.sample import MODALITIES
+from modalmix.builders.pipeline import features
 
 
 def test_every_mix_is_a_subset_of_the_columns_in_their_order_with_their_types() -> None:

@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_archives import WRITERS, archive_of, listed, zip_bytes
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 from modalmix.builders.media import archives
 from modalmix.builders.media.archives import Archive
-from modalmix.builders.media.filesystem import item_of, url_of
+from modalmix.builders.media.item_filesystem import item_of, url_of
 from modalmix.builders.media.items import Item, read_bytes
 
 PICTURES = {
-    f"pictures/{name}": example.picture(i) for i, name in enumerate(("a.png", "b c.png", "0:01:09.png", "ä#?.png"))
+    f"pictures/{name}": example_data.picture(i) for i, name in enumerate(("a.png", "b c.png", "0:01:09.png", "ä#?.png"))
 }
 
 

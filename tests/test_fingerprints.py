@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from strategies_lmms_finetune import records as usual
 from strategies_turns import copied, damaged, json_values
 
-from modalmix.builders import example
-from modalmix.builders.checks.fingerprints import fingerprint, fingerprints, of_id
-from modalmix.builders.checks.transposed import stretches, transposed
+from modalmix.builders.check.record_batches import stretches, transposed
+from modalmix.builders.check.record_hashes import fingerprint, fingerprints, of_id
+from modalmix.builders.cli import example_data
 
-TURNS = example.turns("<image>\nWhat?", "A dog.")
+TURNS = example_data.turns("<image>\nWhat?", "A dog.")
 RECORD = {"id": 7, "image": "a.jpg", "conversations": TURNS}
 quickly = settings(max_examples=100, deadline=None, database=None)
 any_object = st.dictionaries(st.sampled_from(("id", "image", "conversations", "messages")), json_values, max_size=4)

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies_turns import copied, damaged, json_values
 
-from modalmix.builders.findings import CATALOGUE, rejects
+from modalmix.builders.core.findings import CATALOGUE, rejects
+from modalmix.builders.core.sample import MODALITIES, Sample
 from modalmix.builders.formats import Format, formats
-from modalmix.builders.recognition import recognise
-from modalmix.builders.sample import MODALITIES, Sample
-from modalmix.builders.verbatim import NOTES
+from modalmix.builders.formats.extra import NOTES
+from modalmix.builders.formats.recognition import recognise
 
 FORMATS = formats()
 STRATEGIES = {name: importlib.import_module(f"strategies_{name}") for name in FORMATS}

@@ -19,19 +19,23 @@ from hypothesis import strategies as st
 from test_engine import digests
 
 from loading import Folders, modalmix_roots, undecoded
-from modalmix.builders import example, features, packing, views
-from modalmix.builders.annotations import DataError
-from modalmix.builders.cli import main
-from modalmix.builders.groups import grouped, samples, ungrouped
+from modalmix.builders import build as building
+from modalmix.builders import views
+from modalmix.builders.build import Packer, Settings
+from modalmix.builders.build.grouping import Grouper
+from modalmix.builders.build.lead_media import lead
+from modalmix.builders.build.storage import at
+from modalmix.builders.cli import example_data
+from modalmix.builders.cli.main import main
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.core.sample import Mask, Sample, Turn
 from modalmix.builders.media.items import Item, Media
-from modalmix.builders.output import at
-from modalmix.builders.packing import Packer, Settings
-from modalmix.builders.packing.grouping import Grouper
-from modalmix.builders.packing.leads import lead
-from modalmix.builders.preview.built import folder as preview_of
-from modalmix.builders.rows import Options, Row
-from modalmix.builders.sample import Mask, Sample, Turn
-from modalmix.builders.tables import grouped_table, referenced, table
+from modalmix.builders.pipeline import features
+from modalmix.builders.pipeline.arrow_tables import grouped_table, referenced, table
+from modalmix.builders.pipeline.grouped_rows import grouped, samples, ungrouped
+from modalmix.builders.pipeline.options import Options
+from modalmix.builders.pipeline.rows import Row
+from modalmix.builders.preview.parquet_collection import folder as preview_of
 
 GROUPED = Settings(group_by="media", row_group_bytes=150_000, shard_bytes=400_000)
 
@@ -86,8 +90,8 @@ def test_flattened_rows_are_those_of_the_ungrouped_build(data: Path, tmp_path: P
 def test_every_format_comes_back_from_its_groups(example_folders: Folders, tmp_path: Path, name: str) -> None:
     folder = example_folders[name]
     options = Options(media_root=tuple(modalmix_roots(folder)))
-    grouped = packing.build(folder, str(tmp_path / "grouped"), options, Settings(group_by="media"))
-    flat = packing.build(folder, str(tmp_path / "flat"), options)
+    grouped = building.build(folder, str(tmp_path / "grouped"), options, Settings(group_by="media"))
+    flat = building.build(folder, str(tmp_path / "flat"), options)
     assert grouped.counts == flat.counts
     splits = {split for by_split in flat.shards.values() for split in by_split}
     for split, streaming in product(splits, (False, True)):
@@ -105,8 +109,8 @@ def test_what_headers_say_stands_beside_the_media_of_a_group_and_media_may_stay_
     folder = example_folders["ola"]
     options = Options(media_root=tuple(modalmix_roots(folder)))
     both = {"metadata": True, "annotations_only": True}
-    packing.build(folder, str(tmp_path / "grouped"), options, Settings(group_by="media", **both))
-    packing.build(folder, str(tmp_path / "flat"), options, Settings(**both))
+    building.build(folder, str(tmp_path / "grouped"), options, Settings(group_by="media", **both))
+    building.build(folder, str(tmp_path / "flat"), options, Settings(**both))
     one, other = loaded(tmp_path / "grouped", "video_audio"), loaded(tmp_path / "flat", "video_audio")
     assert one[0]["videos_metadata"] == other[0]["videos_metadata"] != []
     assert by_place(views.flatten(one)) == by_place(other)
@@ -165,14 +169,18 @@ def test_training_gives_the_samples_of_the_ungrouped_rows_and_decodes_a_clip_onc
     encode(str(folder / "b.mp4"), frames=20)
     (folder / "c.mp4").write_bytes(b"no video")
     records = [
-        {"id": f"{name}{turn}", "video": f"{name}.mp4", "conversations": example.turns("<video>\nWhat?", f"{turn}.")}
+        {
+            "id": f"{name}{turn}",
+            "video": f"{name}.mp4",
+            "conversations": example_data.turns("<video>\nWhat?", f"{turn}."),
+        }
         for turn in range(3)
         for name in "abc"
     ]
     (folder / "train.json").write_text(json.dumps(records))
     options = Options(format="lmms_finetune", media_root=(str(folder),))
-    packing.build(str(folder), str(tmp_path / "grouped"), options, Settings(group_by="media"))
-    packing.build(str(folder), str(tmp_path / "flat"), options)
+    building.build(str(folder), str(tmp_path / "grouped"), options, Settings(group_by="media"))
+    building.build(str(folder), str(tmp_path / "flat"), options)
     for streaming in (False, True):
         train = views.training(loaded(tmp_path / "grouped", streaming=streaming), num_frames=4)
         given = list(train)
@@ -193,18 +201,18 @@ def test_masks_of_each_sample_come_with_the_pictures_of_their_own_frames(
 ) -> None:
     folder = tmp_path / "vr"
     folder.mkdir()
-    example.video(str(folder / "a.mp4"), 1)
+    example_data.video(str(folder / "a.mp4"), 1)
 
     def record(name: str, *frames: int) -> dict[str, Any]:
-        masks = {str(frame): {"segmentation": example.rle(frame)} for frame in frames}
-        turns = example.turns("<video>\nWhat is <region>?", "A square.")
+        masks = {str(frame): {"segmentation": example_data.rle(frame)} for frame in frames}
+        turns = example_data.turns("<video>\nWhat is <region>?", "A square.")
         return {"id": name, "video": "a.mp4", "conversations": turns, "annotation": [masks]}
 
     records = [record("a", 3), record("b", 1, 8), record("c", 999), record("d", 3, 8)]
     (folder / "annotation.json").write_text(json.dumps(records))
     options = Options(format="videorefer", media_root=(str(folder),), verify_masks=False)
-    packing.build(str(folder), str(tmp_path / "grouped"), options, Settings(group_by="media"))
-    packing.build(str(folder), str(tmp_path / "flat"), options)
+    building.build(str(folder), str(tmp_path / "grouped"), options, Settings(group_by="media"))
+    building.build(str(folder), str(tmp_path / "flat"), options)
     assert len(loaded(tmp_path / "grouped")) == 1
     given, expected = (list(views.training(loaded(tmp_path / out), num_frames=4)) for out in ("grouped", "flat"))
     assert [one["id"] for one in given] == [one["id"] for one in expected] == ["a", "b", "d"]

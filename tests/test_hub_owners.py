@@ -14,7 +14,7 @@ from hub import Hub
 from hub.client import Worker
 from hub.streams import asked, noise, put, speech, tar
 
-from modalmix.builders.remote.claims import Claims
+from modalmix.builders.loading.hub.path_owners import Claims
 
 pytestmark = pytest.mark.xdist_group("streaming")  # one Hub, not one in each process
 

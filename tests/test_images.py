@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 from modalmix.builders.media import images
 from modalmix.builders.media.errors import MediaError
 from modalmix.builders.media.images import read_image
@@ -59,7 +59,7 @@ def test_lossless_pictures_come_back_as_they_were(name: str) -> None:
 
 
 def test_every_kind_of_cell_gives_the_same_pixels(tmp_path: Path) -> None:
-    data = example.picture(3)
+    data = example_data.picture(3)
     whole, patch = tmp_path / "p.jpg", tmp_path / "patch"
     whole.write_bytes(data)
     patch.write_bytes(b"before" + data + b"after")
@@ -153,7 +153,7 @@ def test_an_animation_gives_its_first_frame(kind: str) -> None:
 
 
 def test_bgr_swaps_red_and_blue_and_nothing_else() -> None:
-    data = example.picture(1)
+    data = example_data.picture(1)
     swapped = read_image(data, channel_order="BGR")
     assert swapped.flags.c_contiguous
     np.testing.assert_array_equal(swapped[..., ::-1], read_image(data))

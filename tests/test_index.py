@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modalmix.builders.media.items import read_bytes
-from modalmix.builders.paths import listing
-from modalmix.builders.paths.index import Index, index
+from modalmix.builders.paths import scan_root
+from modalmix.builders.paths.root_index import Index, index
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6).filter(
     lambda name: not name.startswith(".")
@@ -76,7 +76,7 @@ def test_names_may_be_any_bytes_a_file_system_takes(
 ) -> None:
     if not fast:
         monkeypatch.setenv("PATH", "")  # no find
-        listing._has_find.cache_clear()
+        scan_root._has_find.cache_clear()
     names = [b"new\nline.mp4", b"latin-\xe9.mp4", b"tab\t %s \\0.mp4", b"-name", "日本.wav".encode(), b"'\"`$(x).jpg"]
     folder = os.path.join(os.fsencode(root), b"f\n\xff")
     os.mkdir(folder)
@@ -91,7 +91,7 @@ def test_names_may_be_any_bytes_a_file_system_takes(
         assert all(len(found.entries.find(number, os.fsdecode(name))) == 1 for name in names)
         assert files(index(str(root), cache)) == files(found)
     finally:
-        listing._has_find.cache_clear()
+        scan_root._has_find.cache_clear()
 
 
 def test_links_are_followed_to_files_under_the_root_alone(tmp_path: Path, root: Path, cache: str) -> None:

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_index import put, tar
 
-from modalmix.builders import cli
-from modalmix.builders.annotations import DataError
-from modalmix.builders.findings import Finding
+from modalmix.builders.cli.main import main
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.core.findings import Finding
+from modalmix.builders.core.sample import Reference
 from modalmix.builders.media.items import read_bytes
 from modalmix.builders.paths import Learned, Rewriter, Rule, Rules, learn
-from modalmix.builders.sample import Reference
 
 VIDEO_IDS = ["lltmlYR56dI", "nasa13013xx", "Q04US_x81bz", "7nRmsEw7nsE"]
 
@@ -388,10 +388,10 @@ def test_the_command_shows_saves_and_verifies(
     put(root, "cross/[red]v[/red]/a.mp4"), put(root, "one/w/b.mp4", b"1"), put(root, "two/w/b.mp4", b"2")
     data = annotations(tmp_path, ["/m/[red]v[/red]/a.mp4", "/m/w/b.mp4", "/m/gone.mp4"])
     save = str(tmp_path / "rules.yaml")
-    assert cli.main(["paths", data, "--media-root", str(root), "--save", save]) == 1
+    assert main(["paths", data, "--media-root", str(root), "--save", save]) == 1
     shown = "".join(capsys.readouterr().out.split())
     assert "[red]v[/red]" in shown and "1of3pathsarefound" in shown and "Whichismeant?" in shown
-    assert cli.main(["paths", data, "--media-root", str(root), "--rules", save, "--json"]) == 1
+    assert main(["paths", data, "--media-root", str(root), "--rules", save, "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["total"], told["found"], told["missing"], told["ambiguous"]) == (3, 1, 1, 1)
     assert Path(tmp_path, "user-cache", "paths").is_dir()
@@ -400,5 +400,5 @@ def test_the_command_shows_saves_and_verifies(
 def test_the_command_ends_with_0_where_all_is_found(tmp_path: Path, root: Path) -> None:
     put(root, "v/a.mp4")
     data = annotations(tmp_path, ["/m/v/a.mp4"])
-    assert cli.main(["paths", data, "--media-root", str(root), "--quiet", "--index", str(tmp_path / "c")]) == 0
-    assert cli.main(["paths", data, "--media-root", str(tmp_path / "nowhere"), "--quiet"]) == 2
+    assert main(["paths", data, "--media-root", str(root), "--quiet", "--index", str(tmp_path / "c")]) == 0
+    assert main(["paths", data, "--media-root", str(tmp_path / "nowhere"), "--quiet"]) == 2

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders import llava_video
-from modalmix.builders.sample import Reference, Sample, Turn
+from modalmix.builders.core.sample import Reference, Sample, Turn
+from modalmix.builders.formats import llava_video
 
 
 def turns(*texts: str) -> list[dict[str, Any]]:

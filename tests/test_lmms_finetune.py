@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders import lmms_finetune
-from modalmix.builders.sample import Reference, Sample, Turn
-from modalmix.builders.turns import Roles
-from modalmix.builders.verbatim import NOTES
+from modalmix.builders.core.sample import Reference, Sample, Turn
+from modalmix.builders.formats import lmms_finetune
+from modalmix.builders.formats.extra import NOTES
+from modalmix.builders.formats.turns import Roles
 
 
 def turns(*texts: str, roles: tuple[str, str] = ("human", "gpt")) -> list[dict[str, Any]]:

@@ -17,10 +17,11 @@ from datasets.table import embed_table_storage
 
 import modalmix.builders
 from loading import Folders, annotation_files, bytes_of, ids, modalmix_roots, undecoded
-from modalmix.builders import example, features
-from modalmix.builders.annotations import DataError
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.errors import DataError
 from modalmix.builders.formats import NAMES, formats
-from modalmix.builders.registry import BUILDERS
+from modalmix.builders.loading.registry import BUILDERS
+from modalmix.builders.pipeline import features
 
 
 def ola(folders: Folders, config: str | None = None, **options: Any) -> Any:
@@ -116,7 +117,7 @@ def test_masks_are_typed_and_absence_is_kept(example_folders: Folders) -> None:
     rows = datasets.load_dataset("videorefer", "video_masks", data_files=files, media_root=folder, split="train")
     masks = {row["id"]: row["masks"] for row in undecoded(rows)}
     assert [mask["frame"] for mask in masks["0"][0]] == [0, 8, 16]
-    assert masks["0"][0][1]["counts"] == example.rle(8)["counts"]
+    assert masks["0"][0][1]["counts"] == example_data.rle(8)["counts"]
     assert (masks["0"][0][1]["height"], masks["0"][0][1]["width"]) == (64, 96)
     absent = masks["2"][0][1]
     assert absent["frame"] == 5 and absent["counts"] is None and absent["polygons"] is None
@@ -132,7 +133,7 @@ def test_records_of_all_formats_in_one_call_are_recognised(example_folders: Fold
 
 
 def test_slices_are_the_shards(tmp_path: Path) -> None:
-    records = [{"id": str(i), "conversations": example.turns(f"question {i} " * 40, "answer")} for i in range(600)]
+    records = [{"id": str(i), "conversations": example_data.turns(f"question {i} " * 40, "answer")} for i in range(600)]
     (tmp_path / "a.json").write_text(json.dumps(records))
     rows = datasets.load_dataset(
         "ola", data_files=str(tmp_path / "a.json"), split="train", streaming=True, slice_bytes=20_000
@@ -155,7 +156,7 @@ def test_slices_are_the_shards(tmp_path: Path) -> None:
 
 
 def test_several_processes_prepare_the_same_rows(tmp_path: Path) -> None:
-    records = [{"id": str(i), "conversations": example.turns(f"question {i} " * 40, "answer")} for i in range(600)]
+    records = [{"id": str(i), "conversations": example_data.turns(f"question {i} " * 40, "answer")} for i in range(600)]
     records[17]["conversations"] = []
     (tmp_path / "a.json").write_text(json.dumps(records))
     options: dict[str, Any] = {"data_files": str(tmp_path / "a.json"), "split": "train", "slice_bytes": 20_000}
@@ -219,12 +220,16 @@ def test_on_error_raise_stops_at_the_first_with_its_place(example_folders: Folde
 class TestTheCache:
     @pytest.fixture
     def made(self, tmp_path: Path) -> Path:
-        record = {"id": "a", "audio": "/x/sound/a.wav", "conversations": example.turns("<speech>\nWhat?", "A tone.")}
+        record = {
+            "id": "a",
+            "audio": "/x/sound/a.wav",
+            "conversations": example_data.turns("<speech>\nWhat?", "A tone."),
+        }
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "a.json").write_text(
             json.dumps([record, {**record, "id": "b", "audio": "/x/sound/b.wav"}])
         )
-        example.sound(str(tmp_path / "data" / "sound" / "a.wav"), 1)
+        example_data.sound(str(tmp_path / "data" / "sound" / "a.wav"), 1)
         return tmp_path / "data"
 
     def load(self, made: Path, **options: Any) -> Any:
@@ -238,7 +243,7 @@ class TestTheCache:
 
     def test_is_made_anew_when_a_missing_file_arrives(self, made: Path) -> None:
         assert ids(undecoded(self.load(made))) == ["a"]
-        example.sound(str(made / "sound" / "b.wav"), 2)
+        example_data.sound(str(made / "sound" / "b.wav"), 2)
         assert ids(undecoded(self.load(made))) == ["a", "b"]
 
     def test_is_made_anew_when_a_media_file_goes(self, made: Path) -> None:
@@ -288,7 +293,7 @@ def test_a_media_root_that_is_no_folder_is_told(example_folders: Folders) -> Non
 
 def test_workers_of_a_data_loader_share_the_slices(tmp_path: Path) -> None:
     data = pytest.importorskip("torch.utils.data")
-    records = [{"id": str(i), "conversations": example.turns(f"question {i} " * 40, "answer")} for i in range(600)]
+    records = [{"id": str(i), "conversations": example_data.turns(f"question {i} " * 40, "answer")} for i in range(600)]
     (tmp_path / "a.json").write_text(json.dumps(records))
     files = str(tmp_path / "a.json")
     rows = datasets.load_dataset("ola", data_files=files, split="train", streaming=True, slice_bytes=20_000)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
-from modalmix.builders.findings import Finding
+from modalmix.builders.core.findings import Finding
+from modalmix.builders.core.sample import Mask, Sample
 from modalmix.builders.media import masks, rle
-from modalmix.builders.sample import Mask, Sample
 
 pictures = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1))
 

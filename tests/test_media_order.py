@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from test_engine import digests
 
 from loading import undecoded
-from modalmix.builders.columns import Columns
-from modalmix.builders.findings import CODE, finding
-from modalmix.builders.packing import Settings
-from modalmix.builders.packing.arranging import moved
-from modalmix.builders.packing.moving import decoded, encoded
+from modalmix.builders.build import Settings
+from modalmix.builders.build.reorder_plan import moved
+from modalmix.builders.build.reorder_spill import decoded, encoded
+from modalmix.builders.core.findings import CODE, finding
+from modalmix.builders.core.int_columns import Columns
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,9 @@ def test_a_build_that_is_killed_while_it_moves_records_goes_on(data: Path, tmp_p
     build(data, tmp_path / "undisturbed" / "built")
     out = tmp_path / "out" / "built"
     code = (
-        "import sys; from modalmix.builders import packing; from modalmix.builders.packing import Settings; "
-        "from modalmix.builders.rows import Options; "
-        "packing.build(sys.argv[3:], sys.argv[2], Options(media_root=(sys.argv[1],)), "
+        "import sys; from modalmix.builders import build; from modalmix.builders.build import Settings; "
+        "from modalmix.builders.pipeline.options import Options; "
+        "build.build(sys.argv[3:], sys.argv[2], Options(media_root=(sys.argv[1],)), "
         "Settings(row_group_bytes=150_000, shard_bytes=400_000))"
     )
     moments = random.Random(3)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 import modalmix.builders
-from modalmix.builders import example, views
+from modalmix.builders import views
+from modalmix.builders.cli import example_data
 
 Folders = dict[str, str]
 
 
 def row(*texts: str, **columns: Any) -> dict[str, Any]:
-    return {"id": "1", "system": None, "conversations": example.turns(*texts), **columns}
+    return {"id": "1", "system": None, "conversations": example_data.turns(*texts), **columns}
 
 
 def text(words: str) -> dict[str, str]:
@@ -215,15 +216,15 @@ def processor() -> Any:
 
 def test_a_processor_of_transformers_takes_messages_and_arrays_as_they_are(tmp_path: Path) -> None:
     omni = processor()
-    example.video(str(tmp_path / "clip.mp4"), 1)
-    example.sound(str(tmp_path / "tone.wav"), 2)
-    (tmp_path / "picture.jpg").write_bytes(example.picture(3))
+    example_data.video(str(tmp_path / "clip.mp4"), 1)
+    example_data.sound(str(tmp_path / "tone.wav"), 2)
+    (tmp_path / "picture.jpg").write_bytes(example_data.picture(3))
     (tmp_path / "a.jsonl").write_text(
         json.dumps(
             {
                 "image": "picture.jpg",
                 "video": "clip.mp4",
-                "conversations": example.turns("<image>\nWhat moves in <video> ?", "A square."),
+                "conversations": example_data.turns("<image>\nWhat moves in <video> ?", "A square."),
             }
         )
     )

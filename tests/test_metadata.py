@@ -14,10 +14,12 @@ import pytest
 
 import modalmix.builders
 from loading import Folders, bytes_of, modalmix_roots, undecoded
-from modalmix.builders import example, features, packing, views
-from modalmix.builders.packing import Settings
-from modalmix.builders.rows import Options
-from modalmix.builders.sample import MODALITIES
+from modalmix.builders import build, views
+from modalmix.builders.build import Settings
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.sample import MODALITIES
+from modalmix.builders.pipeline import features
+from modalmix.builders.pipeline.options import Options
 from modalmix.upload import HubError
 
 VIDEO = {"frames": 24, "fps": 12.0, "duration": 2.0, "width": 96, "height": 64}
@@ -26,7 +28,7 @@ PICTURE = {"width": 96, "height": 64}
 
 
 def built(folder: str, out: Path, **settings: Any) -> list[dict[str, Any]]:
-    packing.build(folder, str(out), Options(media_root=tuple(modalmix_roots(folder))), Settings(**settings))
+    build.build(folder, str(out), Options(media_root=tuple(modalmix_roots(folder))), Settings(**settings))
     return list(undecoded(datasets.load_dataset(str(out), split="train")))
 
 
@@ -91,14 +93,14 @@ def test_what_cannot_be_read_is_null_and_members_of_archives_tell_as_files_do(tm
     data = tmp_path / "data"
     (data / "clips").mkdir(parents=True)
     for i in range(3):
-        example.video(str(tmp_path / f"{i}.mp4"), i)
+        example_data.video(str(tmp_path / f"{i}.mp4"), i)
     (tmp_path / "2.mp4").write_bytes(b"no video at all")
     for name, kind in (("a.tar", "w"), ("b.tar.gz", "w:gz")):
         with tarfile.open(data / name, kind) as archive:
             archive.add(tmp_path / ("0.mp4" if name == "a.tar" else "1.mp4"), f"clips/{name[0]}.mp4")
     (data / "clips" / "c.mp4").write_bytes((tmp_path / "2.mp4").read_bytes())
     records = [
-        {"id": one, "video": f"clips/{one}.mp4", "conversations": example.turns("<image>\nWhat?", "A square.")}
+        {"id": one, "video": f"clips/{one}.mp4", "conversations": example_data.turns("<image>\nWhat?", "A square.")}
         for one in "abc"
     ]
     (data / "train.json").write_text(json.dumps(records))
@@ -128,7 +130,7 @@ def test_annotations_only_refers_to_media_where_they_are(example_folders: Folder
 
 def test_stock_readers_and_views_decode_what_is_referred_to(example_folders: Folders, tmp_path: Path) -> None:
     folder = example_folders["ola"]
-    packing.build(
+    build.build(
         folder,
         str(tmp_path / "out"),
         Options(media_root=tuple(modalmix_roots(folder))),
@@ -144,7 +146,7 @@ def test_stock_readers_and_views_decode_what_is_referred_to(example_folders: Fol
 def test_annotations_alone_are_not_pushed(example_folders: Folders, tmp_path: Path) -> None:
     from modalmix.upload import build as builds
 
-    packing.build(example_folders["aria"], str(tmp_path / "out"), settings=Settings(annotations_only=True))
+    build.build(example_folders["aria"], str(tmp_path / "out"), settings=Settings(annotations_only=True))
     with pytest.raises(HubError, match="was built with --annotations-only"):
         builds.check(builds.opened(str(tmp_path / "out")), private_paths=True)
 
@@ -152,14 +154,16 @@ def test_annotations_alone_are_not_pushed(example_folders: Folders, tmp_path: Pa
 def test_annotations_of_archives_need_no_pass_through_them(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    (tmp_path / "0.jpg").write_bytes(example.picture(0))
+    (tmp_path / "0.jpg").write_bytes(example_data.picture(0))
     with tarfile.open(data / "a.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "0.jpg", "pictures/0.jpg")
-    records = [{"id": "a", "image": "pictures/0.jpg", "conversations": example.turns("<image>\nWhat?", "A square.")}]
+    records = [
+        {"id": "a", "image": "pictures/0.jpg", "conversations": example_data.turns("<image>\nWhat?", "A square.")}
+    ]
     (data / "train.json").write_text(json.dumps(records))
     settings = Settings(annotations_only=True)
-    assert not packing.plan.make(str(data), Options(), settings).passes
-    packing.build(str(data), str(tmp_path / "out"), settings=settings)
+    assert not build.build_plan.make(str(data), Options(), settings).passes
+    build.build(str(data), str(tmp_path / "out"), settings=settings)
     (row,) = undecoded(datasets.load_dataset(str(tmp_path / "out"), split="train"))
     assert row["images"][0]["path"].startswith("modalmix://tar.gz/")
     (row,) = datasets.load_dataset(str(tmp_path / "out"), split="train")

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders import ola
-from modalmix.builders.sample import Reference, Sample, Turn
-from modalmix.builders.verbatim import NOTES
+from modalmix.builders.core.sample import Reference, Sample, Turn
+from modalmix.builders.formats import ola
+from modalmix.builders.formats.extra import NOTES
 
 PATCH = {"patch": "/mnt/p/patch_00000", "start_num": 7, "size": 90}
 FRAMES = {"patch": "/mnt/p/patch_000000", "start_num": 26608266, "size": [3, 2, 1]}

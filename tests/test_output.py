@@ -14,11 +14,12 @@ import datasets
 import msgspec
 import pytest
 
-from modalmix.builders import output, packing
-from modalmix.builders.annotations import DataError
-from modalmix.builders.output import lease
-from modalmix.builders.packing import plan, work
-from modalmix.builders.rows import DEFAULTS
+from modalmix.builders import build
+from modalmix.builders.build import build_plan, storage
+from modalmix.builders.build.storage import lease
+from modalmix.builders.build.task import run as run_task
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.pipeline.options import DEFAULTS
 from packed import SMALL, command, digests, make_data
 
 
@@ -30,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = str(tmp_path_factory.mktemp("undisturbed") / "built")
-    packing.build(str(data), out, settings=SMALL)
+    build.build(str(data), out, settings=SMALL)
     return digests(out)
 
 
@@ -48,19 +49,19 @@ def test_a_build_in_an_object_store_has_the_same_bytes_and_leaves_nothing_here(
     data: Path, bucket: str, undisturbed: dict[str, str], scratch: Path
 ) -> None:
     out = f"{bucket}/same/built"
-    report = packing.build(str(data), out, settings=SMALL, workers=2)
+    report = build.build(str(data), out, settings=SMALL, workers=2)
     assert digests(out) == undisturbed and len(report.all_shards()) > 8
     assert not list(scratch.glob("modalmix-*"))
     rows = datasets.load_dataset("parquet", data_files=f"{out}/data/image/*.parquet", split="train", streaming=True)
     assert sum(1 for _ in rows) == report.counts.written["image"]
     with pytest.raises(DataError, match="holds a finished build; pass --overwrite"):
-        packing.build(str(data), out, settings=SMALL)
-    packing.build(str(data), out, settings=SMALL, overwrite=True)
+        build.build(str(data), out, settings=SMALL)
+    build.build(str(data), out, settings=SMALL, overwrite=True)
     assert digests(out) == undisturbed
 
 
 def test_any_file_system_that_fsspec_knows_will_do(data: Path, undisturbed: dict[str, str]) -> None:
-    packing.build(str(data), "memory://folder/built", settings=SMALL)
+    build.build(str(data), "memory://folder/built", settings=SMALL)
     assert digests("memory://folder/built") == undisturbed
 
 
@@ -69,8 +70,8 @@ def test_parts_that_machines_build_into_an_object_store_are_put_together(
 ) -> None:
     out = f"{bucket}/parts/built"
     for number in (1, 0):
-        packing.build_part(str(data), out, (number, 2), settings=SMALL)
-    packing.finish(out)
+        build.build_part(str(data), out, (number, 2), settings=SMALL)
+    build.finish(out)
     assert digests(out) == undisturbed
 
 
@@ -78,10 +79,10 @@ def test_a_build_into_an_object_store_that_is_killed_goes_on(
     data: Path, bucket: str, undisturbed: dict[str, str], scratch: Path
 ) -> None:
     out, moments, kills = f"{bucket}/killed/built", random.Random(3), 0
-    place = output.at(out)
+    place = storage.at(out)
     for attempt in range(20):
         process = subprocess.Popen(command(data, out), start_new_session=True, stderr=subprocess.DEVNULL)
-        while place.size(plan.FILE) is None and process.poll() is None:
+        while place.size(build_plan.FILE) is None and process.poll() is None:
             time.sleep(0.02)
         if attempt < 4:
             time.sleep(moments.uniform(0, 1))
@@ -100,10 +101,10 @@ def test_a_shard_is_sent_again_only_if_the_store_says_it_is_another(
     import fsspec
 
     out = f"{bucket}/known/built"
-    place, store = output.at(out), fsspec.filesystem("s3", use_listings_cache=False)
-    made = plan.make(str(data), DEFAULTS, SMALL)
+    place, store = storage.at(out), fsspec.filesystem("s3", use_listings_cache=False)
+    made = build_plan.make(str(data), DEFAULTS, SMALL)
     for task in made.tasks:
-        work.run(place, made, task)
+        run_task(place, made, task)
 
     def sent() -> dict[str, object]:
         return {path: store.info(f"{out}/{path}")["LastModified"] for path in sorted(place.sizes("data"))}
@@ -114,7 +115,7 @@ def test_a_shard_is_sent_again_only_if_the_store_says_it_is_another(
     text[len(text) // 2] ^= 1
     time.sleep(1.1)  # the store tells times in seconds
     place.write(changed, bytes(text))
-    packing.build(str(data), out, settings=SMALL)
+    build.build(str(data), out, settings=SMALL)
     after = sent()
     again = {path for path in before if before[path] != after[path]}
     assert changed in again and len(again) <= 3, "that one, and those of its mix and task behind it"
@@ -128,29 +129,29 @@ def test_a_second_build_into_an_object_store_is_told_and_stops(data: Path, bucke
         if not told:
             for overwrite in (False, True):
                 with pytest.raises(DataError, match=r"another build is at work in 's3://.*: process \d+ of"):
-                    packing.build(str(data), out, settings=SMALL, overwrite=overwrite)
+                    build.build(str(data), out, settings=SMALL, overwrite=overwrite)
             told.append("told")
 
-    packing.build(str(data), out, settings=SMALL, progress=during)
+    build.build(str(data), out, settings=SMALL, progress=during)
     assert told
 
 
-def elsewhere(place: output.Output, renewed: int = 0) -> None:
+def elsewhere(place: storage.Output, renewed: int = 0) -> None:
     """Writes the lease of a build on some other machine."""
     other = lease.Lease("somebody", "gpu-7", "another boot", 12, "34", renewed)
-    place.write(f"{output.STATE}/lease.json", msgspec.json.encode(other))
+    place.write(f"{storage.STATE}/lease.json", msgspec.json.encode(other))
 
 
 def test_the_lease_of_another_machine_is_watched_before_it_is_taken_over(
     bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(lease, "STALE_SECONDS", 0.4)
-    place = output.at(f"{bucket}/lease/built")
+    place = storage.at(f"{bucket}/lease/built")
     elsewhere(place)
     with place.held(""):
         assert "waiting to see whether the build of process 12 of gpu-7 is still at work" in caplog.text
         assert "has ended without a word; taking over" in caplog.text
-    assert place.size(f"{output.STATE}/lease.json") is None
+    assert place.size(f"{storage.STATE}/lease.json") is None
 
     ended = threading.Event()
 
@@ -174,20 +175,20 @@ def test_the_lease_of_another_machine_is_watched_before_it_is_taken_over(
 def test_a_build_whose_lease_was_taken_stops(data: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.05)
     out = f"{bucket}/taken/built"
-    place = output.at(out)
+    place = storage.at(out)
 
     def during(standing: object) -> None:
         elsewhere(place)
         time.sleep(0.5)
 
     with pytest.raises(DataError, match=r"another build is at work in .* process 12 of gpu-7"):
-        packing.build(str(data), out, settings=SMALL, progress=during)
+        build.build(str(data), out, settings=SMALL, progress=during)
     assert place.size("report.json") is None
-    assert place.size(f"{output.STATE}/lease.json") is not None, "it is not ours to remove"
+    assert place.size(f"{storage.STATE}/lease.json") is not None, "it is not ours to remove"
 
 
 def test_parts_hold_an_object_store_against_the_whole_but_not_against_each_other(bucket: str) -> None:
-    place = output.at(f"{bucket}/leases/built")
+    place = storage.at(f"{bucket}/leases/built")
     with place.held("-0-2"), place.held("-1-2"):
         for part in ("", "-0-2"):
             with pytest.raises(DataError, match="another build"), place.held(part):
@@ -206,22 +207,22 @@ def test_parts_hold_an_object_store_against_the_whole_but_not_against_each_other
 )
 def test_a_place_that_cannot_be_written_to_is_told_in_a_line(data: Path, bucket: str, out: str, reason: str) -> None:
     with pytest.raises((DataError, OSError), match=reason) as told:
-        packing.build(str(data), out, settings=SMALL)
+        build.build(str(data), out, settings=SMALL)
     assert "\n" not in str(told.value)
 
 
 def test_other_peoples_objects_are_left_alone(data: Path, bucket: str) -> None:
-    place = output.at(f"{bucket}/theirs")
+    place = storage.at(f"{bucket}/theirs")
     place.write("thesis.tex", b"precious")
     with pytest.raises(DataError, match=r"holds other files \('thesis.tex'"):
-        packing.build(str(data), place.url, settings=SMALL, overwrite=True)
+        build.build(str(data), place.url, settings=SMALL, overwrite=True)
     with pytest.raises(DataError, match="is a file"):
-        packing.build(str(data), f"{place.url}/thesis.tex", settings=SMALL)
+        build.build(str(data), f"{place.url}/thesis.tex", settings=SMALL)
     assert digests(place.url).keys() == {"thesis.tex"}
 
 
 def test_a_process_that_outlives_its_master_cannot_harm_the_next(tmp_path: Path) -> None:
-    old, new = output.at(str(tmp_path)), output.at(str(tmp_path))
+    old, new = storage.at(str(tmp_path)), storage.at(str(tmp_path))
     with open(old.draft("data/a.parquet"), "wb") as late:
         Path(new.draft("data/a.parquet")).write_bytes(b"whole")
         late.write(b"half")
@@ -235,12 +236,12 @@ def test_a_build_that_was_killed_while_it_cleaned_up_is_finished(
     data: Path, tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
     out = tmp_path / "built"
-    packing.build(str(data), str(out), settings=SMALL)
-    (out / output.STATE).mkdir()
+    build.build(str(data), str(out), settings=SMALL)
+    (out / storage.STATE).mkdir()
     for name in ("finished", "00001.json"):
-        (out / output.STATE / name).write_text("")
+        (out / storage.STATE / name).write_text("")
     with pytest.raises(DataError, match="holds a finished build"):
-        packing.build(str(data), str(out), settings=SMALL)
+        build.build(str(data), str(out), settings=SMALL)
     assert digests(str(out)) == undisturbed
 
 
@@ -250,8 +251,8 @@ def test_a_build_at_work_is_not_overwritten(data: Path, tmp_path: Path, undistur
     def during(standing: object) -> None:
         if not told:
             with pytest.raises(DataError, match="another build is at work"):
-                packing.build(str(data), out, settings=SMALL, overwrite=True)
+                build.build(str(data), out, settings=SMALL, overwrite=True)
             told.append("told")
 
-    packing.build(str(data), out, settings=SMALL, progress=during)
+    build.build(str(data), out, settings=SMALL, progress=during)
     assert told and digests(out) == undisturbed

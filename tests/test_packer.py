@@ -11,15 +11,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from modalmix.builders import output
+from modalmix.builders.build import Packer, storage
+from modalmix.builders.build.row_groups import ROW_BYTES
+from modalmix.builders.build.shard_packer import DoneShard
+from modalmix.builders.build.task_rows import Held
+from modalmix.builders.core.sample import Sample
 from modalmix.builders.media.archives.archive import Archive
 from modalmix.builders.media.items import Item, Media
-from modalmix.builders.packing import Packer
-from modalmix.builders.packing.packer import DoneShard
-from modalmix.builders.packing.passing import Held
-from modalmix.builders.packing.rowgroup import ROW_BYTES
-from modalmix.builders.rows import Row
-from modalmix.builders.sample import Sample
+from modalmix.builders.pipeline.rows import Row
 
 KB = 1_000
 
@@ -36,7 +35,7 @@ def clip(folder: Path, name: str, size: int) -> Item:
 
 
 def packed(folder: Path, rows: Sequence[Row], group: int = 100 * KB, meanwhile: Callable[[], Any] = int) -> DoneShard:
-    packer = Packer(output.at(str(folder / "out")), "data/video/train", group, 1 << 30)
+    packer = Packer(storage.at(str(folder / "out")), "data/video/train", group, 1 << 30)
     for row in rows:
         packer.add(row)
     meanwhile()
@@ -86,7 +85,7 @@ def test_a_picture_that_is_shown_with_every_clip_does_not_keep_clips_together(tm
 
 def test_a_shard_is_closed_by_what_it_stores(tmp_path: Path) -> None:
     clips = [clip(tmp_path, f"{i}.mp4", 15 * KB) for i in range(8)]
-    packer = Packer(output.at(str(tmp_path / "out")), "data/video/train", 100 * KB, 60 * KB)
+    packer = Packer(storage.at(str(tmp_path / "out")), "data/video/train", 100 * KB, 60 * KB)
     for i, one in enumerate(clips):
         for time in range(7):
             packer.add(asked(i * 7 + time, one))
@@ -185,13 +184,13 @@ def test_bytes_that_cannot_be_taken_out_of_an_archive_or_of_base64_reject_their_
 def test_rows_lost_on_the_way_are_passed_over_by_a_packer_that_goes_on(tmp_path: Path) -> None:
     clips = [clip(tmp_path, f"{i}.mp4", 40 * KB) for i in range(9)]
     rows = [asked(i, one) for i, one in enumerate(clips)]
-    first = Packer(output.at(str(tmp_path / "out")), "data/video/train", 100 * KB, 100 * KB)
+    first = Packer(storage.at(str(tmp_path / "out")), "data/video/train", 100 * KB, 100 * KB)
     for row in rows:
         first.add(row)
         if row.row == 1:
             cut(tmp_path / "0.mp4")
     first.close()
-    again = Packer(output.at(str(tmp_path / "out")), "data/video/train", 100 * KB, 100 * KB, done=first.done[:1])
+    again = Packer(storage.at(str(tmp_path / "out")), "data/video/train", 100 * KB, 100 * KB, done=first.done[:1])
     for row in rows:
         again.add(row)
     again.close()

@@ -17,12 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modalmix.builders.parquet import (
-    CHUNKING,
-    CREATED_BY,
-    pages,
-    thrift,
-)
+from modalmix.builders.build.parquet import CHUNKING, CREATED_BY, pages, thrift_compact
 from shards import (
     FEATURES,
     SCHEMA,
@@ -206,13 +201,15 @@ def test_levels_are_decoded_by_the_rules_of_the_specification(values: list[int],
 @given(st.integers(0, 2**31 - 65), st.integers(0, 2**31 - 1))
 def test_a_page_header_is_the_thrift_struct_it_stands_for(size: int, entries: int) -> None:
     header = pages.page_header(size, entries)
-    number = thrift.I32
+    number = thrift_compact.I32
     data = {1: (number, entries), 2: (number, 0), 3: (number, 3), 4: (number, 3)}
     shared = data | {2: (number, pages.RLE_DICTIONARY)}
-    assert pages.page_header(size, entries, pages.RLE_DICTIONARY) == thrift.encode(
-        {1: (number, 0), 2: (number, size), 3: (number, size), 5: (thrift.STRUCT, shared)}
+    assert pages.page_header(size, entries, pages.RLE_DICTIONARY) == thrift_compact.encode(
+        {1: (number, 0), 2: (number, size), 3: (number, size), 5: (thrift_compact.STRUCT, shared)}
     )
-    assert header == thrift.encode({1: (number, 0), 2: (number, size), 3: (number, size), 5: (thrift.STRUCT, data)})
+    assert header == thrift_compact.encode(
+        {1: (number, 0), 2: (number, size), 3: (number, size), 5: (thrift_compact.STRUCT, data)}
+    )
     assert size + len(header) <= pages.MAX_PAGE_BYTES
 
 
@@ -279,7 +276,7 @@ def test_size_statistics_are_those_pyarrow_writes(tmp_path: Path) -> None:
 
     def statistics(file: Path) -> list[Any]:
         data = file.read_bytes()
-        footer, _ = thrift.decode(data, len(data) - 8 - int.from_bytes(data[-8:-4], "little"))
+        footer, _ = thrift_compact.decode(data, len(data) - 8 - int.from_bytes(data[-8:-4], "little"))
         return [column[3][1][16] for column in footer[4][1][1][0][1][1][1]]
 
     assert statistics(path) == statistics(stock)

@@ -17,12 +17,12 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from modalmix.builders.parquet import (
+from modalmix.builders.build.parquet import (
     MAX_CELL_BYTES,
     MAX_COLUMN_BYTES,
     ShardWriter,
 )
-from modalmix.builders.parquet.gather import FileRange, MediaChanged
+from modalmix.builders.build.parquet.byte_gather import FileRange, MediaChanged
 from shards import (
     MEDIA,
     SCHEMA,
@@ -192,8 +192,8 @@ def test_a_column_that_holds_no_media_is_refused(tmp_path: Path, media: list[str
 MEMORY = """
 import resource, sys
 import pyarrow as pa
-from modalmix.builders.parquet.gather import FileRange
-from modalmix.builders.parquet import ShardWriter, media_column
+from modalmix.builders.build.parquet.byte_gather import FileRange
+from modalmix.builders.build.parquet import ShardWriter, media_column
 
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 kind = pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()}))

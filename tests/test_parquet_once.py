@@ -14,12 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modalmix.builders.parquet import (
-    ShardWriter,
-    pages,
-    thrift,
-)
-from modalmix.builders.parquet.gather import FileRange
+from modalmix.builders.build.parquet import ShardWriter, pages, thrift_compact
+from modalmix.builders.build.parquet.byte_gather import FileRange
 from shards import (
     FEATURES,
     MEDIA,
@@ -87,7 +83,7 @@ def test_media_of_one_row_alone_stay_outside_of_the_dictionary(tmp_path: Path) -
     assert pq.read_table(path).equals(group.truth)
     data = path.read_bytes()
     (leaf,) = media_leaves(path, "videos")
-    header, _ = thrift.decode(data, leaf.dictionary_page_offset)
+    header, _ = thrift_compact.decode(data, leaf.dictionary_page_offset)
     assert 2 * 5_000 < header[2][1] < 2 * 5_000 + 100
     assert leaf.total_compressed_size < 42 * 5_000 + 2_000
 
@@ -101,7 +97,7 @@ def test_a_row_with_one_repeated_medium_has_all_of_its_media_in_the_dictionary(t
     check_layout(path)
     assert pq.read_table(path).equals(group.truth)
     (leaf,) = media_leaves(path, "images")
-    header, _ = thrift.decode(path.read_bytes(), leaf.dictionary_page_offset)
+    header, _ = thrift_compact.decode(path.read_bytes(), leaf.dictionary_page_offset)
     assert header[7][1][1][1] == 3
 
 
@@ -128,7 +124,7 @@ def test_indices_are_decoded_by_the_rules_of_the_specification(values: int, data
 
 @given(st.integers(0, 2**31 - 65), st.integers(0, 2**31 - 1))
 def test_a_dictionary_header_is_the_thrift_struct_it_stands_for(size: int, values: int) -> None:
-    number = thrift.I32
+    number = thrift_compact.I32
     told = {1: (number, values), 2: (number, 0)}
-    expected = {1: (number, 2), 2: (number, size), 3: (number, size), 7: (thrift.STRUCT, told)}
-    assert pages.dictionary_header(size, values) == thrift.encode(expected)
+    expected = {1: (number, 2), 2: (number, size), 3: (number, size), 7: (thrift_compact.STRUCT, told)}
+    assert pages.dictionary_header(size, values) == thrift_compact.encode(expected)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalmix.builders.findings import Finding
+from modalmix.builders.core.findings import Finding
+from modalmix.builders.core.sample import Reference
 from modalmix.builders.media.items import Item, read_bytes
 from modalmix.builders.paths import Rewriter
-from modalmix.builders.sample import Reference
 
 
 def put(root: Path, name: str, data: bytes = b"data") -> str:

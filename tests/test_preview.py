@@ -12,14 +12,15 @@ import pytest
 from PIL import Image
 
 from loading import Folders, modalmix_roots
-from modalmix.builders import example, packing
-from modalmix.builders.annotations import DataError
-from modalmix.builders.cli import main
-from modalmix.builders.preview import Server, Viewer, export, open_collection, pictures
-from modalmix.builders.preview.index import Filter, Index
-from modalmix.builders.preview.shown import Entry
-from modalmix.builders.preview.spill import Spill
-from modalmix.builders.rows import Options
+from modalmix.builders import build
+from modalmix.builders.cli import example_data
+from modalmix.builders.cli.main import main
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.pipeline.options import Options
+from modalmix.builders.preview import Server, Viewer, export, open_collection, thumbnails
+from modalmix.builders.preview.entries import Entry
+from modalmix.builders.preview.entry_index import Filter, Index
+from modalmix.builders.preview.temp_media import Spill
 from previewing import HOSTILE, HOSTILE_ID, ask, get, json_of, media_of, served, trying
 
 
@@ -106,13 +107,13 @@ def test_addresses_that_name_nothing_of_the_dataset_are_refused(refer: Server, a
 
 def test_a_record_cannot_make_the_viewer_serve_a_file_outside_the_media_roots(tmp_path: Path) -> None:
     secret = tmp_path / "secret.jpg"
-    secret.write_bytes(example.picture(1))
+    secret.write_bytes(example_data.picture(1))
     root = tmp_path / "data"
     root.mkdir()
     (root / "link.jpg").symlink_to(secret)
     paths = ["../secret.jpg", str(secret), "link.jpg", "/etc/passwd", "file:///etc/passwd"]
     records = [
-        {"id": str(i), "image": path, "conversations": example.turns("<image>What?", "?")}
+        {"id": str(i), "image": path, "conversations": example_data.turns("<image>What?", "?")}
         for i, path in enumerate(paths)
     ]
     (root / "train.json").write_text(json.dumps(records))
@@ -180,22 +181,22 @@ def test_a_patch_gives_only_its_own_part(example_folders: Folders) -> None:
         sheets = [json_of(server, f"sample/{n}") for n in range(9)]
         frames = media_of(next(sheet for sheet in sheets if sheet["id"] == "v0"))
         for i, frame in enumerate(frames):
-            assert get(server, frame["url"]).body == example.picture(20 + i, "PNG")
+            assert get(server, frame["url"]).body == example_data.picture(20 + i, "PNG")
             assert get(server, frame["url"], Range="bytes=0-3").body == b"\x89PNG"
 
 
 def test_a_link_inside_of_the_media_roots_is_followed(tmp_path: Path) -> None:
-    (tmp_path / "real.jpg").write_bytes(example.picture(1))
+    (tmp_path / "real.jpg").write_bytes(example_data.picture(1))
     (tmp_path / "link.jpg").symlink_to("real.jpg")
-    record = {"id": "a", "image": "link.jpg", "conversations": example.turns("<image>What?", "A square.")}
+    record = {"id": "a", "image": "link.jpg", "conversations": example_data.turns("<image>What?", "A square.")}
     (tmp_path / "train.json").write_text(json.dumps([record]))
     with served(str(tmp_path)) as server:
-        assert get(server, "media/0/images/0").body == example.picture(1)
+        assert get(server, "media/0/images/0").body == example_data.picture(1)
 
 
 def test_a_file_that_is_gone_since_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(example.picture(1))
-    record = {"id": "a", "image": "a.jpg", "conversations": example.turns("<image>What?", "A square.")}
+    (tmp_path / "a.jpg").write_bytes(example_data.picture(1))
+    record = {"id": "a", "image": "a.jpg", "conversations": example_data.turns("<image>What?", "A square.")}
     (tmp_path / "train.json").write_text(json.dumps([record]))
     with served(str(tmp_path)) as server:
         assert get(server, "media/0/images/0").status == 200
@@ -208,11 +209,15 @@ def test_a_file_that_is_gone_since_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_media_inside_of_an_archive_are_shown_and_sought_in(tmp_path: Path, kind: str) -> None:
-    example.video(str(tmp_path / "made" / "clips" / "v.mp4"), 1)
+    example_data.video(str(tmp_path / "made" / "clips" / "v.mp4"), 1)
     whole = (tmp_path / "made" / "clips" / "v.mp4").read_bytes()
     (tmp_path / "data").mkdir()
     shutil.make_archive(str(tmp_path / "data" / "clips"), kind, tmp_path / "made")
-    record = {"id": "a", "video": "/mnt/x/clips/v.mp4", "conversations": example.turns("<video>\nWhat?", "A square.")}
+    record = {
+        "id": "a",
+        "video": "/mnt/x/clips/v.mp4",
+        "conversations": example_data.turns("<video>\nWhat?", "A square."),
+    }
     (tmp_path / "data" / "train.json").write_text(json.dumps([record]))
     with served(str(tmp_path / "data")) as server:
         assert json_of(server, "sample/0")["state"] == "row", json_of(server, "sample/0")["findings"]
@@ -243,7 +248,7 @@ def test_masks_are_drawn_on_the_pixels_of_their_object(refer: Server) -> None:
     for one in annotated:
         with Image.open(io.BytesIO(get(refer, one["masks"][0]["url"]).body)) as picture:
             pixels = np.asarray(picture.convert("RGBA"))
-        top, left, bottom, right = example.square(one["frame"])
+        top, left, bottom, right = example_data.square(one["frame"])
         wanted = np.zeros(pixels.shape[:2], bool)
         wanted[top:bottom, left:right] = True
         assert ((pixels[..., 3] > 0) == wanted).all()
@@ -254,7 +259,7 @@ def test_an_annotated_frame_is_that_frame_of_the_video(refer: Server) -> None:
     for index in (0, 8, 16):
         with Image.open(io.BytesIO(get(refer, f"frame/0/0/{index}").body)) as picture:
             pixels = np.asarray(picture.convert("RGB")).astype(int)
-        top, left, bottom, right = example.square(index)
+        top, left, bottom, right = example_data.square(index)
         inside = pixels[top + 3 : bottom - 3, left + 3 : right - 3].mean((0, 1))
         assert abs(inside - [250, 220, 210]).max() < 25, (index, inside)
         assert pixels[5, left + 3, 1] < 160
@@ -267,7 +272,7 @@ def test_a_frame_without_the_object_says_so(refer: Server) -> None:
 
 
 def test_objects_have_colours_that_differ() -> None:
-    colours = [pictures.colour(k) for k in range(60)]
+    colours = [thumbnails.colour(k) for k in range(60)]
     assert len(set(colours)) == 60
 
 
@@ -277,7 +282,7 @@ def test_findings_stand_beside_their_sample(refer: Server, hard: Server) -> None
     gone = json_of(hard, "sample/6")
     assert [one["name"] for one in gone["findings"]] == ["media-missing"]
     missing, there = media_of(gone)
-    assert "none.jpg" in missing["missing"] and get(hard, there["url"]).body == example.picture(3)
+    assert "none.jpg" in missing["missing"] and get(hard, there["url"]).body == example_data.picture(3)
 
 
 def test_findings_of_a_check_stand_beside_their_sample_too(tmp_path: Path, example_folders: Folders) -> None:
@@ -294,7 +299,7 @@ def test_findings_of_a_check_stand_beside_their_sample_too(tmp_path: Path, examp
         {"code": "MX101", "file": "elsewhere.json", "row": 0, "message": "of another file"},
     ]
     (tmp_path / "found.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told))
-    packing.build(example_folders["videorefer"], str(tmp_path / "built"))
+    build.build(example_folders["videorefer"], str(tmp_path / "built"))
     for data in (example_folders["videorefer"], str(tmp_path / "built")):
         with served(data, findings=str(tmp_path / "found.jsonl")) as server:
             assert {one["code"]: one["count"] for one in json_of(server, "overview")["findings"]} == {
@@ -309,7 +314,7 @@ def test_findings_of_a_check_stand_beside_their_sample_too(tmp_path: Path, examp
 
 
 def test_what_is_no_json_is_shown_as_it_stands(tmp_path: Path) -> None:
-    good = json.dumps({"id": "good", "conversations": example.turns("What?", "That.")})
+    good = json.dumps({"id": "good", "conversations": example_data.turns("What?", "That.")})
     (tmp_path / "train.jsonl").write_text(f'{good}\n{{"id": <script>, "conversations"\n{good}\n')
     with served(str(tmp_path)) as server:
         sheets = [json_of(server, f"sample/{n}") for n in range(3)]
@@ -318,7 +323,7 @@ def test_what_is_no_json_is_shown_as_it_stands(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_truncated_file_is_told(tmp_path: Path) -> None:
-    record = {"id": "a", "conversations": example.turns("What?", "That.")}
+    record = {"id": "a", "conversations": example_data.turns("What?", "That.")}
     (tmp_path / "train.json").write_text(f"[{json.dumps(record)}, {json.dumps(record)}")
     with served(str(tmp_path)) as server:
         codes = {one["code"] for one in json_of(server, "overview")["findings"]}
@@ -329,7 +334,7 @@ def test_the_end_of_a_truncated_file_is_told(tmp_path: Path) -> None:
 def test_columns_are_texts_with_every_digit(tmp_path: Path) -> None:
     big = 2**63 - 1
     (tmp_path / "train.json").write_text(
-        json.dumps([{"id": "a", "n": big, "conversations": example.turns("What?", "That.")}])
+        json.dumps([{"id": "a", "n": big, "conversations": example_data.turns("What?", "That.")}])
     )
     with served(str(tmp_path)) as server:
         assert str(big) in json_of(server, "columns/0")["record"]
@@ -353,7 +358,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         records = (
             {
                 "id": f"r{i}",
-                "conversations": example.turns(f"Question {i} {trap if i % 97 == 0 else 'plain ' * 10}", f"Answer {i}"),
+                "conversations": example_data.turns(
+                    f"Question {i} {trap if i % 97 == 0 else 'plain ' * 10}", f"Answer {i}"
+                ),
             }
             for i in range(20_000)
         )
@@ -413,7 +420,7 @@ def test_the_list_grows_while_entries_come_in() -> None:
 def test_a_built_folder_shows_the_same_media_as_its_annotations(tmp_path: Path, example_folders: Folders) -> None:
     folder = example_folders["ola"]
     options = Options(media_root=tuple(modalmix_roots(folder)))
-    packing.build(folder, str(tmp_path / "built"), options)
+    build.build(folder, str(tmp_path / "built"), options)
 
     def shown(server: Server) -> dict[str, list[bytes]]:
         count = json_of(server, "overview")["count"]
@@ -436,7 +443,7 @@ def test_a_built_folder_shows_the_same_media_as_its_annotations(tmp_path: Path, 
 def test_masks_of_a_built_folder_are_those_of_its_annotations(
     tmp_path: Path, example_folders: Folders, refer: Server
 ) -> None:
-    packing.build(example_folders["videorefer"], str(tmp_path / "built"))
+    build.build(example_folders["videorefer"], str(tmp_path / "built"))
     with served(str(tmp_path / "built")) as built:
         theirs = {
             s["row"]: s for s in (json_of(built, f"sample/{n}") for n in range(4)) if s["file"] == "annotation.json"

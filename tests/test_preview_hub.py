@@ -5,7 +5,7 @@ from pathlib import Path
 from hub.world import World
 
 from loading import Folders
-from modalmix.builders import packing
+from modalmix.builders import build
 from previewing import get, json_of, media_of, served
 
 LOOK = """
@@ -31,7 +31,7 @@ def test_a_dataset_on_the_hub_shows_what_it_shows_here(world: World, tmp_path: P
     import hashlib
 
     built = str(tmp_path / "built")
-    packing.build(example_folders["videorefer"], built)
+    build.build(example_folders["videorefer"], built)
     with served(built) as server:
         sheets = [json_of(server, f"sample/{n}") for n in range(5)]
         here = [

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from loading import Folders
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 from modalmix.builders.preview import Server, Viewer, export, open_collection
-from modalmix.builders.preview.index import Filter
+from modalmix.builders.preview.entry_index import Filter
 from previewing import HOSTILE, HOSTILE_ID, served, trying
 
 selenium = pytest.importorskip("selenium.webdriver", reason="pip install selenium")
@@ -144,7 +144,7 @@ def test_a_seek_shows_the_frame_of_that_time(browser: Any, hard: Server) -> None
             index,
         )
         yellow = [x for x in range(96) if pixels[4 * x] > 225 and pixels[4 * x + 1] > 190]
-        _, left, _, right = example.square(index)
+        _, left, _, right = example_data.square(index)
         assert abs(yellow[0] - left) <= 2 and abs(yellow[-1] + 1 - right) <= 2
 
 
@@ -173,7 +173,7 @@ def test_masks_lie_on_the_right_pixels_of_what_is_seen(browser: Any, refer: Serv
     assert len(boxes) == 3
     for (x, y, width, height), index in zip(boxes, (0, 8, 16), strict=True):
         changed = (abs(with_masks - without).max(2) > 12)[int(y) : int(y + height), int(x) : int(x + width)]
-        top, left, bottom, right = example.square(index)
+        top, left, bottom, right = example_data.square(index)
         scale = width / 96
         rows, columns = np.nonzero(changed)
         found = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
@@ -324,13 +324,13 @@ def test_masks_lie_on_the_stored_pixels_of_a_turned_picture(browser: Any, tmp_pa
     """Masks are annotated on pixels as they are stored; a browser would turn the picture away from below them."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    with Image.open(io.BytesIO(example.picture(1))) as picture:
+    with Image.open(io.BytesIO(example_data.picture(1))) as picture:
         picture.save(tmp_path / "turned.jpg", exif=exif)
     record = {
         "id": 0,
         "image": "turned.jpg",
-        "conversations": example.turns("<image>\nWhat is <region>?", "A square."),
-        "annotation": [{"0": {"segmentation": example.rle(0)}}],
+        "conversations": example_data.turns("<image>\nWhat is <region>?", "A square."),
+        "annotation": [{"0": {"segmentation": example_data.rle(0)}}],
     }
     (tmp_path / "annotation.json").write_text(json.dumps([record]))
     with served(str(tmp_path)) as server:
@@ -345,8 +345,8 @@ def test_masks_lie_on_the_stored_pixels_of_a_turned_picture(browser: Any, tmp_pa
 def test_many_frames_are_drawn_on_demand(browser: Any, tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     for i in range(230):
-        (tmp_path / "frames" / f"{i:04}.jpg").write_bytes(example.picture(1))
-    record = {"id": 0, "video": "frames", "conversations": example.turns("<video>\nWhat?", "A square.")}
+        (tmp_path / "frames" / f"{i:04}.jpg").write_bytes(example_data.picture(1))
+    record = {"id": 0, "video": "frames", "conversations": example_data.turns("<video>\nWhat?", "A square.")}
     (tmp_path / "annotation.json").write_text(json.dumps([record]))
     with served(str(tmp_path)) as server:
         show(browser, server.url, 0)
@@ -375,7 +375,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("many")
     with open(folder / "train.jsonl", "w") as file:
         file.writelines(
-            json.dumps({"id": f"r{i}", "conversations": example.turns(f"Question {i}", f"Answer {i}")}) + "\n"
+            json.dumps({"id": f"r{i}", "conversations": example_data.turns(f"Question {i}", f"Answer {i}")}) + "\n"
             for i in range(100_000)
         )
     viewer = Viewer(open_collection([str(folder)]))

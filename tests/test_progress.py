@@ -14,14 +14,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from modalmix.builders import example, packing
-from modalmix.builders.commands.standing import Meter, duration, size
-from modalmix.builders.findings import CATALOGUE
-from modalmix.builders.packing import Settings, Standing
-from modalmix.builders.packing import plan as planning
-from modalmix.builders.packing.progress import State, size_of
-from modalmix.builders.report import Report
-from modalmix.builders.rows import DEFAULTS, Counts
+from modalmix.builders import build
+from modalmix.builders.build import Settings, Standing
+from modalmix.builders.build import build_plan as planning
+from modalmix.builders.build.progress import State, size_of
+from modalmix.builders.cli import example_data
+from modalmix.builders.cli.build_progress import Meter, duration, size
+from modalmix.builders.core.counts import Counts
+from modalmix.builders.core.findings import CATALOGUE
+from modalmix.builders.core.report import Report
+from modalmix.builders.pipeline.options import DEFAULTS
 
 SMALL = Settings(row_group_bytes=20_000, shard_bytes=60_000)
 
@@ -32,8 +34,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     records = []
     for i in range(200):
-        (folder / f"{i}.jpg").write_bytes(example.picture(i % 20) + bytes(i))
-        record = {"id": str(i), "image": f"{i}.jpg", "conversations": example.turns("<image>\nWhat?", "A square.")}
+        (folder / f"{i}.jpg").write_bytes(example_data.picture(i % 20) + bytes(i))
+        record = {"id": str(i), "image": f"{i}.jpg", "conversations": example_data.turns("<image>\nWhat?", "A square.")}
         if i % 20 == 3:
             record["conversations"] = record["conversations"][:1]
         if i % 40 == 7:
@@ -52,7 +54,7 @@ def followed(data: Path, out: Path, **options: Any) -> tuple[Report, list[tuple[
         marks.append((standing.done, standing.size))
         last[:] = [standing]
 
-    report = packing.build(str(data), str(out), settings=SMALL, progress=told, **options)
+    report = build.build(str(data), str(out), settings=SMALL, progress=told, **options)
     return report, marks, last[0]
 
 
@@ -75,7 +77,7 @@ def test_what_is_done_grows_to_all_and_the_sums_are_those_of_the_report(
 
 
 def test_a_build_that_goes_on_knows_what_was_done_before(data: Path, tmp_path: Path) -> None:
-    packing.build_part(str(data), str(tmp_path / "out"), (0, 2), settings=SMALL)
+    build.build_part(str(data), str(tmp_path / "out"), (0, 2), settings=SMALL)
     report, marks, standing = followed(data, tmp_path / "out")
     before = [state for state in standing.ended if state.earlier]
     assert before and standing.earlier == (sum(s.done for s in before), sum(s.packed for s in before))
@@ -104,9 +106,9 @@ def test_passes_through_archives_are_part_of_the_work(tmp_path: Path) -> None:
     with tarfile.open(folder / "a.tar.gz", "w:gz") as archive:
         for i in range(4):
             (tmp_path / "clip.mp4").unlink(missing_ok=True)
-            example.video(str(tmp_path / "clip.mp4"), i, frames=6)
+            example_data.video(str(tmp_path / "clip.mp4"), i, frames=6)
             archive.add(tmp_path / "clip.mp4", f"clips/{i}.mp4")
-            turns = example.turns("<image>\nWhat?", "A square.")
+            turns = example_data.turns("<image>\nWhat?", "A square.")
             records.append({"id": str(i), "video": f"clips/{i}.mp4", "conversations": turns})
     (folder / "train.json").write_text(json.dumps(records))
     _, _, standing = followed(folder, tmp_path / "out")
@@ -136,7 +138,7 @@ def test_lines_say_what_a_person_asks(data: Path) -> None:
 def test_a_terminal_sees_lines_and_then_the_slowest_tasks(data: Path, tmp_path: Path) -> None:
     here, there = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-    command = [sys.executable, "-m", "modalmix.builders.cli", "build", str(data), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "modalmix.builders.cli.main", "build", str(data), "--out", str(tmp_path / "out")]
     running = subprocess.Popen(
         [*command, "--max-shard-size", "60000"], stdout=subprocess.PIPE, stderr=there, env=environment
     )
@@ -157,7 +159,7 @@ def test_a_terminal_sees_lines_and_then_the_slowest_tasks(data: Path, tmp_path: 
 
 
 def test_the_report_has_an_example_of_each_reason_and_their_numbers_add_up(data: Path, tmp_path: Path) -> None:
-    report = packing.build(str(data), str(tmp_path / "out"), settings=SMALL)
+    report = build.build(str(data), str(tmp_path / "out"), settings=SMALL)
     assert {code: one.records for code, one in report.rejects.items()} == {"MX101": 5, "MX202": 10}
     assert sum(one.records for one in report.rejects.values()) == report.counts.rejected
     assert (report.rejects["MX202"].file, report.rejects["MX202"].row) == ("train.json", 3)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modalmix.builders import sampling
+from modalmix.builders.views import frame_sampling
 
 frames_and_asked = (st.integers(0, 3000), st.integers(1, 128))
 BY_NUMBER = ["uniform", "linspace", "midpoint", "arange", "aria", "jitter", "clip"]
@@ -15,7 +15,7 @@ REPEATING = {"midpoint", "arange", "aria"}
 @pytest.mark.parametrize("name", BY_NUMBER)
 @given(*frames_and_asked)
 def test_indices_ascend_inside_of_the_video_in_the_number_told(name: str, frames: int, asked: int) -> None:
-    found = sampling.indices(name, frames, None, asked)
+    found = frame_sampling.indices(name, frames, None, asked)
     assert all(type(index) is int and 0 <= index < frames for index in found)
     assert found == sorted(found)
     if name in REPEATING:
@@ -27,14 +27,14 @@ def test_indices_ascend_inside_of_the_video_in_the_number_told(name: str, frames
 @pytest.mark.parametrize("name", ["uniform", "linspace"])
 @given(st.integers(2, 3000), st.integers(2, 128))
 def test_both_ends_are_seen(name: str, frames: int, asked: int) -> None:
-    found = sampling.indices(name, frames, None, asked)
+    found = frame_sampling.indices(name, frames, None, asked)
     assert (found[0], found[-1]) == (0, frames - 1)
 
 
 @pytest.mark.parametrize("name", sorted(set(BY_NUMBER) - {"clip"}))
 @given(st.integers(1, 3000), st.integers(1, 128))
 def test_no_part_of_the_video_is_left_out(name: str, frames: int, asked: int) -> None:
-    found = sampling.indices(name, frames, None, asked)
+    found = frame_sampling.indices(name, frames, None, asked)
     if asked > 1:
         gaps = np.diff([0, *found, frames - 1])
         assert max(gaps) <= 2 * frames / asked + 1
@@ -42,13 +42,13 @@ def test_no_part_of_the_video_is_left_out(name: str, frames: int, asked: int) ->
 
 @given(st.integers(1, 3000), st.integers(2, 128))
 def test_uniform_is_even(frames: int, asked: int) -> None:
-    steps = np.diff(sampling.uniform(frames, asked))
+    steps = np.diff(frame_sampling.uniform(frames, asked))
     assert not len(steps) or steps.max() - steps.min() <= 1
 
 
 @given(*frames_and_asked)
 def test_linspace_is_numpys_as_llava_and_ola_use_it(frames: int, asked: int) -> None:
-    found = sampling.linspace(frames, asked)
+    found = frame_sampling.linspace(frames, asked)
     upstream = np.linspace(0, frames - 1, asked, dtype=int).tolist() if frames > asked else list(range(frames))
     assert found == upstream
 
@@ -57,37 +57,37 @@ def test_linspace_is_numpys_as_llava_and_ola_use_it(frames: int, asked: int) -> 
 def test_midpoint_is_videorefers(frames: int, asked: int) -> None:
     width = (frames - 1) / asked
     middles = [(width * i + width * (i + 1)) / 2 for i in range(asked)]
-    assert sampling.midpoint(frames, asked) == np.round(np.array(middles) + 1e-6).astype(int).tolist()
+    assert frame_sampling.midpoint(frames, asked) == np.round(np.array(middles) + 1e-6).astype(int).tolist()
 
 
 @given(st.integers(1, 3000), st.integers(1, 128))
 def test_arange_is_lmms_finetunes_without_the_index_too_many(frames: int, asked: int) -> None:
     upstream = np.arange(0, frames, frames / asked).astype(int).tolist()
-    assert sampling.arange(frames, asked) == upstream[:asked]
+    assert frame_sampling.arange(frames, asked) == upstream[:asked]
 
 
 def test_upstreams_arange_gives_an_index_too_many_at_times() -> None:
     assert len(np.arange(0, 17, 17 / 7)) == 8
-    assert len(sampling.arange(17, 7)) == 7
+    assert len(frame_sampling.arange(17, 7)) == 7
 
 
 @given(st.integers(1, 60), st.integers(1, 64))
 def test_aria_is_arias_where_the_parts_come_out_even(times: int, asked: int) -> None:
     frames = times * asked
-    assert sampling.aria(frames, asked) == [int(frames / asked) * i for i in range(asked)]
+    assert frame_sampling.aria(frames, asked) == [int(frames / asked) * i for i in range(asked)]
 
 
 def test_aria_covers_the_whole_where_upstream_sees_the_head_alone() -> None:
     upstream = [int(299 / 150) * i for i in range(150)]
     assert upstream[-1] == 149
-    assert sampling.aria(299, 150)[-1] == 297
-    assert sampling.aria(3, 8) == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert frame_sampling.aria(299, 150)[-1] == 297
+    assert frame_sampling.aria(3, 8) == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
 @given(st.integers(0, 3000), st.floats(1, 120), st.floats(0.1, 10), st.integers(1, 128))
 def test_stride_is_llavas_where_its_step_is_one(frames: int, fps: float, rate: float, bound: int) -> None:
-    found = sampling.stride_fps(frames, fps, rate, bound)
-    assert found == sampling.indices("stride_fps", frames, fps, bound, rate=rate)
+    found = frame_sampling.stride_fps(frames, fps, rate, bound)
+    assert found == frame_sampling.indices("stride_fps", frames, fps, bound, rate=rate)
     assert len(found) <= bound
     if step := round(fps / rate):
         upstream = list(range(0, frames, step))
@@ -95,66 +95,66 @@ def test_stride_is_llavas_where_its_step_is_one(frames: int, fps: float, rate: f
             upstream = np.linspace(0, frames - 1, bound, dtype=int).tolist()
         assert found == upstream
     else:
-        assert found == sampling.linspace(frames, bound)
+        assert found == frame_sampling.linspace(frames, bound)
 
 
 def test_a_slow_video_gives_every_frame_where_upstream_fails() -> None:
     assert round(1 / 4) == 0
-    assert sampling.stride_fps(5, 1.0, 4.0) == [0, 1, 2, 3, 4]
+    assert frame_sampling.stride_fps(5, 1.0, 4.0) == [0, 1, 2, 3, 4]
 
 
 def test_the_rate_has_to_be_known_and_sensible() -> None:
     for fps in (None, 0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="frame rate"):
-            sampling.indices("stride_fps", 10, fps, 4)
+            frame_sampling.indices("stride_fps", 10, fps, 4)
     with pytest.raises(ValueError, match="rate=0"):
-        sampling.stride_fps(10, 25.0, 0)
+        frame_sampling.stride_fps(10, 25.0, 0)
 
 
 @pytest.mark.parametrize(("name", "one"), [("uniform", [5]), ("linspace", [0]), ("midpoint", [5]), ("arange", [0])])
 def test_one_frame_of_eleven(name: str, one: list[int]) -> None:
-    assert sampling.indices(name, 11, None, 1) == one
+    assert frame_sampling.indices(name, 11, None, 1) == one
 
 
 @given(st.integers(1, 3000), st.integers(1, 64), st.integers(0, 2**64))
 def test_a_seed_gives_the_same_frames_again(frames: int, asked: int, seed: int) -> None:
     for name in ("jitter", "clip"):
-        assert sampling.indices(name, frames, None, asked, seed=seed) == sampling.indices(
+        assert frame_sampling.indices(name, frames, None, asked, seed=seed) == frame_sampling.indices(
             name, frames, None, asked, seed=seed
         )
 
 
 def test_seeds_reach_every_frame_and_every_start() -> None:
-    assert {i for seed in range(300) for i in sampling.jitter(10, 3, seed)} == set(range(10))
-    assert {sampling.clip(10, 3, seed)[0] for seed in range(300)} == set(range(8))
-    assert sampling.jitter(100, 4, 1) == [3, 46, 69, 81]  # on every machine
-    assert sampling.clip(100, 4, 1, 3) == [12, 15, 18, 21]
+    assert {i for seed in range(300) for i in frame_sampling.jitter(10, 3, seed)} == set(range(10))
+    assert {frame_sampling.clip(10, 3, seed)[0] for seed in range(300)} == set(range(8))
+    assert frame_sampling.jitter(100, 4, 1) == [3, 46, 69, 81]  # on every machine
+    assert frame_sampling.clip(100, 4, 1, 3) == [12, 15, 18, 21]
 
 
 @given(st.integers(0, 500), st.integers(1, 40), st.integers(1, 20), st.integers(0, 50))
 def test_a_clip_keeps_its_stride(frames: int, asked: int, stride: int, seed: int) -> None:
-    found = sampling.clip(frames, asked, seed, stride)
+    found = frame_sampling.clip(frames, asked, seed, stride)
     assert set(np.diff(found)) <= {stride}
     assert len(found) == min(asked, -(-frames // stride))
 
 
 @given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
 def test_needed_frames_are_never_missing(indices: list[int], needed: list[int]) -> None:
-    found = sampling.with_needed(indices, needed)
+    found = frame_sampling.with_needed(indices, needed)
     assert found == sorted(set(found))
     assert set(found) == {*indices, *needed}
 
 
 def test_nonsense_is_told() -> None:
     with pytest.raises(ValueError, match="'random' is none of uniform, midpoint"):
-        sampling.indices("random", 10, 25.0, 4)
+        frame_sampling.indices("random", 10, 25.0, 4)
     with pytest.raises(ValueError, match="has no option seed"):
-        sampling.indices("uniform", 10, 25.0, 4, seed=1)
+        frame_sampling.indices("uniform", 10, 25.0, 4, seed=1)
     with pytest.raises(ValueError, match="stride=0"):
-        sampling.clip(10, 2, stride=0)
-    for name in sampling.SAMPLERS:
+        frame_sampling.clip(10, 2, stride=0)
+    for name in frame_sampling.SAMPLERS:
         with pytest.raises(ValueError, match="frames=-1"):
-            sampling.indices(name, -1, 25.0, 4)
+            frame_sampling.indices(name, -1, 25.0, 4)
     for name in BY_NUMBER:
         with pytest.raises(ValueError, match="num_frames=0"):
-            sampling.indices(name, 10, 25.0, 0)
+            frame_sampling.indices(name, 10, 25.0, 0)

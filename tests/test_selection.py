@@ -14,15 +14,21 @@ from hypothesis import strategies as st
 
 import modalmix.builders  # noqa: F401  registers the builders
 from loading import ids, undecoded
-from modalmix.builders import example, packing, where
-from modalmix.builders.annotations import DataError, sources
+from modalmix.builders import build
 from modalmix.builders.annotations import plan as slices_of
-from modalmix.builders.cli import main
-from modalmix.builders.packing import Settings
-from modalmix.builders.rows import Counts, Options, Rewriters, Row, rows
-from modalmix.builders.sample import Mask, Reference, Sample, Turn
-from modalmix.builders.selection import Selection
-from modalmix.builders.where import Subject, condition
+from modalmix.builders.annotations import sources
+from modalmix.builders.build import Settings
+from modalmix.builders.cli import example_data
+from modalmix.builders.cli.main import main
+from modalmix.builders.core.counts import Counts
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.core.sample import Mask, Reference, Sample, Turn
+from modalmix.builders.pipeline import conditions
+from modalmix.builders.pipeline.conditions import Subject, condition
+from modalmix.builders.pipeline.options import Options
+from modalmix.builders.pipeline.rewriters import Rewriters
+from modalmix.builders.pipeline.rows import Row, rows
+from modalmix.builders.pipeline.selection import Selection
 
 RECORDS = 120
 
@@ -34,11 +40,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("a", "b"):
         records: list[dict[str, Any]] = []
         for i in range(60):
-            record = {"id": f"{name}{i}", "conversations": example.turns("<image>\nWhat?", "A square. " * (i % 9))}
+            record = {"id": f"{name}{i}", "conversations": example_data.turns("<image>\nWhat?", "A square. " * (i % 9))}
             if i % 3:
                 record["image"] = f"{i % 7}.jpg"
             else:
-                record["conversations"] = example.turns("Hello?", "Yes. " * i)
+                record["conversations"] = example_data.turns("Hello?", "Yes. " * i)
             if i % 10 == 4:
                 record["image"] = "nowhere.jpg"
             if i % 20 == 7:
@@ -46,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             records.append({**record, "source": "web" if i % 2 else "book"})
         (folder / f"{name}.json").write_text(json.dumps(records))
     for i in range(7):
-        (folder / f"{i}.jpg").write_bytes(example.picture(i))
+        (folder / f"{i}.jpg").write_bytes(example_data.picture(i))
     return folder
 
 
@@ -104,10 +110,10 @@ def test_builds_select_the_same_rows_in_one_go_and_in_parts(
     out = tmp_path_factory.mktemp("built")
     options = Options(selection=Selection(tuple(conditions), sample))
     small = Settings(limit=limit, shard_bytes=20_000, row_group_bytes=8_000)
-    report = packing.build(str(data), str(out / "one"), options, small)
+    report = build.build(str(data), str(out / "one"), options, small)
     for number in (2, 0, 1):
-        packing.build_part(str(data), str(out / "parts"), (number, 3), options, small)
-    assert packing.finish(str(out / "parts")) == report
+        build.build_part(str(data), str(out / "parts"), (number, 3), options, small)
+    assert build.finish(str(out / "parts")) == report
     counts = report.counts
     written = sum(counts.written.values())
     assert counts.read == RECORDS == written + counts.rejected + counts.not_selected
@@ -122,13 +128,13 @@ def test_three_workers_select_the_same_rows(data: Path, tmp_path: Path) -> None:
     options = Options(selection=Selection(("chars < 300",), 0.7))
     chosen = Settings(limit=40, shard_bytes=20_000, row_group_bytes=8_000)
     reports = [
-        packing.build(str(data), str(tmp_path / str(workers)), options, chosen, workers=workers) for workers in (1, 3)
+        build.build(str(data), str(tmp_path / str(workers)), options, chosen, workers=workers) for workers in (1, 3)
     ]
     assert reports[0] == reports[1] and sum(reports[0].counts.written.values()) == 40
 
 
 def test_a_limit_ends_a_build_in_the_order_of_the_records(data: Path, tmp_path: Path) -> None:
-    report = packing.build(str(data), str(tmp_path / "out"), settings=Settings(limit=10))
+    report = build.build(str(data), str(tmp_path / "out"), settings=Settings(limit=10))
     everything, _ = selected(data, Selection())
     assert sorted(ids(undecoded(datasets.load_dataset(str(tmp_path / "out"), split="train")))) == sorted(
         everything[:10]
@@ -138,7 +144,7 @@ def test_a_limit_ends_a_build_in_the_order_of_the_records(data: Path, tmp_path: 
     assert report.options["limit"] == 10
     assert "- the first 10 rows" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(DataError, match="must be at least 1"):
-        packing.build(str(data), str(tmp_path / "none"), settings=Settings(limit=0))
+        build.build(str(data), str(tmp_path / "none"), settings=Settings(limit=0))
 
 
 def test_a_sample_is_drawn_by_place_and_seed_and_smaller_ones_are_part_of_larger_ones(data: Path) -> None:
@@ -247,7 +253,7 @@ def test_a_condition_that_cannot_be_asked_names_the_record(text: str) -> None:
 @given(st.text(alphabet="()[]'\"<>=+-*/%. andortiselfmixrow0123456789\\\n", max_size=40))
 def test_no_text_does_harm(text: str) -> None:
     with contextlib.suppress(DataError):
-        where.condition(text).holds(SUBJECT)
+        conditions.condition(text).holds(SUBJECT)
 
 
 @pytest.mark.parametrize(
@@ -270,8 +276,8 @@ def test_a_wrong_choice_is_one_line_and_exit_code_2(
 
 def test_another_condition_is_refused_where_a_build_has_begun(data: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
-    packing.build_part(str(data), out, (0, 9))
+    build.build_part(str(data), out, (0, 9))
     with pytest.raises(DataError, match=r"where was \(\), now \('row < 3',\)"):
-        packing.build(str(data), out, Options(selection=Selection(("row < 3",))))
+        build.build(str(data), out, Options(selection=Selection(("row < 3",))))
     with pytest.raises(DataError, match="limit was None, now 3"):
-        packing.build(str(data), out, settings=Settings(limit=3))
+        build.build(str(data), out, settings=Settings(limit=3))

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from modalmix.builders import cli, example, soundtracks, wavs
-from modalmix.builders.annotations import DataError
+from modalmix.builders.build import soundtracks, wav_files
+from modalmix.builders.build.soundtracks import extract, targets
+from modalmix.builders.cli import example_data
+from modalmix.builders.cli.main import main
+from modalmix.builders.core.errors import DataError
 from modalmix.builders.media.audio import read_audio
-from modalmix.builders.rows import Options
-from modalmix.builders.soundtracks import extract, targets
+from modalmix.builders.pipeline.options import Options
 
 
 def movie(path: Path, seconds: float = 1.0, rate: int = 44_100) -> Path:
@@ -56,7 +58,7 @@ def tree(tmp_path: Path, tone: Path) -> Path:
     for name in ("a.mp4", "deep/er/b.MP4", 'it\'s; rm -rf $(x) & "q"/.mp4.mp4', "é\n-i.mkv.mp4"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(tone, root / name)
-    example.video(str(root / "silent.mp4"), 1)
+    example_data.video(str(root / "silent.mp4"), 1)
     (root / "broken.mp4").write_bytes(tone.read_bytes()[:-3_000])
     (root / "notes.txt").write_text("no video")
     return root
@@ -94,7 +96,7 @@ def test_every_sound_track_becomes_a_wav_in_the_same_tree(tree: Path, tmp_path: 
 def test_a_wav_is_what_olas_script_would_have_made(tone: Path, tmp_path: Path) -> None:
     theirs = tmp_path / "theirs.wav"
     subprocess.run(["ffmpeg", "-v", "error", "-i", tone, "-ac", "1", "-ar", "16000", "-vn", theirs], check=True)
-    status, _, _ = wavs.write(str(tone), str(tmp_path / "ours.wav"), str(tmp_path / "part"))
+    status, _, _ = wav_files.write(str(tone), str(tmp_path / "ours.wav"), str(tmp_path / "part"))
     ours, wanted = soundfile.read(tmp_path / "ours.wav")[0], soundfile.read(theirs)[0]
     assert status == "written" and abs(len(ours) - len(wanted)) <= 32
     middle = slice(1_000, 14_000)
@@ -129,7 +131,7 @@ def test_a_killed_run_leaves_whole_wavs_only_and_the_next_run_finishes(tone: Pat
     command = [
         sys.executable,
         "-m",
-        "modalmix.builders.cli",
+        "modalmix.builders.cli.main",
         "audio",
         str(tree),
         "--out",
@@ -160,17 +162,17 @@ def test_a_decoder_that_dies_costs_one_video(tone: Path, tmp_path: Path, monkeyp
         (str(deadly), str(tmp_path / "b.wav"), str(tmp_path / "b.part")),
         (str(tone), str(tmp_path / "c.wav"), str(tmp_path / "c.part")),
     ]
-    monkeypatch.setattr(wavs, "_bounded", _dies_of_deadly)
-    results = dict(wavs.each_in_processes(jobs, 2))
+    monkeypatch.setattr(wav_files, "_bounded", _dies_of_deadly)
+    results = dict(wav_files.each_in_processes(jobs, 2))
     assert {number: result[0] for number, result in results.items()} == {0: "written", 1: "failed", 2: "written"}
     assert "crashed" in results[1][2]
     assert (tmp_path / "a.wav").exists() and (tmp_path / "c.wav").exists()
 
 
-def _dies_of_deadly(video: str, wav: str, part: str) -> wavs.Result:
+def _dies_of_deadly(video: str, wav: str, part: str) -> wav_files.Result:
     if "deadly" in video:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return wavs.write(video, wav, part)
+    return wav_files.write(video, wav, part)
 
 
 def test_two_videos_never_share_a_wav() -> None:
@@ -185,7 +187,7 @@ def test_the_videos_of_annotations_are_found_under_the_media_root(tone: Path, tm
     movie_path = root / "finevideo_videos" / "a.mp4"
     movie_path.parent.mkdir(parents=True)
     shutil.copy(tone, movie_path)
-    talk = example.turns("<speech><image>\nWhat?", "A tone.")
+    talk = example_data.turns("<speech><image>\nWhat?", "A tone.")
     records = [
         {
             "id": i,
@@ -227,14 +229,14 @@ def test_the_command_tells_failures_by_its_exit_code(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "out")
-    assert cli.main(["audio", str(tree), "--out", out]) == 1
+    assert main(["audio", str(tree), "--out", out]) == 1
     shown = capsys.readouterr().out
     assert "broken.mp4" in shown and "silent.mp4" in shown and "there already" in shown
     (tree / "broken.mp4").unlink()
-    assert cli.main(["audio", str(tree), "--out", out, "--json"]) == 0, "a video without sound is no error"
+    assert main(["audio", str(tree), "--out", out, "--json"]) == 0, "a video without sound is no error"
     told = json.loads(capsys.readouterr().out)
     assert sorted(one["status"] for one in told) == ["silent", "there", "there", "there", "there"]
-    assert cli.main(["audio", str(tmp_path / "none"), "--out", out]) == 2
+    assert main(["audio", str(tmp_path / "none"), "--out", out]) == 2
     (tmp_path / "empty").mkdir()
-    assert cli.main(["audio", str(tmp_path / "empty"), "--out", out]) == 2
-    assert cli.main(["audio", str(tree), "--out", out, "--workers", "0"]) == 2
+    assert main(["audio", str(tmp_path / "empty"), "--out", out]) == 2
+    assert main(["audio", str(tree), "--out", out, "--workers", "0"]) == 2

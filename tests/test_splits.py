@@ -10,10 +10,11 @@ import datasets
 import pytest
 
 from loading import undecoded
-from modalmix.builders import example, packing
-from modalmix.builders.annotations import DataError
-from modalmix.builders.packing import Settings, parsed_splits, plan
-from modalmix.builders.rows import DEFAULTS, Options
+from modalmix.builders import build
+from modalmix.builders.build import Settings, build_plan, parsed_splits
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.errors import DataError
+from modalmix.builders.pipeline.options import DEFAULTS, Options
 
 THREE = (("train", 0.6), ("validation", 0.2), ("test", 0.2))
 SMALL = 60_000
@@ -26,17 +27,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("a", "b"):
         records = []
         for i in range(100):
-            record = {"id": f"{name}{i}", "conversations": example.turns("<image>\nWhat?", f"A square, {i}.")}
+            record = {"id": f"{name}{i}", "conversations": example_data.turns("<image>\nWhat?", f"A square, {i}.")}
             if i % 10:
                 prefix = "/mnt/elsewhere/pictures" if i % 2 else "pictures"
                 record["image"] = f"{prefix}/{i % 60}.jpg"
             else:
-                record["conversations"] = example.turns("Hello?", "Yes.")
+                record["conversations"] = example_data.turns("Hello?", "Yes.")
             records.append(record)
         (folder / f"{name}.json").write_text(json.dumps(records))
     (folder / "pictures").mkdir()
     for i in range(60):
-        (folder / "pictures" / f"{i}.jpg").write_bytes(example.picture(i) + bytes(1000 + i))
+        (folder / "pictures" / f"{i}.jpg").write_bytes(example_data.picture(i) + bytes(1000 + i))
     return folder
 
 
@@ -52,7 +53,7 @@ def rows(out: Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def test_one_picture_never_stands_in_two_splits(data: Path, tmp_path: Path) -> None:
-    report = packing.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE))
+    report = build.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE))
     by_split = rows(tmp_path / "out")
     assert list(by_split) == ["train", "validation", "test"] and all(by_split.values())
     assert sorted(one for part in by_split.values() for one, _ in part) == sorted(
@@ -65,7 +66,7 @@ def test_one_picture_never_stands_in_two_splits(data: Path, tmp_path: Path) -> N
 
 
 def test_by_id_one_id_never_stands_in_two_splits(data: Path, tmp_path: Path) -> None:
-    packing.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE, split_by="id"))
+    build.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE, split_by="id"))
     by_split = rows(tmp_path / "out")
     pictures = [{picture for _, picture in part if picture} for part in by_split.values()]
     assert sum(map(len, pictures)) > len(set.union(*pictures))
@@ -76,31 +77,31 @@ def test_the_media_root_may_have_another_place_and_the_splits_stay(data: Path, t
     import shutil
 
     shutil.copytree(data, tmp_path / "elsewhere")
-    packing.build(str(data), str(tmp_path / "one"), settings=Settings(splits=THREE))
+    build.build(str(data), str(tmp_path / "one"), settings=Settings(splits=THREE))
     options = Options(media_root=(str(tmp_path / "elsewhere"),))
-    packing.build(str(tmp_path / "elsewhere"), str(tmp_path / "two"), options, Settings(splits=THREE))
+    build.build(str(tmp_path / "elsewhere"), str(tmp_path / "two"), options, Settings(splits=THREE))
     assert rows(tmp_path / "one") == rows(tmp_path / "two")
 
 
 def test_another_seed_deals_otherwise_and_a_split_keeps_its_rows_where_others_are_cut_off(
     data: Path, tmp_path: Path
 ) -> None:
-    packing.build(str(data), str(tmp_path / "one"), settings=Settings(splits=THREE))
-    packing.build(str(data), str(tmp_path / "seed"), settings=Settings(splits=THREE, seed=7))
-    packing.build(str(data), str(tmp_path / "two"), settings=Settings(splits=(("train", 0.6), ("rest", 0.4))))
+    build.build(str(data), str(tmp_path / "one"), settings=Settings(splits=THREE))
+    build.build(str(data), str(tmp_path / "seed"), settings=Settings(splits=THREE, seed=7))
+    build.build(str(data), str(tmp_path / "two"), settings=Settings(splits=(("train", 0.6), ("rest", 0.4))))
     assert rows(tmp_path / "seed") != rows(tmp_path / "one")
     assert rows(tmp_path / "two")["train"] == rows(tmp_path / "one")["train"]
 
 
 def test_workers_and_interruptions_change_nothing(data: Path, tmp_path: Path) -> None:
     settings = Settings(splits=THREE, row_group_bytes=20_000, shard_bytes=SMALL)
-    assert len(plan.make(str(data), DEFAULTS, settings).tasks) > 2
+    assert len(build_plan.make(str(data), DEFAULTS, settings).tasks) > 2
 
     def digests(out: Path) -> dict[str, bytes]:
         return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
-    packing.build(str(data), str(tmp_path / "out" / "one"), settings=settings)
-    packing.build(str(data), str(tmp_path / "two" / "one"), settings=settings, workers=3)
+    build.build(str(data), str(tmp_path / "out" / "one"), settings=settings)
+    build.build(str(data), str(tmp_path / "two" / "one"), settings=settings, workers=3)
     stopped: list[int] = []
 
     def stop(*_: object) -> None:
@@ -109,8 +110,8 @@ def test_workers_and_interruptions_change_nothing(data: Path, tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        packing.build(str(data), str(tmp_path / "three" / "one"), settings=settings, progress=stop)
-    packing.build(str(data), str(tmp_path / "three" / "one"), settings=settings)
+        build.build(str(data), str(tmp_path / "three" / "one"), settings=settings, progress=stop)
+    build.build(str(data), str(tmp_path / "three" / "one"), settings=settings)
     one = digests(tmp_path / "out" / "one")
     assert one == digests(tmp_path / "two" / "one") == digests(tmp_path / "three" / "one")
 

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies_turns import TAGS, json_values
 
-from modalmix.builders.findings import finding
-from modalmix.builders.sample import Mask, Reference, Sample, Turn
-from modalmix.builders.turns import (
+from modalmix.builders.core.findings import finding
+from modalmix.builders.core.sample import Mask, Reference, Sample, Turn
+from modalmix.builders.formats.turns import (
     Roles,
     canonical,
     count_findings,

@@ -12,15 +12,16 @@ import yaml
 from hub.client import RefusedError
 from hub.world import World, build
 
-from modalmix.builders import example, packing
-from modalmix.builders.rows import Options
+from modalmix.builders import build as building
+from modalmix.builders.cli import example_data
+from modalmix.builders.pipeline.options import Options
 
 
 @pytest.fixture(scope="module")
 def ola(tmp_path_factory: pytest.TempPathFactory, example_folders: dict[str, str]) -> Path:
     """A build of several mixes, with media of all kinds."""
     folder = tmp_path_factory.mktemp("built") / "ola"
-    packing.build(example_folders["ola"], str(folder), Options(media_root=(example_folders["ola"],)))
+    building.build(example_folders["ola"], str(folder), Options(media_root=(example_folders["ola"],)))
     return folder
 
 
@@ -212,9 +213,9 @@ def test_a_text_that_names_a_folder_of_this_machine_is_not_sent(world: World, tm
     data = tmp_path / "data"
     data.mkdir()
     home = world.clients.home
-    record = {"id": "a", "conversations": example.turns("Hello?", "Yes."), "note": f"made in {home}/secret"}
+    record = {"id": "a", "conversations": example_data.turns("Hello?", "Yes."), "note": f"made in {home}/secret"}
     (data / "a.json").write_text(json.dumps([record]))
-    packing.build(str(data), str(tmp_path / "out"))
+    building.build(str(data), str(tmp_path / "out"))
     with pytest.raises(RefusedError, match=r"column 'extra' names"):
         world.call("push", folder=str(tmp_path / "out"), repository=name)
     done = world.call("push", folder=str(tmp_path / "out"), repository=name, private_paths=True)

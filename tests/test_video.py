@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from clips import FPS, FRAMES, HEIGHT, WIDTH, Pictures, numbers
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 from modalmix.builders.media.backends.containers import missing_bytes
-from modalmix.builders.media.backends.index import Packet, has_leading, make, runs
+from modalmix.builders.media.backends.frame_index import Packet, has_leading, make, runs
 from modalmix.builders.media.items import Item
 from modalmix.builders.media.video import MediaError, VideoReader, open_video
 
@@ -295,7 +295,7 @@ def test_there_is_no_other_backend(made: dict[str, str]) -> None:
 
 
 def test_a_list_of_pictures_is_a_video_without_times() -> None:
-    frames = [example.picture(seed, "PNG") for seed in range(4)]
+    frames = [example_data.picture(seed, "PNG") for seed in range(4)]
     with open_video(frames) as video:
         assert (video.frames, video.coded_frames, video.fps, video.duration) == (4, 4, None, None)
         assert (video.height, video.width, video.rotation, video.backend) == (64, 96, 0, "pictures")
@@ -309,7 +309,7 @@ def test_a_list_of_pictures_is_a_video_without_times() -> None:
 
 
 def test_a_picture_that_breaks_the_video_is_named() -> None:
-    frames = [example.picture(0), example.picture(1)[:300], _picture(32, 32)]
+    frames = [example_data.picture(0), example_data.picture(1)[:300], _picture(32, 32)]
     with open_video(frames) as video:
         assert len(video.read([0])) == 1
         with pytest.raises(MediaError, match="frame 1: "):
@@ -334,7 +334,7 @@ def _picture(height: int, width: int) -> bytes:
 
 
 def test_what_is_no_video_is_an_error_of_one_line(tmp_path: Path) -> None:
-    example.sound(str(tmp_path / "tone.wav"), 1)
+    example_data.sound(str(tmp_path / "tone.wav"), 1)
     shutil.copy(tmp_path / "tone.wav", tmp_path / "tone.mp4")
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "page.mp4").write_text("<html>404: not found</html>\n" * 50)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from strategies_videorefer import EXAMPLES, LAYOUTS, PICTURE, POLYGON, REGION, SIZE, anything, records, square, talk
 
-from modalmix.builders import videorefer
+from modalmix.builders.core.sample import Mask, Reference, Sample, Turn
+from modalmix.builders.formats import videorefer
+from modalmix.builders.formats.extra import NOTES
+from modalmix.builders.formats.turns import Roles
 from modalmix.builders.media.masks import media_findings
-from modalmix.builders.sample import Mask, Reference, Sample, Turn
-from modalmix.builders.turns import Roles
-from modalmix.builders.verbatim import NOTES
 
 MASK = Mask(3, 6, 8, square()["counts"])
 

@@ -15,11 +15,13 @@ import pyarrow as pa
 import pytest
 
 from loading import Folders, annotation_files, modalmix_roots
-from modalmix.builders import example, features, packing, rows, views
+from modalmix.builders import build, views
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.sample import Mask
 from modalmix.builders.formats import NAMES
-from modalmix.builders.media import regions
+from modalmix.builders.media import mask_arrays
 from modalmix.builders.media.items import Item
-from modalmix.builders.sample import Mask
+from modalmix.builders.pipeline import features, rows
 
 
 def load(name: str, folders: Folders, **options: Any) -> Any:
@@ -57,7 +59,7 @@ def place(sample: dict[str, Any]) -> tuple[str, int]:
 
 
 def picture_cells(*seeds: int) -> list[dict[str, Any]]:
-    return [{"images": [cell(example.picture(seed))]} for seed in seeds]
+    return [{"images": [cell(example_data.picture(seed))]} for seed in seeds]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -73,7 +75,7 @@ def same(one: Any, other: Any) -> bool:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = str(tmp_path_factory.mktemp("clip") / "clip.mp4")
-    example.video(path, 7)
+    example_data.video(path, 7)
     return path
 
 
@@ -84,7 +86,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_sample_has_the_same_arrays_in_place_streamed_and_built(
     example_folders: Folders, tmp_path: Path, name: str
 ) -> None:
-    report = packing.build(
+    report = build.build(
         annotation_files(example_folders[name]),
         str(tmp_path / "out"),
         rows.Options(format=name, media_root=tuple(modalmix_roots(example_folders[name]))),
@@ -108,12 +110,12 @@ def test_a_sample_has_the_same_arrays_in_place_streamed_and_built(
 def test_a_picture_is_the_same_out_of_a_file_a_patch_and_base64(tmp_path: Path) -> None:
     import base64
 
-    encoded = example.picture(3)
+    encoded = example_data.picture(3)
     text = base64.b64encode(encoded)
     (tmp_path / "one.jpg").write_bytes(encoded)
     (tmp_path / "patch").write_bytes(b"\0" * 10 + encoded)
     (tmp_path / "text").write_bytes(text)
-    turns = example.turns("<image>\nWhat?", "A square.")
+    turns = example_data.turns("<image>\nWhat?", "A square.")
     (tmp_path / "a.json").write_text(
         json.dumps(
             [
@@ -133,8 +135,8 @@ def test_a_picture_is_the_same_out_of_a_file_a_patch_and_base64(tmp_path: Path) 
 
 
 def test_a_sample_is_the_same_out_of_a_folder_and_out_of_an_archive(tmp_path: Path, clip: str) -> None:
-    (tmp_path / "picture.jpg").write_bytes(example.picture(4))
-    example.sound(str(tmp_path / "tone.wav"), 2)
+    (tmp_path / "picture.jpg").write_bytes(example_data.picture(4))
+    example_data.sound(str(tmp_path / "tone.wav"), 2)
     files = {"images": str(tmp_path / "picture.jpg"), "videos": clip, "audios": str(tmp_path / "tone.wav")}
     with tarfile.open(tmp_path / "all.tar", "w") as archive:
         for path in files.values():
@@ -145,7 +147,7 @@ def test_a_sample_is_the_same_out_of_a_folder_and_out_of_an_archive(tmp_path: Pa
         column: Item(os.path.basename(path), str(tmp_path / "all.tar"), *places[os.path.basename(path)], whole=False)
         for column, path in files.items()
     }
-    masks = {"masks": [[_cell(Mask(2, 64, 96, example.rle(2)["counts"]))]], "images": []}
+    masks = {"masks": [[_cell(Mask(2, 64, 96, example_data.rle(2)["counts"]))]], "images": []}
     for more in ({}, masks):
         loose = views.decoded({**{column: [path] for column, path in files.items()}, **more}, views.Recipe())
         packed = views.decoded({**{column: [item] for column, item in members.items()}, **more}, views.Recipe())
@@ -154,7 +156,7 @@ def test_a_sample_is_the_same_out_of_a_folder_and_out_of_an_archive(tmp_path: Pa
 
 
 def test_whatever_the_features_would_decode_the_view_reads_cells(clip: str) -> None:
-    rows_ = dataset({"videos": [cell(clip)], "images": [cell(example.picture(1))]})
+    rows_ = dataset({"videos": [cell(clip)], "images": [cell(example_data.picture(1))]})
     told = rows_.cast(features.features(("image", "video", "audio", "masks"), decode=True))
     assert same(list(views.training(told)), list(views.training(rows_)))
     streamed = told.to_iterable_dataset()
@@ -173,7 +175,9 @@ def test_videos_have_frames_indices_times_and_a_duration(clip: str) -> None:
 
 
 def test_a_list_of_pictures_is_a_video_whose_times_nobody_knows() -> None:
-    (one,) = views.training(dataset({"frames": [[cell(example.picture(i, "PNG")) for i in range(4)]]}), num_frames=4)
+    (one,) = views.training(
+        dataset({"frames": [[cell(example_data.picture(i, "PNG")) for i in range(4)]]}), num_frames=4
+    )
     assert one["videos"][0].shape == (4, 64, 96, 3)
     assert np.isnan(one["frame_times"][0]).all() and np.isnan(one["durations"]).all()
     assert not np.array_equal(one["videos"][0][0], one["videos"][0][3])
@@ -197,7 +201,7 @@ def test_random_samplers_draw_anew_for_each_sample_and_alike_in_each_run(clip: s
 
 
 def test_frames_that_upstream_sees_as_bgr_come_so() -> None:
-    frames = [cell(example.picture(2, "PNG"))]
+    frames = [cell(example_data.picture(2, "PNG"))]
     note = json.dumps({"modalmix": {"channel_order": "BGR"}})
     plain, swapped = views.training(dataset({"frames": [frames]}, {"frames": [frames], "extra": note}), num_frames=1)
     assert np.array_equal(swapped["videos"][0], plain["videos"][0][..., ::-1])
@@ -205,7 +209,7 @@ def test_frames_that_upstream_sees_as_bgr_come_so() -> None:
 
 
 def test_sounds_come_at_the_rate_asked_for(tmp_path: Path) -> None:
-    example.sound(str(tmp_path / "a.wav"), 1, seconds=0.5, rate=48_000)
+    example_data.sound(str(tmp_path / "a.wav"), 1, seconds=0.5, rate=48_000)
     rows_ = dataset({"audios": [cell(tmp_path / "a.wav")]})
     (one,) = views.training(rows_, sampling_rate=16_000)
     assert one["audios"][0].shape == (8_000,) and one["audios"][0].dtype == np.float32
@@ -213,14 +217,14 @@ def test_sounds_come_at_the_rate_asked_for(tmp_path: Path) -> None:
 
 def test_size_fits_pictures_frames_and_masks_alike(clip: str) -> None:
     of_video, of_image = ([[{"frame": frame, **_rle(frame)}]] for frame in (3, 0))
-    picture = cell(example.picture(1))
+    picture = cell(example_data.picture(1))
     rows_ = dataset({"videos": [cell(clip)], "masks": of_video}, {"images": [picture], "masks": of_image})
     video, image = views.training(rows_, size=(32, 24), num_frames=2)
     assert video["videos"][0].shape == (2, 32, 24, 3)
     assert video["region_frames"].shape == (1, 32, 24, 3) and video["masks"][0].shape == (1, 32, 24)
     assert image["images"][0].shape == (32, 24, 3) and image["masks"][0].shape == (1, 32, 24)
     assert np.array_equal(image["region_frames"][0], image["images"][0])
-    unmasked = dataset({"images": [cell(example.picture(1))]})
+    unmasked = dataset({"images": [cell(example_data.picture(1))]})
     (bare,) = views.training(unmasked, size=(32, 24))
     assert np.array_equal(bare["images"][0], image["images"][0])
 
@@ -229,7 +233,7 @@ def test_size_fits_pictures_frames_and_masks_alike(clip: str) -> None:
 
 
 def _rle(index: int) -> dict[str, Any]:
-    found = example.rle(index)
+    found = example_data.rle(index)
     return {"height": found["size"][0], "width": found["size"][1], "counts": found["counts"], "polygons": None}
 
 
@@ -245,7 +249,7 @@ def test_masks_lie_on_the_pictures_they_were_drawn_for(example_folders: Folders)
     for mask, frame, place in zip(
         moving["masks"][0], moving["mask_frames"][0], moving["region_indices"][0], strict=True
     ):
-        top, left, bottom, right = example.square(frame)
+        top, left, bottom, right = example_data.square(frame)
         assert mask.sum() == 400 and mask[top:bottom, left:right].all()
         colour = moving["region_frames"][place][mask].mean(0)
         assert np.abs(colour - (250, 220, 210)).max() < 12, "the square's colour, as good as H.264 keeps it"
@@ -254,11 +258,11 @@ def test_masks_lie_on_the_pictures_they_were_drawn_for(example_folders: Folders)
 
 def test_objects_come_in_the_order_of_their_regions_and_share_pictures() -> None:
     masks = [[{"frame": 0, **_rle(index)}] for index in (5, 0)]
-    (one,) = views.training(dataset({"images": [cell(example.picture(1))], "masks": masks}))
+    (one,) = views.training(dataset({"images": [cell(example_data.picture(1))], "masks": masks}))
     assert one["region_frames"].shape == (1, 64, 96, 3)
     assert [array.tolist() for array in one["region_indices"]] == [[0], [0]]
-    boxes = [regions.box(regions.from_array(drawn[0])) for drawn in one["masks"]]
-    assert boxes == [example.square(5), example.square(0)]
+    boxes = [mask_arrays.box(mask_arrays.from_array(drawn[0])) for drawn in one["masks"]]
+    assert boxes == [example_data.square(5), example_data.square(0)]
 
 
 def test_what_is_annotated_as_not_there_is_an_empty_mask(example_folders: Folders) -> None:
@@ -273,7 +277,7 @@ def test_masks_count_the_coded_frames_of_a_video_with_an_edit_list(tmp_path: Pat
     plain = clips.encode(str(tmp_path / "plain.mp4"))
     edited = clips.remux(plain, str(tmp_path / "edit.mp4"), -17 / clips.FPS, avoid_negative_ts="disabled")
     drawn = np.zeros((clips.HEIGHT, clips.WIDTH), np.bool_)
-    masks = [[_cell(regions.from_array(drawn, frame)) for frame in (3, 30)]]
+    masks = [[_cell(mask_arrays.from_array(drawn, frame)) for frame in (3, 30)]]
     (one,) = views.training(dataset({"videos": [cell(edited)], "masks": masks}), num_frames=3)
     assert clips.numbers(one["region_frames"]) == [3, 30], "as decord counts, the hidden frames included"
     assert clips.numbers(one["videos"][0]) == [17, 32, 47], "as a player shows it"
@@ -303,9 +307,9 @@ def test_masks_can_be_left_out(clip: str) -> None:
 @pytest.mark.parametrize(
     ("mask", "code"),
     [
-        (Mask(24, 64, 96, example.rle(0)["counts"]), "MX307"),
-        (Mask(-1, 64, 96, example.rle(0)["counts"]), "MX307"),
-        (Mask(0, 96, 64, example.rle(0)["counts"]), "MX306"),
+        (Mask(24, 64, 96, example_data.rle(0)["counts"]), "MX307"),
+        (Mask(-1, 64, 96, example_data.rle(0)["counts"]), "MX307"),
+        (Mask(0, 96, 64, example_data.rle(0)["counts"]), "MX306"),
     ],
 )
 def test_a_mask_that_does_not_fit_its_video_rejects_the_sample(clip: str, mask: Mask, code: str) -> None:
@@ -324,8 +328,14 @@ def test_a_mask_that_does_not_fit_its_video_rejects_the_sample(clip: str, mask: 
 
 def broken(tmp_path: Path) -> datasets.Dataset:
     """Five pictures: the second is cut off, the fourth is not there."""
-    cut = example.picture(1)
-    images = [example.picture(0), cut[: len(cut) // 2], example.picture(2), tmp_path / "none.jpg", example.picture(4)]
+    cut = example_data.picture(1)
+    images = [
+        example_data.picture(0),
+        cut[: len(cut) // 2],
+        example_data.picture(2),
+        tmp_path / "none.jpg",
+        example_data.picture(4),
+    ]
     sources = [{"source": {"file": "a.json", "row": 10 + i}, "images": [cell(one)]} for i, one in enumerate(images)]
     return dataset(*sources)
 
@@ -366,10 +376,13 @@ def test_what_is_left_of_a_truncated_video_is_given_and_told(tmp_path: Path) -> 
         {"frames": [None]},
         {"frames": [[cell(b"no picture")]]},
         {"audios": [cell(b"RIFF")]},
-        {"images": [cell(example.picture(1))], "masks": [None]},
-        {"images": [cell(example.picture(1))], "masks": [[None]]},
-        {"images": [cell(example.picture(1))], "masks": [[{"frame": 0, "height": 64, "width": 96, "counts": "~"}]]},
-        {"images": [cell(example.picture(1))], "masks": [[{"frame": 1}]]},
+        {"images": [cell(example_data.picture(1))], "masks": [None]},
+        {"images": [cell(example_data.picture(1))], "masks": [[None]]},
+        {
+            "images": [cell(example_data.picture(1))],
+            "masks": [[{"frame": 0, "height": 64, "width": 96, "counts": "~"}]],
+        },
+        {"images": [cell(example_data.picture(1))], "masks": [[{"frame": 1}]]},
         {"masks": [[{"frame": 0}]]},
     ],
 )
@@ -508,7 +521,7 @@ def test_tensors_are_the_arrays(clip: str) -> None:
     assert tensors["masks"][0].dtype == torch.bool and tensors["videos"][0].dtype == torch.uint8
     assert np.array_equal(tensors["masks"][0].numpy(), arrays["masks"][0])
     assert np.array_equal(tensors["videos"][0].numpy(), arrays["videos"][0])
-    assert regions.from_array(arrays["masks"][0][0]).counts == example.rle(3)["counts"]
+    assert mask_arrays.from_array(arrays["masks"][0][0]).counts == example_data.rle(3)["counts"]
 
 
 def test_masks_are_of_the_picture_as_it_is_stored(tmp_path: Path) -> None:
@@ -521,8 +534,8 @@ def test_masks_are_of_the_picture_as_it_is_stored(tmp_path: Path) -> None:
     Image.fromarray(stored).save(tmp_path / "p.png", exif=turned)
     record = {
         "image": "p.png",
-        "conversations": example.turns("<image>\nWhat is <region>?", "A square."),
-        "annotation": [{"0": {"segmentation": example.rle(0)}}],
+        "conversations": example_data.turns("<image>\nWhat is <region>?", "A square."),
+        "annotation": [{"0": {"segmentation": example_data.rle(0)}}],
     }
     (tmp_path / "a.json").write_text(json.dumps([record]))
     rows = datasets.load_dataset("videorefer", data_files=str(tmp_path / "a.json"), split="train")

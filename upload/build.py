@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..builders import features, rejects
-from ..builders.output import STATE
-from ..builders.report import Report, Shard
+from ..builders.build.storage import STATE
+from ..builders.core.report import Report, Shard
+from ..builders.pipeline import features, rejects
 from .errors import HubError
 
 VIEWER_LIMIT = 300_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builders.annotations import DataError
+from ..builders.core.errors import DataError
 
 
 class HubError(DataError):

@@ -24,7 +24,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoCard
 from huggingface_hub.errors import RevisionNotFoundError
 
 from .. import cards
-from ..builders.report import Shard
+from ..builders.core.report import Shard
 from . import build as builds
 from .errors import HubError
 from .hub import DATASET, Head, Repository
@@ -88,7 +88,7 @@ def push(
     """Pushes a finished build to a dataset repository of the Hub.
 
     Args:
-        folder: what `modalmix.builders.packing.build` made.
+        folder: what `modalmix.builders.build.build` made.
         repository: ``namespace/name``; it is made if it does not exist.
         private: make it private; a public one that exists is refused then.
         revision: branch to commit to, made if it does not exist; ``main`` by default.

@@ -10,9 +10,9 @@
 JSON arrays, JSON Lines and bare objects one after another, compressed or not, of any size, in bounded memory.
 """
 
-from .expansion import HUB, sources
-from .places import DataError, Slice, Source, Take
-from .reading import Block, read
+from .slice_reader import Block, read
 from .slices import count, first_row, plan
+from .source import Slice, Source, Take
+from .sources import HUB, sources
 
-__all__ = ["HUB", "Block", "DataError", "Slice", "Source", "Take", "count", "first_row", "plan", "read", "sources"]
+__all__ = ["HUB", "Block", "Slice", "Source", "Take", "count", "first_row", "plan", "read", "sources"]

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 
-from .head import Head, compressed, head
-from .places import DataError, Slice, Source
-from .reading import BLOCK_BYTES, MAX_RECORD_BYTES, SliceReader
-from .window import BLANK
+from ..core.errors import DataError
+from .byte_window import BLANK
+from .file_head import Head, compressed, head
+from .slice_reader import BLOCK_BYTES, MAX_RECORD_BYTES, SliceReader
+from .source import Slice, Source
 
 SLICE_BYTES = 64 << 20
 _LOOK = 16 << 10

@@ -5,10 +5,10 @@
     cell ──data_of──► path or bytes ──► libsndfile (wav flac mp3 ogg opus aiff …) ─┐
                                     └─► FFmpeg (m4a aac, sound tracks of videos) ──┴─► blocks ──mix──► soxr ──► Sound
 
-libsndfile decodes what it knows, for it is the fastest; `tracks` decodes the rest.  Both give blocks of bounded size, so that a
-header that lies about its length costs nothing and a small file that unpacks to days of silence is refused.  The rate is changed
-by soxr: the resampler that FFmpeg, decord and torchcodec use by default lets frequencies above the new limit through as tones
-that are not there, 15 dB down; soxr puts them 130 dB down.
+libsndfile decodes what it knows, for it is the fastest; `audio_pyav` decodes the rest.  Both give blocks of bounded size, so
+that a header that lies about its length costs nothing and a small file that unpacks to days of silence is refused.  The rate
+is changed by soxr: the resampler that FFmpeg, decord and torchcodec use by default lets frequencies above the new limit
+through as tones that are not there, 15 dB down; soxr puts them 130 dB down.
 
 What is said by the file and not held by it (a download that broke off) raises; no silence is made up for what is missing.
 """
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cells import Cell, data_of
-from .ends import missing
+from .container_length import missing
 from .errors import MediaError
 
 Samples = NDArray[np.float32]
@@ -183,9 +183,9 @@ def decoded(
             return
         except _NotForLibsndfileError:
             pass
-    from . import tracks
+    from . import audio_pyav
 
-    yield from tracks.decoded(data, mono, first, end)
+    yield from audio_pyav.decoded(data, mono, first, end)
 
 
 class _NotForLibsndfileError(Exception):

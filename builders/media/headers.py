@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from ..caching import cache_folder
+from ..core.cache_dir import cache_folder
 from .items import Item, read_bytes
 
 Medium = Literal["image", "video", "audio"]
@@ -171,7 +171,7 @@ def _picture(source: str | bytes, content: str) -> Header:
 def _sound(source: str | bytes, content: str) -> Header:
     import soundfile
 
-    from .ends import missing
+    from .container_length import missing
 
     if content not in ("wav", "flac", "ogg", "mp3"):
         return _container(source, content)
@@ -189,8 +189,8 @@ def _sound(source: str | bytes, content: str) -> Header:
 def _container(source: str | bytes, content: str) -> Header:
     import av
 
+    from .audio_pyav import CONTAINERS
     from .backends.containers import missing_bytes
-    from .tracks import CONTAINERS
 
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
     try:

@@ -78,7 +78,7 @@ def read_image(
     Args:
         cell: a path, bytes, an item or a cell of a dataset.
         channel_order: ``"BGR"`` swaps red and blue: what Ola's trainer sees of frames whose record says
-            ``{"channel_order": "BGR"}`` (see `modalmix.builders.ola.channel_order`).
+            ``{"channel_order": "BGR"}`` (see `modalmix.builders.formats.ola.channel_order`).
         size: (height, width) in pixels to scale to, bicubic with antialiasing as Pillow does; None for the picture's own.
         upright: turn it as its EXIF orientation says.  Masks are of the picture as it is stored: so VideoRefer's trainer
             opens it, and so its header gives its size.

@@ -11,7 +11,7 @@ import binascii
 from typing import NamedTuple
 
 from .archives.archive import Archive
-from .archives.files import read_range
+from .archives.joined_file import read_range
 
 NO_BASE64 = "are not base64"
 """How `read_bytes` says that an item should be base64 text, but is not."""
@@ -90,8 +90,8 @@ def read_bytes(item: Item, cache: str | None = None) -> bytes:
     if item.archive is None:
         data = read_range(item.path, item.size, item.start)
     else:
-        from .archives.opened import opened
-        from .archives.streams import undamaged
+        from .archives.decompress import undamaged
+        from .archives.reader_pool import opened
 
         with opened(item.archive, cache) as archive, undamaged(item.archive):
             data = archive.read(item.start, item.size, item.packed)

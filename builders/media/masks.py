@@ -1,6 +1,6 @@
 """Masks: every payload a mask is written as, read into one form without drawing it.
 
-A mask is one object in one frame (`modalmix.builders.sample.Mask`).  Annotation files write it as
+A mask is one object in one frame (`modalmix.builders.core.sample.Mask`).  Annotation files write it as
 
 ::
 
@@ -11,7 +11,7 @@ A mask is one object in one frame (`modalmix.builders.sample.Mask`).  Annotation
     [[x, y, x, y, x, y, …], …]                polygons, meaning their union               kept; needs the picture's size
     null                                      annotated as not there                      kept, without size
 
-and everything else is a finding that says what it looks like.  RLE itself is in `rle`, drawing in `regions`: nothing
+and everything else is a finding that says what it looks like.  RLE itself is in `rle`, drawing in `mask_arrays`: nothing
 here allocates a picture.
 """
 
@@ -23,12 +23,12 @@ from typing import Any
 
 import msgspec
 
-from ..findings import Finding, finding, pointer
-from ..sample import Mask, Sample
-from ..turns import quote
-from ..verbatim import notes_of
+from ..core.findings import Finding, finding, pointer
+from ..core.sample import Mask, Sample
+from ..formats.extra import notes_of
+from ..formats.turns import quote
 from . import rle
-from .regions import to_array
+from .mask_arrays import to_array
 from .rle import compress, run_lengths
 
 __all__ = [

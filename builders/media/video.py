@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..findings import Finding
+from ..core.findings import Finding
 from .backends import MAX_BYTES, Deadline
 from .cells import Cell, data_of
 from .errors import MediaError
@@ -158,10 +158,10 @@ def open_video(
     with _one_error():
         # an item is a tuple, a path and bytes are sequences too
         if isinstance(cell, Sequence) and not isinstance(cell, (Item, str, bytes)):
-            from .backends.pictures import PictureList
+            from .backends.frame_folder import PictureList
 
             return VideoReader(PictureList(cell), seconds)
-        from .backends.files import VideoFile
+        from .backends.video_file import VideoFile
 
         chosen = "pyav" if backend == "auto" else backend
         return VideoReader(VideoFile(data_of(cell), chosen, Deadline(seconds), threads), seconds)

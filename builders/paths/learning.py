@@ -23,11 +23,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from .index import Index, index
-from .nearest import Nearest
+from .root_index import Index, index
 from .rules import MAX_RULES, SPELLINGS, Rule, Rules
-from .spelled import learn_spellings
-from .verification import verify
+from .spellings import learn_spellings
+from .suffix_match import Nearest
+from .verify_rules import verify
 
 Paths = Callable[[], Iterable[tuple[str, str]]]
 """Gives all paths anew each time: the kind of each medium (``image``, ``video``, ``audio``) and the path as written."""

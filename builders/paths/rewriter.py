@@ -22,15 +22,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ..findings import Finding, finding
+from ..core.findings import Finding, finding
+from ..core.sample import Reference
 from ..media.items import Item
-from ..sample import Reference
 from .learning import all_roots
-from .listing import FOLDER
-from .lookup import Lookup
+from .path_parts import steps
 from .rules import Rule, Rules
-from .steps import steps
-from .trees import Disk, Here, Located, Refused
+from .scan_root import FOLDER
+from .suffix_lookup import Lookup
+from .tree_backends import Disk, Here, Located, Refused
 
 _IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif"}

@@ -30,8 +30,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
-from ..annotations import DataError
-from .steps import steps
+from ..core.errors import DataError
+from .path_parts import steps
 
 _MAX_BYTES = 16 << 20
 MAX_RULES = 2_000

@@ -13,10 +13,10 @@ writes the answers for some samples down.
 
 from __future__ import annotations
 
-from .folder import export
+from .check_findings import Told
+from .export import export
 from .server import Server
 from .sources import open_collection
-from .told import Told
 from .viewer import Viewer
 
 __all__ = ["Server", "Told", "Viewer", "export", "open_collection"]

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..media.items import Item
-from .pictures import UNKNOWN
+from .thumbnails import UNKNOWN
 from .viewer import Answer, Viewer
 
 POLICY = (

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 
-from ..rows import DEFAULTS, Options
-from .annotated import Annotated
-from .built import folder, repository
-from .shown import Collection
+from ..pipeline.options import DEFAULTS, Options
+from .annotation_collection import Annotated
+from .entries import Collection
+from .parquet_collection import folder, repository
 
 _REPOSITORY = re.compile(r"(?:(?:hf://)?datasets/)?([\w.-]+/[\w.-]+)")
 
@@ -18,7 +18,7 @@ def open_collection(data: Sequence[str], options: Options = DEFAULTS, *, seed: i
     """Annotation files, a built folder, or a repository of the Hub.
 
     Args:
-        data: annotation files (see `modalmix.builders.data`); or one folder that a build has made; or the name of one
+        data: annotation files (see `modalmix.builders.pipeline.inputs`); or one folder that a build has made; or the name of one
             repository, ``namespace/name``, where there is no such file here.
         options: how annotation records become rows.
         seed: for ``random:N`` of a mixture.

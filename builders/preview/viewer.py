@@ -26,15 +26,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..findings import CATALOGUE, Finding
+from ..core.findings import CATALOGUE, Finding
 from ..media.errors import MediaError
 from ..media.items import Item
 from ..media.video import VideoReader, open_video
-from . import pictures
-from .index import Filter, Index
-from .sheet import sheet
-from .shown import KINDS, Cell, Collection, Entry, Shown
-from .told import Told
+from . import thumbnails
+from .check_findings import Told
+from .entries import KINDS, Cell, Collection, Entry, Shown
+from .entry_index import Filter, Index
+from .sample_page import sheet
 
 WINDOW = 200
 """Lines of the list at once."""
@@ -141,7 +141,7 @@ class Viewer:
             return self._frame(int(found["f"]), int(found["video"]), int(found["index"]))
         masks = self._shown(int(found["k"])).masks
         mask = masks[int(found["object"])][int(found["at"])]
-        return Answer("image/png", pictures.mask_png(mask, int(found["object"])), True)
+        return Answer("image/png", thumbnails.mask_png(mask, int(found["object"])), True)
 
     def overview(self) -> dict[str, Any]:
         """What the collection holds, as far as it is listed."""
@@ -219,9 +219,9 @@ class Viewer:
         with open(item.path, "rb") as file:
             file.seek(item.start)
             head = file.read(min(_HEAD, item.size))
-        type_ = pictures.media_type(kind, head)
-        if type_ == pictures.UNKNOWN and kind == "image":
-            return Answer("image/png", pictures.shown_png(item), True)
+        type_ = thumbnails.media_type(kind, head)
+        if type_ == thumbnails.UNKNOWN and kind == "image":
+            return Answer("image/png", thumbnails.shown_png(item), True)
         return Answer(type_, item, True)
 
     def _frame(self, n: int, video: int, index: int) -> Answer:
@@ -232,7 +232,7 @@ class Viewer:
                     self._video = None
                 self._video = (n, video), open_video(self._item(n, "videos", [video]))
             pixels = self._video[1].read([index], coded=True)[0]
-        return Answer("image/jpeg", pictures.frame_jpeg(pixels), True)
+        return Answer("image/jpeg", thumbnails.frame_jpeg(pixels), True)
 
 
 def _json(value: Any) -> Answer:

@@ -12,11 +12,11 @@
 >>> loader = torch.utils.data.DataLoader(train, batch_size=4, num_workers=2, collate_fn=views.collate)
 """
 
-from .batches import collate
 from .chat import messages, time_instruction
-from .decoding import Recipe, decoded
-from .flattening import flatten
-from .reading import SampleRejected, StreamView, TableView, training
+from .collate import collate
+from .decode_row import Recipe, decoded
+from .flatten import flatten
+from .training_view import SampleRejected, StreamView, TableView, training
 
 __all__ = [
     "Recipe",

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from ..turns import plain, split
+from ..formats.turns import plain, split
 
 _ROLES = {"human": "user", "gpt": "assistant"}
 _MEDIA_TAG = re.compile("<(?:image|video|audio)>")

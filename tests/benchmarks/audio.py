@@ -29,7 +29,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from modalmix.builders import soundtracks, wavs
+from modalmix.builders.build import soundtracks, wav_files
 from modalmix.builders.media.audio import read_audio
 
 Peer = Callable[[str], object]
@@ -134,7 +134,7 @@ def folder_of_tracks(folder: str) -> object:
 
 
 def track(path: str) -> object:
-    status, _, message = wavs.write(path, f"{path}.wav", f"{path}.part")
+    status, _, message = wav_files.write(path, f"{path}.wav", f"{path}.part")
     assert status == "written", message
     return status
 

@@ -7,7 +7,7 @@
 Peers, each run in a process of its own, in turn, medians over ``--repeats``:
 
 copy        open each file, read it, write it into one file
-build       `packing.build`: read the annotations, look up the media, write shards, card and report
+build       `build.build`: read the annotations, look up the media, write shards, card and report
 shards      `ShardWriter` alone, row groups of 32 MB
 pyarrow     ``ParquetWriter``, row groups of 32 MB, media uncompressed, no dictionary on them
 stock       ``Dataset.from_list`` with Image or Video, `embed_table_storage` (as push_to_hub does), ``to_parquet``
@@ -159,11 +159,11 @@ def copy(data: Path, out: Path) -> float:
 
 
 def build(data: Path, out: Path) -> float:
-    from modalmix.builders import lmms_finetune, packing  # noqa: F401
-    from modalmix.builders.rows import Options
+    from modalmix.builders import build
+    from modalmix.builders.pipeline.options import Options
 
     began = time.perf_counter()
-    report = packing.build(str(data / "train.json"), str(out), Options(format="lmms_finetune"))
+    report = build.build(str(data / "train.json"), str(out), Options(format="lmms_finetune"))
     assert report.counts.rejected == 0, report.counts
     return began
 
@@ -171,7 +171,7 @@ def build(data: Path, out: Path) -> float:
 def shards(data: Path, out: Path) -> float:
     import pyarrow as pa
 
-    from modalmix.builders.parquet import FileRange, ShardWriter, media_column
+    from modalmix.builders.build.parquet import FileRange, ShardWriter, media_column
 
     schema, name = features(data).arrow_schema, column_of(data)
     began = time.perf_counter()
@@ -241,7 +241,7 @@ def stock(data: Path, out: Path) -> float:
 def prepare(data: Path, out: Path) -> float:
     import datasets
 
-    from modalmix.builders import lmms_finetune  # noqa: F401
+    from modalmix.builders.formats import lmms_finetune  # noqa: F401
 
     datasets.disable_progress_bars()
     os.environ["HF_HOME"] = str(out / "cache")

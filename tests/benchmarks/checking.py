@@ -32,7 +32,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 
 PEERS = {
     "read": "read",
@@ -72,7 +72,7 @@ def main() -> None:
 def make_annotations(folder: Path, megabytes: int, turns: int) -> int:
     folder.mkdir()
     for index in range(2_000):
-        (folder / f"{index}.jpg").write_bytes(example.picture(index % 50))
+        (folder / f"{index}.jpg").write_bytes(example_data.picture(index % 50))
     text = "A yellow square on a coloured ground, moving to the right. " * 5
     more = [text] * (turns - 1)
     size = index = 0
@@ -81,7 +81,7 @@ def make_annotations(folder: Path, megabytes: int, turns: int) -> int:
             record = {
                 "id": index,
                 "image": f"/mnt/x/{index % 2_000}.jpg",
-                "conversations": example.turns(f"<image>\n{text}", *more),
+                "conversations": example_data.turns(f"<image>\n{text}", *more),
             }
             size += file.write(json.dumps(record) + "\n")
             index += 1
@@ -98,14 +98,18 @@ def make_media(folder: Path, pictures: int, clips: int) -> None:
     rng = np.random.default_rng(0)
     file = BytesIO()
     Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((640, 480)).save(file, "JPEG")
-    example.video(str(folder / "clip.mp4"), 1, frames=240, fps=24)
+    example_data.video(str(folder / "clip.mp4"), 1, frames=240, fps=24)
     clip = (folder / "clip.mp4").read_bytes()
     (folder / "clip.mp4").unlink()
     records = []
     for index in range(pictures):
         (folder / f"{index}.jpg").write_bytes(file.getvalue())
         records.append(
-            {"id": index, "image": f"/mnt/x/{index}.jpg", "conversations": example.turns("<image>\nWhat?", "A square.")}
+            {
+                "id": index,
+                "image": f"/mnt/x/{index}.jpg",
+                "conversations": example_data.turns("<image>\nWhat?", "A square."),
+            }
         )
     for index in range(clips):
         (folder / f"{index}.mp4").write_bytes(clip)
@@ -113,7 +117,7 @@ def make_media(folder: Path, pictures: int, clips: int) -> None:
             {
                 "id": f"v{index}",
                 "video": f"/mnt/x/{index}.mp4",
-                "conversations": example.turns("<video>\nWhat?", "A square."),
+                "conversations": example_data.turns("<video>\nWhat?", "A square."),
             }
         )
     (folder / "train.json").write_text(json.dumps(records))
@@ -178,9 +182,12 @@ def read_records(folder: Path) -> Began:
 
 
 def read_rows(folder: Path) -> Began:
-    from modalmix.builders import lmms_finetune  # noqa: F401
     from modalmix.builders.annotations import plan, sources
-    from modalmix.builders.rows import Counts, Options, Rewriters, rows
+    from modalmix.builders.core.counts import Counts
+    from modalmix.builders.formats import lmms_finetune  # noqa: F401
+    from modalmix.builders.pipeline.options import Options
+    from modalmix.builders.pipeline.rewriters import Rewriters
+    from modalmix.builders.pipeline.rows import rows
 
     options = Options(format="lmms_finetune")
     rewriters = Rewriters(options)
@@ -192,9 +199,9 @@ def read_rows(folder: Path) -> Began:
 
 
 def in_processes(folder: Path) -> Began:
-    from modalmix.builders import lmms_finetune  # noqa: F401
-    from modalmix.builders.checks import check
-    from modalmix.builders.rows import Options
+    from modalmix.builders.check import check
+    from modalmix.builders.formats import lmms_finetune  # noqa: F401
+    from modalmix.builders.pipeline.options import Options
 
     began = begin()
     options = Options(format="lmms_finetune")
@@ -204,9 +211,9 @@ def in_processes(folder: Path) -> Began:
 
 
 def quick(folder: Path) -> Began:
-    from modalmix.builders import lmms_finetune  # noqa: F401
-    from modalmix.builders.checks import check
-    from modalmix.builders.rows import Options
+    from modalmix.builders.check import check
+    from modalmix.builders.formats import lmms_finetune  # noqa: F401
+    from modalmix.builders.pipeline.options import Options
 
     began = begin()
     told = check(str(folder / "text" / "train.jsonl"), Options(format="lmms_finetune"), depth="quick")
@@ -238,9 +245,9 @@ def headers(folder: Path) -> Began:
     import av  # noqa: F401
     import PIL.Image  # noqa: F401
 
-    from modalmix.builders import lmms_finetune  # noqa: F401
-    from modalmix.builders.checks import check
-    from modalmix.builders.rows import Options
+    from modalmix.builders.check import check
+    from modalmix.builders.formats import lmms_finetune  # noqa: F401
+    from modalmix.builders.pipeline.options import Options
 
     began = begin()
     told = check(str(folder / "media" / "train.json"), Options(format="lmms_finetune"), depth="headers")

@@ -5,7 +5,7 @@
 
 Peers, in turn, medians over ``--repeats``:
 
-one     `packing.build` in the process itself
+one     `build.build` in the process itself
 two     with two workers, which are started while the clock runs
 fresh   with two workers of a Ray cluster that is up; it gives each driver processes of its own, which import modalmix first
 ray     the same, by a driver that has built once before
@@ -113,14 +113,14 @@ def compare(folder: Path, peers: list[str], repeats: int) -> None:
 
 
 def run_one(peer: str, data: str, out: str) -> None:
-    from modalmix.builders import lmms_finetune, packing  # noqa: F401
-    from modalmix.builders.rows import Options
+    from modalmix.builders import build as building
+    from modalmix.builders.pipeline.options import Options
 
     tasks: list[int] = []
 
     def build() -> float:
         began = time.perf_counter()
-        report = packing.build(
+        report = building.build(
             os.path.join(data, "train.json"),
             out,
             Options(format="lmms_finetune"),

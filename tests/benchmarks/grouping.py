@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 
 FORMS = {
     "as they stand": {"order": "annotation"},
@@ -60,12 +60,12 @@ def main() -> None:
 def make(root: Path, clips: int, size: int) -> None:
     """Clips with random bytes behind their end, and a caption, four questions and two multiple choices for each."""
     (root / "clips").mkdir()
-    example.video(str(root / "head.mp4"), 1)
+    example_data.video(str(root / "head.mp4"), 1)
     head = (root / "head.mp4").read_bytes()
     for number in range(clips):
         (root / "clips" / f"{number}.mp4").write_bytes(head + os.urandom(size - len(head)))
     for seed, (kind, times) in enumerate({"cap": 1, "oe": 4, "mc": 2}.items()):
-        turns = example.turns("<image>\nWhat moves?", "A square. " * 20)
+        turns = example_data.turns("<image>\nWhat moves?", "A square. " * 20)
         records = [
             {
                 "id": f"{kind}-{number}-{turn}",
@@ -117,13 +117,13 @@ def median(results: list[dict[str, float]], name: str) -> float:
 
 
 def build(what: str, form: str, root: Path) -> float:
-    from modalmix.builders import llava_video, packing  # noqa: F401
-    from modalmix.builders.rows import Options
+    from modalmix.builders import build
+    from modalmix.builders.pipeline.options import Options
 
     began = time.perf_counter()
     files = [str(root / f"{kind}.json") for kind in ("cap", "oe", "mc")]
     options = Options(format="llava_video", media_root=(str(root),))
-    report = packing.build(files, str(root / form), options, packing.Settings(**FORMS[form]))
+    report = build.build(files, str(root / form), options, build.Settings(**FORMS[form]))
     assert not report.counts.rejected, report.counts
     return began
 

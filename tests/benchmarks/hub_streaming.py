@@ -105,8 +105,8 @@ def run_one(peer: str, urls: str) -> None:
 
     import modalmix.builders
     from loading import bytes_of, undecoded
-    from modalmix.builders import llava_video  # noqa: F401  imported before the clock starts, as datasets is
-    from modalmix.builders.remote import streaming  # noqa: F401
+    from modalmix.builders.formats import llava_video  # noqa: F401  imported before the clock starts, as datasets is
+    from modalmix.builders.loading.hub import feeds  # noqa: F401
     from modalmix.upload import download
 
     datasets.disable_progress_bars()

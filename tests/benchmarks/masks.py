@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
-from modalmix.builders.media import regions
-from modalmix.builders.sample import Mask
+from modalmix.builders.core.sample import Mask
+from modalmix.builders.media import mask_arrays
 
 SIZES = {"480p": (480, 854), "720p": (720, 1280), "1080p": (1080, 1920)}
 
@@ -49,13 +49,13 @@ def tasks(height: int, width: int) -> dict[str, tuple[Callable[[], Any], Callabl
     encoded = [coco.encode(np.asfortranarray(picture, np.uint8)) for picture in pictures]
     masks = [Mask(0, height, width, one["counts"].decode()) for one in encoded]
     mask, rle, picture = masks[0], encoded[0], pictures[0]
-    runs = regions.runs(mask).tolist()
+    runs = mask_arrays.runs(mask).tolist()
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     outline = np.stack([width / 2 + height / 4 * np.cos(angles), height / 2 + height / 4 * np.sin(angles)], 1)
     polygons = [outline.ravel().tolist(), (outline / 2).ravel().tolist()]
 
     def from_runs() -> Any:
-        return regions.to_array(Mask(0, height, width, regions.compress(runs)))
+        return mask_arrays.to_array(Mask(0, height, width, mask_arrays.compress(runs)))
 
     def coco_runs() -> Any:
         return coco.decode(coco.frPyObjects({"size": [height, width], "counts": runs}, height, width))
@@ -68,19 +68,22 @@ def tasks(height: int, width: int) -> dict[str, tuple[Callable[[], Any], Callabl
         return int(coco.area(rle)), (top, left, top + high, left + wide)
 
     return {
-        "rle": (lambda: regions.to_array(mask), lambda: coco.decode(rle)),
+        "rle": (lambda: mask_arrays.to_array(mask), lambda: coco.decode(rle)),
         "runs": (from_runs, coco_runs),
         "rows": (
-            lambda: np.ascontiguousarray(regions.to_arrays([mask], height, width)[0]),
+            lambda: np.ascontiguousarray(mask_arrays.to_arrays([mask], height, width)[0]),
             lambda: np.ascontiguousarray(coco.decode(rle)),
         ),
-        "polygons": (lambda: regions.to_array(Mask(0, height, width, None, polygons)), coco_polygons),
-        "16 frames": (lambda: regions.to_arrays(masks, height, width).transpose(1, 2, 0), lambda: coco.decode(encoded)),
+        "polygons": (lambda: mask_arrays.to_array(Mask(0, height, width, None, polygons)), coco_polygons),
+        "16 frames": (
+            lambda: mask_arrays.to_arrays(masks, height, width).transpose(1, 2, 0),
+            lambda: coco.decode(encoded),
+        ),
         "encode": (
-            lambda: regions.from_array(picture).counts,
+            lambda: mask_arrays.from_array(picture).counts,
             lambda: coco.encode(np.asfortranarray(picture, np.uint8))["counts"].decode(),
         ),
-        "area, box": (lambda: (regions.area(mask), tuple(regions.box(mask) or ())), coco_box),
+        "area, box": (lambda: (mask_arrays.area(mask), tuple(mask_arrays.box(mask) or ())), coco_box),
     }
 
 

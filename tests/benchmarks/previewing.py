@@ -22,7 +22,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 
 PEERS = ("inspect", "in place", "built")
 
@@ -51,24 +51,24 @@ def main() -> None:
 
 def make_data(folder: Path, count: int) -> int:
     """JSON Lines about 200 pictures of another machine, and the same built."""
-    from modalmix.builders import packing
+    from modalmix.builders import build
 
     data = folder / "data"
     (data / "pictures").mkdir(parents=True)
     for index in range(200):
-        (data / "pictures" / f"{index}.jpg").write_bytes(example.picture(index))
+        (data / "pictures" / f"{index}.jpg").write_bytes(example_data.picture(index))
     with open(data / "train.jsonl", "w", encoding="utf-8") as file:
         for index in range(count):
-            turns = example.turns(f"<image>\nWhat is word{index}?", "A yellow square on a coloured ground. " * 20)
+            turns = example_data.turns(f"<image>\nWhat is word{index}?", "A yellow square on a coloured ground. " * 20)
             record = {"id": index, "image": f"/mnt/x/pictures/{index % 200}.jpg", "conversations": turns}
             file.write(json.dumps(record) + "\n")
-    packing.build(str(data), str(folder / "built"))
+    build.build(str(data), str(folder / "built"))
     return (data / "train.jsonl").stat().st_size
 
 
 def run_one(peer: str, folder: Path, count: int, looks: int) -> dict[str, float]:
     if peer == "inspect":
-        from modalmix.builders.checks import check
+        from modalmix.builders.check import check
 
         began = time.perf_counter()
         check(str(folder / "data"), depth="quick")

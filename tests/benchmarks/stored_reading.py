@@ -2,7 +2,7 @@
 
     python tests/benchmarks/stored_reading.py
 
-Data: pictures of 90 KB, a row each; and clips of 5 MB that seven rows each ask about.  Builds: `modalmix` (`packing.build`) and
+Data: pictures of 90 KB, a row each; and clips of 5 MB that seven rows each ask about.  Builds: `modalmix` (`build.build`) and
 `stock` (``Dataset.from_list``, `embed_table_storage`, ``to_parquet``).  Each is read, in a process of its own and in turn, by
 
 datasets    ``load_dataset(streaming=True)``: first sample, MB read up to it (by this process, see proc(5) io), samples a second
@@ -65,8 +65,8 @@ def make(folder: Path, media: int, size: int, times: int) -> None:
     import datasets
     from datasets.table import embed_table_storage
 
-    from modalmix.builders import lmms_finetune, packing  # noqa: F401
-    from modalmix.builders.rows import Options
+    from modalmix.builders import build
+    from modalmix.builders.pipeline.options import Options
 
     datasets.disable_progress_bars()
     kind, column, suffix = ("image", "images", "jpg") if size < 1_000_000 else ("video", "videos", "mp4")
@@ -81,7 +81,7 @@ def make(folder: Path, media: int, size: int, times: int) -> None:
             ]
             records.append({"id": f"{index}/{time_}", kind: f"{index:06}.{suffix}", "conversations": turns})
     (folder / "data" / "train.json").write_text(json.dumps(records))
-    packing.build(str(folder / "data"), str(folder / "modalmix"), Options(format="lmms_finetune"))
+    build.build(str(folder / "data"), str(folder / "modalmix"), Options(format="lmms_finetune"))
     turn = {"from": datasets.Value("string"), "value": datasets.Value("string")}
     medium = datasets.Image() if kind == "image" else datasets.Video()
     features = datasets.Features(

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 
 PEERS = ("modalmix", "json")
 
@@ -50,13 +50,13 @@ def main() -> None:
 
 def make_file(path: Path, size: int) -> int:
     for i in range(10):
-        example.sound(str(path.parent / "sounds" / f"{i}.wav"), i)
+        example_data.sound(str(path.parent / "sounds" / f"{i}.wav"), i)
     answer = "It is a tone of some two hundred hertz that neither rises nor falls, and ends as it began. " * 4
     count = 0
     with open(path, "w", encoding="utf-8") as file:
         file.write("[")
         while file.tell() < size:
-            turns = example.turns(
+            turns = example_data.turns(
                 "<speech>\nDescribe what you hear.", answer, "Does it change?", answer, "Why?", answer
             )
             record = {"id": f"sound-{count}", "audio": f"/mnt/x/sounds/{count % 10}.wav", "conversations": turns}
@@ -75,7 +75,7 @@ def peak() -> float:
 def run_one(peer: str, path: str, records: str) -> None:
     import datasets
 
-    from modalmix.builders import ola  # noqa: F401  imported before the clock starts, as datasets is
+    from modalmix.builders.formats import ola  # noqa: F401  imported before the clock starts, as datasets is
 
     datasets.disable_progress_bars()
     name = "json" if peer == "json" else "ola"

@@ -19,11 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 
 CODE = (
-    "import sys; from modalmix.builders import packing; from modalmix.builders.rows import Options; "
-    "r = packing.build(sys.argv[1], sys.argv[2], Options(media_root=tuple(sys.argv[3:]))); "
+    "import sys; from modalmix.builders import build; from modalmix.builders.pipeline.options import Options; "
+    "r = build.build(sys.argv[1], sys.argv[2], Options(media_root=tuple(sys.argv[3:]))); "
     "assert not r.counts.rejected, r.counts"
 )
 
@@ -66,7 +66,7 @@ def main() -> None:
 def make(root: Path, clips: int, size: int) -> None:
     """Archives of clips with random bytes behind their end, which hardly compress, as in the real thing."""
     (root / "data").mkdir()
-    example.video(str(root / "clip.mp4"), 1)
+    example_data.video(str(root / "clip.mp4"), 1)
     head = (root / "clip.mp4").read_bytes()
     records = []
     for number in range(2):
@@ -75,7 +75,7 @@ def make(root: Path, clips: int, size: int) -> None:
                 path = root / "clip.mp4"
                 path.write_bytes(head + os.urandom(size - len(head)))
                 archive.add(path, f"academic_source/{i}/clip_{i}.mp4")
-                turns = example.turns("<image>\nWhat moves?", "A square.")
+                turns = example_data.turns("<image>\nWhat moves?", "A square.")
                 video = f"academic_source/{i}/clip_{i}.mp4"
                 records += [
                     {"id": f"{i}-{k}", "video": video, "data_source": "x", "conversations": turns} for k in (0, 1)

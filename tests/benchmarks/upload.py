@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from hub import Hub
 from hub.client import MODALMIX, MODES, Clients
 
-from modalmix.builders import example, packing
+from modalmix.builders import build as building
+from modalmix.builders.cli import example_data
 
 STOCK = """
 from huggingface_hub import HfApi
@@ -74,11 +75,11 @@ def build(root: Path, name: str, rows: list[int], options: argparse.Namespace, c
     for row in rows:
         path = data / f"{row}.jpg"
         if not path.exists():
-            path.write_bytes(example.picture(row % 50) + random.Random(row).randbytes(options.size))
+            path.write_bytes(example_data.picture(row % 50) + random.Random(row).randbytes(options.size))
         answer = "Another answer." if row == changed else "A yellow square on a coloured ground."
-        records.append({"id": row, "image": path.name, "conversations": example.turns("<image>\nWhat?", answer)})
+        records.append({"id": row, "image": path.name, "conversations": example_data.turns("<image>\nWhat?", answer)})
     (data / "train.json").write_text(json.dumps(records))
-    packing.build(str(data), str(out), settings=packing.Settings(row_group_bytes=4 << 20, shard_bytes=options.shard))
+    building.build(str(data), str(out), settings=building.Settings(row_group_bytes=4 << 20, shard_bytes=options.shard))
     return out
 
 

@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from modalmix.builders import sampling
 from modalmix.builders.media.video import open_video
+from modalmix.builders.views import frame_sampling
 
 Source = str | bytes
 Peer = Callable[[Source, Sequence[int]], Any]
@@ -56,7 +56,7 @@ def main() -> None:
                 path = clip(folder, height, gop)
                 for count in options.frames:
                     for kind, source in (("path", str(path)), ("bytes", path.read_bytes())):
-                        row = compare(source, sampling.uniform(900, count), peers, options.repeats, options.check)
+                        row = compare(source, frame_sampling.uniform(900, count), peers, options.repeats, options.check)
                         cells = ""
                         for peer in peers:
                             ratio = row["decord"] / row[peer] if "decord" in row else float("nan")

@@ -59,7 +59,9 @@ def make_data(folder: Path, count: int) -> int:
     import numpy as np
     from PIL import Image
 
-    from modalmix.builders import example, packing, rows
+    from modalmix.builders import build
+    from modalmix.builders.cli import example_data
+    from modalmix.builders.pipeline import rows
 
     (folder / "pictures").mkdir()
     random = np.random.default_rng(0)
@@ -69,10 +71,10 @@ def make_data(folder: Path, count: int) -> int:
         noisy = np.asarray(coarse, np.int16) + random.integers(-12, 12, (480, 640, 3))
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"pictures/{index:06}.jpg", quality=85)
         records.append(
-            {"image": f"pictures/{index:06}.jpg", "conversations": example.turns("<image>\nWhat?", "Noise.")}
+            {"image": f"pictures/{index:06}.jpg", "conversations": example_data.turns("<image>\nWhat?", "Noise.")}
         )
     (folder / "train.json").write_text(json.dumps(records))
-    packing.build(str(folder / "train.json"), str(folder / "out"), rows.Options(media_root=(str(folder),)))
+    build.build(str(folder / "train.json"), str(folder / "out"), rows.Options(media_root=(str(folder),)))
     return sum(path.stat().st_size for path in (folder / "pictures").iterdir())
 
 

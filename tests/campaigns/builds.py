@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 
 WAYS = ("all", "all", "one")
 """What a kill hits: every process of the build, or one that is not the first."""
@@ -131,7 +131,7 @@ def run(folder: Path, arguments: Sequence[str], kills: int, kills_per_build: int
 
 
 def command(data: Path, out: Path, arguments: Sequence[str]) -> list[str]:
-    code = "from modalmix.builders.cli import main; raise SystemExit(main())"
+    code = "from modalmix.builders.cli.main import main; raise SystemExit(main())"
     return [sys.executable, "-c", code, "build", str(data), "--out", str(out), "--quiet", *arguments]
 
 
@@ -238,13 +238,13 @@ def _pictures(folder: Path, noise: bytes, size: int) -> None:
     (folder / "pictures").mkdir()
     while total < size:
         i = len(records)
-        data = example.picture(i % 50) + noise[i : i + 20_000 + 997 * i % 120_000]
+        data = example_data.picture(i % 50) + noise[i : i + 20_000 + 997 * i % 120_000]
         total += len(data)
         (folder / "pictures" / f"{i}.jpg").write_bytes(data)
         record = {
             "id": i,
             "image": f"/x/pictures/{i}.jpg",
-            "conversations": example.turns("<image>\nWhat?", "It. " * 50),
+            "conversations": example_data.turns("<image>\nWhat?", "It. " * 50),
         }
         if i % 17 == 5:
             record["image"] = "/x/pictures/nowhere.jpg"
@@ -263,11 +263,13 @@ def _patches(folder: Path, noise: bytes, size: int) -> None:
         with open(folder / name, "wb") as patch:
             while patch.tell() < size // 4:
                 i = len(records)
-                frames = [example.picture(i % 50 + k) + noise[7 * i + k :][: 9_000 + 31 * i % 40_000] for k in range(4)]
+                frames = [
+                    example_data.picture(i % 50 + k) + noise[7 * i + k :][: 9_000 + 31 * i % 40_000] for k in range(4)
+                ]
                 video = {"patch": f"/x/{name}", "start_num": patch.tell(), "size": [len(frame) for frame in frames]}
                 if i % 23 == 3:
                     video["start_num"] = 10**12
-                turns = example.turns("<image>\nWhat moves?", f"A square. {i}")
+                turns = example_data.turns("<image>\nWhat moves?", f"A square. {i}")
                 records.append({"id": f"p{i}", "video": video, "conversations": turns})
                 patch.write(b"".join(frames))
             written += patch.tell()
@@ -278,7 +280,7 @@ def _videos(folder: Path, noise: bytes, size: int) -> None:
     """As many bytes of videos in the folder, three questions each, as in two tar.gz."""
     (folder / "videos").mkdir()
     clip = folder / "clip.mp4"
-    example.video(str(clip), 1)
+    example_data.video(str(clip), 1)
     plain = clip.read_bytes()
     clip.unlink()
     questions, total, i = [], 0, 0
@@ -294,13 +296,13 @@ def _videos(folder: Path, noise: bytes, size: int) -> None:
         archives[i % 2].addfile(member, io.BytesIO(data))
         for k in range(3):
             for where in ("videos", "packed"):
-                turns = example.turns("<image>\nWhat moves?", f"A square, {k}.")
+                turns = example_data.turns("<image>\nWhat moves?", f"A square, {k}.")
                 questions.append((k, i, {"id": f"{where}{i}-{k}", "video": f"{where}/{i}.mp4", "conversations": turns}))
         i += 1
     for archive in archives:
         archive.close()
     questions.append(
-        (3, 0, {"id": "lost", "video": "packed/nowhere.mp4", "conversations": example.turns("<image>\n?", "!")})
+        (3, 0, {"id": "lost", "video": "packed/nowhere.mp4", "conversations": example_data.turns("<image>\n?", "!")})
     )
     questions.sort(key=lambda question: question[:2])
     (folder / "videos.json").write_text(json.dumps([record for _, _, record in questions]))

@@ -98,7 +98,8 @@ class Clients:
 MODALMIX = """
 from modalmix.builders import cli
 cli.NAMES = tuple(name for name in cli.NAMES if name in ("push", "verify", "card", "download"))  # what is tested here
-sys.exit(cli.main(sys.argv[1:]))
+from modalmix.builders.cli.main import main
+sys.exit(main(sys.argv[1:]))
 """
 
 PUSH = """
@@ -128,7 +129,7 @@ class Job:
 
     def kill(self) -> None:
         """SIGKILL; a process that has ended by itself is left alone."""
-        self.begun.wait(30)
+        assert self.begun.wait(30), "it has not begun"
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modalmix.builders import example
+from modalmix.builders.cli import example_data
 
 FOREIGN = "/mnt/private/data"  # where the authors had their media
 CLIPS = ("lltmlYR56dI", "-oRLcD5z8jA", "a_B-9xYz012", "Q7wErTy-Uio")
@@ -22,20 +22,24 @@ CLIPS = ("lltmlYR56dI", "-oRLcD5z8jA", "a_B-9xYz012", "Q7wErTy-Uio")
 def releases(folder: Path) -> dict[str, dict[str, bytes]]:
     """Repository → path → content."""
     clip, tone, spoken = folder / "clip.mp4", folder / "tone.wav", folder / "spoken.mp4"
-    example.video(str(clip), 1)
-    example.sound(str(tone), 2)
+    example_data.video(str(clip), 1)
+    example_data.sound(str(tone), 2)
     _spoken(spoken)
-    video, sound, pictures = clip.read_bytes(), tone.read_bytes(), [example.picture(seed) for seed in range(3)]
-    asked = example.turns("<image>\nWhat moves?", "A square.")
-    object_ = [{"2": {"segmentation": example.rle(2)}}]
-    region = example.turns("<video>\nWhat is <region>?", "A square.")
+    video, sound, pictures = clip.read_bytes(), tone.read_bytes(), [example_data.picture(seed) for seed in range(3)]
+    asked = example_data.turns("<image>\nWhat moves?", "A square.")
+    object_ = [{"2": {"segmentation": example_data.rle(2)}}]
+    region = example_data.turns("<video>\nWhat is <region>?", "A square.")
     panda = _tar({"panda/a_0:00:01.000.mp4": video}, "w:gz")
     half = len(panda) // 2
     return {
         "THUdyh/Ola-Data": {
             "README.md": b"# Ola-Data",
             "Ola_audio_1169k.json": _json([
-                {"id": 1, "audio": f"{FOREIGN}/AudioCaps/x/1.wav", "conversations": example.turns("<speech>\nWhat?", "A tone.")}
+                {
+                    "id": 1,
+                    "audio": f"{FOREIGN}/AudioCaps/x/1.wav",
+                    "conversations": example_data.turns("<speech>\nWhat?", "A tone."),
+                }
             ]),
             "ola_audio/AudioCaps.tar": _tar({"AudioCaps/x/1.wav": sound}, "w"),
             "ola_audio/Clotho.tar": b"not asked for",
@@ -46,11 +50,11 @@ def releases(folder: Path) -> dict[str, dict[str, bytes]]:
             "video_data/patch_000000": b"".join(pictures),
             "Ola_cross_modality_finevideo_175k.json": _json([
                 {"id": one, "video": f"{FOREIGN}/finevideo_videos/{one}.mp4", "audio": f"{FOREIGN}/finevideo_audios/{one}.wav",
-                 "conversations": example.turns("<speech><image>\nWhat?", "A square.")} for one in CLIPS
+                 "conversations": example_data.turns("<speech><image>\nWhat?", "A square.")} for one in CLIPS
             ]),
             "Ola_cross_modality_llava_123k.json": _json([
                 {"id": one, "video": f"{FOREIGN}/llava_videos/{one}.mp4", "audio": f"{FOREIGN}/llava_audios/{one}.wav",
-                 "conversations": example.turns("<speech><image>\nWhat?", "A square.")}
+                 "conversations": example_data.turns("<speech><image>\nWhat?", "A square.")}
                 for one in ("NextQA/n", "academic_source/Charades/Q04US")
             ]),
         },
@@ -69,7 +73,7 @@ def releases(folder: Path) -> dict[str, dict[str, bytes]]:
             "videorefer-short-caption-500k.json": _json([
                 {"id": "s", "video": "panda/a_0:00:01.000.mp4", "conversations": region, "annotation": object_}
             ]),
-            "videorefer-qa-75k.json": _json([{"id": "q", "conversations": example.turns("What?", "Nothing to see.")}]),
+            "videorefer-qa-75k.json": _json([{"id": "q", "conversations": example_data.turns("What?", "Nothing to see.")}]),
             "panda_videos_part/panda_70m_split.tar.gz.00": panda[:half],
             "panda_videos_part/panda_70m_split.tar.gz.01": panda[half:],
         },
@@ -89,7 +93,7 @@ def _json(records: list[dict[str, Any]]) -> bytes:
 
 
 def _llava(folder: str, path: str, video: bytes) -> dict[str, bytes]:
-    record = {"id": "c", "video": path, "conversations": example.turns("<image>\nWhat moves?", "A square.")}
+    record = {"id": "c", "video": path, "conversations": example_data.turns("<image>\nWhat moves?", "A square.")}
     return {
         f"{folder}/{folder}_cap_processed.json": _json([record]),
         f"{folder}/{folder}_videos_1.tar.gz": _tar({path: video}, "w:gz"),

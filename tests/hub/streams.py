@@ -15,9 +15,10 @@ CALLS = (
     + """
 from datasets.distributed import split_dataset_by_node
 import modalmix.builders
-from modalmix.builders.remote import known, repository, transfer
+from modalmix.builders.loading.hub import remote_file, stream_state
+from modalmix.builders.pipeline import hub_urls
 from loading import bytes_of, undecoded
-repository.PATIENCE = transfer.PATIENCE = PATIENCE
+hub_urls.PATIENCE = remote_file.PATIENCE = PATIENCE
 warnings = []
 import logging
 logging.getLogger("modalmix").addFilter(lambda one: warnings.append(one.getMessage()) or True)
@@ -41,12 +42,12 @@ def digest(row):
     return json.loads(json.dumps(told))
 
 def rows(node=None, world=1, take=None, shuffle=None, again=True, tries=20, **given):
-    transfer.PATIENCE = PATIENCE._replace(tries=tries)
+    remote_file.PATIENCE = PATIENCE._replace(tries=tries)
     if again:
-        known.known.cache_clear()
+        stream_state.known.cache_clear()
     try:
         found = undecoded(opened(**given))
-    except modalmix.builders.annotations.DataError as error:
+    except modalmix.builders.core.errors.DataError as error:
         raise upload.HubError(str(error))
     shards = getattr(found, "num_shards", None)
     if node is not None:
@@ -59,12 +60,12 @@ def rows(node=None, world=1, take=None, shuffle=None, again=True, tries=20, **gi
             out.append(digest(row))
             if take and len(out) == take:
                 break
-    except modalmix.builders.annotations.DataError as error:
+    except modalmix.builders.core.errors.DataError as error:
         raise upload.HubError(str(error))
     return {"rows": out, "shards": shards, "features": repr(found.features), "warnings": warnings[:]}
 
 def resumed(take, **given):
-    known.known.cache_clear()
+    stream_state.known.cache_clear()
     stream = undecoded(opened(**given))
     first = []
     for row in stream:
@@ -78,7 +79,7 @@ def resumed(take, **given):
 
 def abandoned(fork, **given):
     # takes a row, then leaves the stream as it is and reads another one, here or in a forked process
-    known.known.cache_clear()
+    stream_state.known.cache_clear()
     begun = iter(undecoded(opened(**given)))
     first = digest(next(begun))
     if not fork:
@@ -95,11 +96,11 @@ def abandoned(fork, **given):
 
 def loaded(workers, **given):
     from torch.utils.data import DataLoader
-    known.known.cache_clear()
+    stream_state.known.cache_clear()
     return [digest(row) for row in DataLoader(undecoded(opened(**given)), num_workers=workers, batch_size=None)]
 
 def inspected(data, cache):
-    from modalmix.builders.checks import check
+    from modalmix.builders.check import check
     return list(check(data, depth="quick").diagnosis.files.values())
 
 def uploaded(folder, name):
@@ -108,10 +109,10 @@ def uploaded(folder, name):
     huggingface_hub.HfApi().upload_folder(folder_path=folder, repo_id=name, repo_type="dataset")
 
 def built(data, out, cache):
-    from modalmix.builders import packing
+    from modalmix.builders import build
     try:
-        packing.build(data, out)
-    except modalmix.builders.annotations.DataError as error:
+        build.build(data, out)
+    except modalmix.builders.core.errors.DataError as error:
         raise upload.HubError(str(error))
 """
 )

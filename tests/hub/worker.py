@@ -44,8 +44,8 @@ from huggingface_hub.utils import _http, httpx  # noqa: E402
 
 import modalmix.builders  # noqa: E402
 from modalmix import upload  # noqa: E402
-from modalmix.builders import cli  # noqa: E402
-from modalmix.builders.demo import _digests  # noqa: E402
+from modalmix.builders.cli.demo_run import _digests  # noqa: E402
+from modalmix.builders.cli.main import main as command_line  # noqa: E402
 
 datasets.config.USE_PARQUET_EXPORT = False
 datasets.config.STREAMING_READ_MAX_RETRIES, datasets.config.STREAMING_READ_RETRY_INTERVAL = 5, 0.05
@@ -72,7 +72,7 @@ def download(**given: Any) -> Any:
 
 def modalmix(arguments: list[str]) -> int:
     """The command line; its exit code."""
-    return cli.main(arguments)
+    return command_line(arguments)
 
 
 def defined(code: str, **names: Any) -> Any:

@@ -11,7 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modalmix.builders import example, packing
+from modalmix.builders import build as building
+from modalmix.builders.cli import example_data
 
 from .client import Clients, Job, Worker
 from .server import Hub
@@ -81,17 +82,17 @@ def build(folder: Path, rows: int = 30, *, changed: int = -1, shards: int = 3, n
     records = []
     for row in range(rows):
         noise = random.Random(f"{folder} {row}").randbytes(20_000)
-        (data / f"{row}.jpg").write_bytes(example.picture(row % 5) + noise)
+        (data / f"{row}.jpg").write_bytes(example_data.picture(row % 5) + noise)
         answer = "Another answer." if row == changed else "A square."
         records.append(
-            {"id": str(row), "image": f"{row}.jpg", "conversations": example.turns("<image>\nWhat?", answer)}
+            {"id": str(row), "image": f"{row}.jpg", "conversations": example_data.turns("<image>\nWhat?", answer)}
         )
     (data / "train.json").write_text(json.dumps(records))
     size = sum(path.stat().st_size for path in data.glob("*.jpg"))
     out = folder / name
     shutil.rmtree(out, ignore_errors=True)
-    settings = packing.Settings(row_group_bytes=size // (2 * shards), shard_bytes=size // shards)
-    packing.build(str(data), str(out), settings=settings)
+    settings = building.Settings(row_group_bytes=size // (2 * shards), shard_bytes=size // shards)
+    building.build(str(data), str(out), settings=settings)
     return out
 
 

@@ -13,7 +13,7 @@ devices, ``..``) is refused with a finding.
 """
 
 from .archive import Archive, Limits, Member
-from .listing import item, members, pass_through, read_through
-from .recognition import group, kind
+from .detect import group, kind
+from .members import item, members, pass_through, read_through
 
 __all__ = ["Archive", "Limits", "Member", "group", "item", "kind", "members", "pass_through", "read_through"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ...findings import Finding, finding
+from ...core.findings import Finding, finding
 
 KINDS = ("tar", "tar.gz", "tar.zst", "zip", "parquet")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from ...findings import Finding
+from ...core.findings import Finding
 from .archive import DamageError, Gate, Member
 
 BLOCK = 512

@@ -11,9 +11,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from ...findings import Finding
+from ...core.findings import Finding
 from .archive import BombError, DamageError, Gate, Member
-from .files import Whole
+from .joined_file import Whole
 
 _END = struct.Struct("<4s4H2LH")
 _END64_AT = struct.Struct("<4sLQL")

@@ -7,8 +7,8 @@
 ``pictures``  a video that comes as a list of pictures (chosen by the cell, not by name)
 ============  ==========================================================================================
 
-`containers` looks at the boxes of a file, `index` says which packet is which frame, `pyav` opens, scans and decodes, `peers`
-has decord and torchcodec, `files` puts them together, `pictures` has the frame lists.
+`containers` looks at the boxes of a file, `index` says which packet is which frame, `pyav` opens, scans and decodes,
+`decord_torchcodec` has decord and torchcodec, `files` puts them together, `frame_folder` has the frame lists.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..errors import MediaError
 from . import Deadline
-from .index import FrameIndex, Packet, make, runs
+from .frame_index import FrameIndex, Packet, make, runs
 
 Pictures = npt.NDArray[np.uint8]
 

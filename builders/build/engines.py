@@ -1,0 +1,110 @@
+"""Engines: who does the work of a build.  What is built is the same with each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from ..core.errors import DataError
+from ..pipeline.options import Options
+from . import build_plan as planning
+from . import reorder_spill
+from .build_plan import Plan, Settings, Task
+from .local_engine import run_all
+from .progress import State, size_of
+from .storage import Folder, Output
+from .storage.atomic_files import sha256
+from .task import run as run_task
+
+NAMES = ("local", "ray")
+
+Told = Callable[[State, int], None]
+"""Called with the state of a task and the number of its worker, from 0."""
+
+
+class Engine(Protocol):
+    """Who does the work.  Data and media are looked at by the engine alone: they may lie where only its workers see them."""
+
+    def plan(self, data: str | Sequence[str], options: Options, settings: Settings) -> Plan:
+        """The plan of a build; see `modalmix.builders.build.build_plan.make`."""
+
+    def check(self, out: Output) -> None:
+        """Makes sure that the workers see what this process writes to an output that is ready.
+
+        Raises:
+            DataError: they do not.
+        """
+
+    def run(self, out: Output, plan: Plan, tasks: Sequence[Task], told: Told) -> None:
+        """Runs tasks of a plan that is written down in the output.
+
+        Raises:
+            DataError, RejectedRow, OSError: as `modalmix.builders.build.run_build.build` says.
+        """
+
+    def sizes(self, tasks: Sequence[Task]) -> list[int]:
+        """The bytes of each task's work; see `modalmix.builders.build.progress.size_of`."""
+
+    def digests(self, paths: Sequence[str]) -> list[str]:
+        """The SHA-256 of each annotation file."""
+
+
+class Local:
+    """This process, or several of this machine."""
+
+    def __init__(self, workers: int = 1) -> None:
+        """An engine of `local_engine` processes; 1 works in this one."""
+        self._workers = workers
+
+    def plan(self, data: str | Sequence[str], options: Options, settings: Settings) -> Plan:
+        """The plan of a build."""
+        return planning.make(data, options, settings)
+
+    def check(self, out: Output) -> None:
+        """All processes of a machine see the same."""
+
+    def run(self, out: Output, plan: Plan, tasks: Sequence[Task], told: Told) -> None:
+        """Runs tasks here, or in several processes."""
+        if not isinstance(out, Folder):
+            reorder_spill.make(out, plan)
+        if self._workers > 1 and len(tasks) > 1:
+            run_all(out.url, tasks, self._workers, told)
+        else:
+            for task in tasks:
+                run_task(out, plan, task, lambda state: told(state, 0))
+
+    def sizes(self, tasks: Sequence[Task]) -> list[int]:
+        """The bytes of each task's work."""
+        return [size_of(task) for task in tasks]
+
+    def digests(self, paths: Sequence[str]) -> list[str]:
+        """The SHA-256 of each annotation file."""
+        return [sha256(path) for path in paths]
+
+
+@contextmanager
+def engine(name: str, address: str | None, workers: int | None) -> Iterator[Engine]:
+    """An engine, for as long as the context lasts.
+
+    Args:
+        name: one of `NAMES`.
+        address: of a Ray cluster; None for ``$RAY_ADDRESS``, or for one on this machine that ends with the context.
+        workers: tasks at a time; None for one locally, and for as many as the cluster takes.
+
+    Raises:
+        DataError: there is no such engine, or the cluster cannot be reached.
+    """
+    if name not in NAMES:
+        raise DataError(f"there is no engine {name!r}: it is one of {', '.join(NAMES)}")
+    if workers is not None and workers < 1:
+        raise DataError(f"{workers} workers cannot do the work; it takes 1 at least")
+    if name == "local":
+        if address is not None:
+            raise DataError(f"an address ({address!r}) is for the engine ray; pass --engine ray")
+        yield Local(workers or 1)
+        return
+    from .ray_engine import connected
+
+    with connected(address, workers) as ray:
+        yield ray

@@ -1,0 +1,168 @@
+"""A folder of this machine as output: bytes under a temporary name, fsync; rename; fsync of the folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ...core.errors import DataError
+from .atomic_files import STATE, sync_folder, write_whole
+from .atomic_files import checksum as checksum_of
+
+
+class Folder:
+    """A folder; see `modalmix.builders.build.storage.Output`.
+
+    The lock is one of the system: it ends with the process that holds it, on file systems that several machines share as well,
+    where they do locks.
+    """
+
+    fsync = True
+
+    def __init__(self, path: str) -> None:
+        self.url = os.path.abspath(path)
+        self.name = os.path.basename(self.url)
+        self._own = uuid.uuid4().hex[:8]
+
+    def begin(self) -> None:
+        """Makes the folder."""
+        if os.path.exists(self.url) and not os.path.isdir(self.url):
+            raise DataError(f"{self.url!r} is a file; --out must name a folder")
+        os.makedirs(self.url, exist_ok=True)
+
+    def names(self) -> set[str]:
+        """What it holds at its top."""
+        try:
+            return set(os.listdir(self.url))
+        except FileNotFoundError:
+            return set()
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The files anywhere under a folder."""
+        found = {}
+        for here, _, names in os.walk(self._full(folder)):
+            for name in names:
+                path = os.path.join(here, name)
+                found[os.path.relpath(path, self.url)] = os.lstat(path).st_size
+        return found
+
+    def size(self, path: str) -> int | None:
+        """The bytes of a file."""
+        try:
+            return os.path.getsize(self._full(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read(self, path: str) -> bytes | None:
+        """A small file."""
+        try:
+            with open(self._full(path), "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def open(self, path: str) -> Any:
+        """A file to read from."""
+        import pyarrow
+
+        return pyarrow.OSFile(self._full(path))
+
+    def write(self, path: str, data: bytes, *, safe: bool = True) -> None:
+        """Writes a small file whole."""
+        full = self._full(path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        if safe:
+            write_whole(full, data)
+            return
+        with open(f"{full}.tmp", "wb") as file:
+            file.write(data)
+        os.replace(f"{full}.tmp", full)
+
+    def draft(self, path: str) -> str:
+        """A temporary name beside the final one.
+
+        It is this object's own: whoever else is still at work on the same file (a process that outlives its master for a
+        moment) finds its draft gone and fails, instead of writing into ours or publishing it.
+        """
+        full = self._full(path)
+        folder, name = os.path.split(full)
+        os.makedirs(folder, exist_ok=True)
+        for other in os.listdir(folder):
+            if other.startswith(f"{name}.") and other.endswith(".tmp"):
+                with suppress(FileNotFoundError):
+                    os.remove(os.path.join(folder, other))
+        return self._draft(path)
+
+    def publish(self, path: str) -> str:
+        """Renames the draft, whose bytes are on the disk, and waits until the name is as well."""
+        os.replace(self._draft(path), self._full(path))
+        sync_folder(os.path.dirname(self._full(path)))
+        return ""
+
+    def discard(self, path: str) -> None:
+        """Removes a draft."""
+        with suppress(FileNotFoundError):
+            os.remove(self._draft(path))
+
+    def fetch(self, path: str) -> str | None:
+        """The file itself."""
+        full = self._full(path)
+        return full if os.path.exists(full) else None
+
+    @contextmanager
+    def alone(self, path: str) -> Iterator[None]:
+        """Holds a lock file beside it."""
+        lock = os.open(f"{self._full(path)}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def is_whole(self, path: str, size: int, checksum: str, stamp: str) -> bool:
+        """Whether the file has these bytes; it is read."""
+        return self.size(path) == size and checksum_of(self._full(path)) == checksum
+
+    def remove(self, path: str, *, last: str = "") -> None:
+        """Removes a file, or a folder and all in it."""
+        full = self._full(path)
+        if not os.path.isdir(full) or os.path.islink(full):
+            with suppress(FileNotFoundError):
+                os.remove(full)
+            return
+        for name in os.listdir(full):
+            if name != last:
+                inner = os.path.join(full, name)
+                shutil.rmtree(inner) if os.path.isdir(inner) and not os.path.islink(inner) else os.remove(inner)
+        shutil.rmtree(full)
+        sync_folder(os.path.dirname(full))
+
+    @contextmanager
+    def held(self, part: str) -> Iterator[Callable[[], None]]:
+        """Locks the folder for one build, or for the parts of one."""
+        os.makedirs(self._full(STATE), exist_ok=True)
+        locks = [
+            os.open(self._full(f"{STATE}/{name}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+            for name in dict.fromkeys(("lock", f"lock{part}"))
+        ]
+        try:
+            try:
+                for lock, kind in zip(locks, (fcntl.LOCK_SH if part else fcntl.LOCK_EX, fcntl.LOCK_EX), strict=False):
+                    fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DataError(f"another build is at work in {self.url!r}") from error
+            yield lambda: None
+        finally:
+            for lock in locks:
+                os.close(lock)
+
+    def _full(self, path: str) -> str:
+        return os.path.join(self.url, path)
+
+    def _draft(self, path: str) -> str:
+        return f"{self._full(path)}.{self._own}.tmp"

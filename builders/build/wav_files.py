@@ -1,0 +1,160 @@
+"""Wavs: the sound of one video written as a file, and many of them in processes that may die of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import wave
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Literal
+
+import numpy as np
+
+from ..media.audio import NoSoundError, Samples, decoded
+from ..media.errors import MediaError
+from ..media.items import Item
+
+RATE = 16_000
+"""Samples a second: what Whisper, and so Ola, hears."""
+
+MAX_SECONDS = 24 * 3600
+"""Sound that one wav may hold; a video with more is not what it says."""
+
+Job = tuple[Item | str, str, str]
+"""A video, the path of its wav, and the temporary path it is written under."""
+
+Result = tuple[Literal["written", "silent", "failed"], float, str]
+"""What became of it, seconds of sound, and why it failed."""
+
+
+def write(video: Item | str, wav: str, part: str) -> Result:
+    """Writes the sound of a video as 16 kHz mono wav of 16 bits; the wav is there whole or not at all."""
+    try:
+        os.makedirs(os.path.dirname(wav), exist_ok=True)
+        try:
+            with open(part, "wb") as file:
+                seconds = _encode(video, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, wav)
+        except BaseException:
+            if os.path.lexists(part):
+                os.unlink(part)
+            raise
+        return "written", seconds, ""
+    except NoSoundError:
+        return "silent", 0.0, ""
+    except (OSError, ValueError) as error:
+        return "failed", 0.0, str(error)
+
+
+def _encode(video: Item | str, file: object) -> float:
+    import soxr
+
+    written = 0
+    stream = None
+    with wave.open(file, "wb") as sound:  # type: ignore[call-overload]
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(RATE)
+        for rate, block in decoded(video, mono=True):
+            if rate != RATE:
+                stream = stream or soxr.ResampleStream(rate, RATE, 1, dtype="float32")
+                block = stream.resample_chunk(block)
+            written += len(block)
+            if written > MAX_SECONDS * RATE:
+                raise MediaError(f"it has over {MAX_SECONDS // 3600} hours of sound")
+            sound.writeframesraw(_pcm(block))
+        if stream is not None:
+            rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+            written += len(rest)
+            sound.writeframesraw(_pcm(rest))
+    return written / RATE
+
+
+def _pcm(samples: Samples) -> bytes:
+    scaled = samples * np.float32(32768)
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -32768, 32767, out=scaled)
+    pcm: bytes = scaled.astype("<i2").tobytes()
+    return pcm
+
+
+def each_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Result]]:
+    """Does all jobs, in processes.
+
+    A decoder that crashes takes its process with it, and the pool: the jobs that were under way are then done again, each
+    alone, and the one that crashes again has failed.
+
+    Yields:
+        The number of a job and its result, as they are ready.
+    """
+    left = list(range(len(jobs)))[::-1]
+    while left:
+        suspects: list[int] = []
+        with ProcessPoolExecutor(min(workers, len(left)), _processes()) as pool:
+            running: dict[Future[Result], int] = {}
+            while left or running:
+                try:
+                    while left and len(running) < 2 * workers and not suspects:
+                        running[pool.submit(_bounded, *jobs[left[-1]])] = left[-1]
+                        left.pop()
+                except BrokenProcessPool:
+                    suspects += running.values()
+                    break
+                ready, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    number = running.pop(future)
+                    try:
+                        yield number, future.result()
+                    except BrokenProcessPool:
+                        suspects.append(number)
+                if not running and suspects:
+                    break
+        for number in suspects:
+            yield number, _alone(jobs[number])
+
+
+def _processes() -> Any:
+    """Processes forked off one that has no threads and has imported everything: they start in no time, a crash costs little."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "av", "soundfile", "soxr"])
+    return context
+
+
+def _alone(job: Job) -> Result:
+    with ProcessPoolExecutor(1, _processes()) as pool:
+        try:
+            return pool.submit(_bounded, *job).result()
+        except BrokenProcessPool:
+            pass
+    with ProcessPoolExecutor(1, _processes()) as pool:
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "worker processes cannot start: a script that calls this needs an ``if __name__ == '__main__':``"
+            ) from None
+    return "failed", 0.0, "the decoder crashed on it, or did not come to an end"
+
+
+def _bounded(video: Item | str, wav: str, part: str) -> Result:
+    """`write`, in a process that ends itself if it takes far longer than the slowest disk and decoder would."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_patience(video))
+    try:
+        return write(video, wav, part)
+    finally:
+        signal.alarm(0)
+
+
+def _patience(video: Item | str) -> int:
+    """Seconds: ten minutes, and one more second for each megabyte."""
+    try:
+        size = os.path.getsize(video) if isinstance(video, str) else video.size
+    except OSError:
+        size = 0
+    return 600 + size // 1_000_000

@@ -1,0 +1,62 @@
+"""Comparing: what columns of numbers about all records tell.  Pure functions; each gives places of records, and what of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.int_columns import Columns, Numbers, repeats
+
+
+def contradictions(sizes: Columns) -> tuple[Numbers, Numbers]:
+    """Places of records that say another size of a picture or video than the first that says one, and the places of those."""
+    values, places = sizes["size"], sizes["place"]
+    again, first = repeats(sizes["path"])
+    differ = values[again] != values[first]
+    return places[again[differ]], places[first[differ]]
+
+
+def misfits(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Masks that lie beyond the end of their video, or are of another size than it.
+
+    Args:
+        masks: ``medium``, ``place``, ``frame``, ``size`` of each record with masks.
+        facts: ``medium``, ``frames`` (-1 for a picture), ``size`` (0 where unknown) of each medium.
+
+    Returns:
+        For each record: its place, the medium, and that one's frames and size.
+    """
+    wanted, places = masks["medium"], masks["place"]
+    there, frames, sizes = _of(facts, wanted)
+    beyond = (frames >= 0) & (masks["frame"] >= frames)
+    # the first mask alone was noted: of several sizes in a record the format has told already
+    other = (masks["size"] != 0) & (sizes != 0) & (masks["size"] != sizes)
+    wrong = there & (beyond | other)
+    return places[wrong], wanted[wrong], frames[wrong], sizes[wrong]
+
+
+def too_many(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]:
+    """Places of records that ask for more frames than their video has, how many it has, and how many they ask for."""
+    there, frames, _ = _of(facts, asked["medium"])
+    wrong = there & (frames > 0) & (asked["frames"] > frames)
+    return asked["place"][wrong], frames[wrong], asked["frames"][wrong]
+
+
+def too_large(large: Columns) -> tuple[Numbers, Numbers]:
+    """Places of records whose media do not fit a row of a build, and how many bytes they are."""
+    if not len(large):
+        return large["place"], large["bytes"]
+    from ..build.row_groups import ROW_BYTES
+
+    wrong = large["bytes"] > ROW_BYTES
+    return large["place"][wrong], large["bytes"][wrong]
+
+
+def _of(facts: Columns, wanted: Numbers) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], Numbers, Numbers]:
+    """Whether there are facts of each medium, its frames, and its size."""
+    media = facts["medium"]
+    if not len(media):
+        return np.zeros(len(wanted), dtype=bool), wanted * 0, wanted * 0
+    order = np.argsort(media)
+    ordered = media[order]
+    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return ordered[at] == wanted, facts["frames"][order][at], facts["size"][order][at]

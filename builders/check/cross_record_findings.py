@@ -1,0 +1,134 @@
+"""Late findings: what only all records together tell, or their media, told of each record it is about.
+
+While the records are read, nobody knows yet which of them it will be about.  What is found out afterwards is noted by the
+records' places; then the slices that have any are read once more, to call the records by their ids and their parts by pointers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..annotations import Slice, Source, read
+from ..core.findings import CODE, Finding, finding
+from ..core.int_columns import Columns, Numbers, place, placed
+from ..core.sample import Sample
+from ..pipeline.options import Options
+from ..pipeline.rows import reading
+from .media_store import MediaStore
+from .patch_overlaps import Pieces
+from .slice_result import column_placed
+
+_NAMES = list(CODE)
+_SAID = {
+    "id-duplicate": "the id is that of",
+    "record-duplicate": "the record is that of",
+    "patch-overlap": "its part of the patch overlaps one of",
+    "media-contradiction": "its picture or video has another size by",
+}
+
+
+class Again(NamedTuple):
+    """A record that is read once more: its ordinal, id, mix, and byte offset, and what was found about it."""
+
+    row: int
+    id: str
+    mix: str
+    offset: int | None
+    findings: list[Finding]
+
+
+class Late:
+    """Late findings, as they are found out.
+
+    Args:
+        options: how records become rows.
+        sources: all annotation files.
+        store: the media, with what was found about each.
+
+    Attributes:
+        columns: of each: the place of its record, its code, and what it is about.
+        misfits: medium → its frames (-1 for a picture), and its height × 2**32 + width, where masks do not fit.
+    """
+
+    def __init__(self, options: Options, sources: Sequence[Source], store: MediaStore) -> None:
+        self.options, self.sources, self.store = options, sources, store
+        self.columns = Columns("place", "code", "about", "at")
+        self.misfits: dict[int, tuple[int, int]] = {}
+
+    def add(self, name: str, places: Numbers, about: Numbers, at: Numbers | None = None) -> None:
+        """Notes findings of one kind: the records they are of, and what each is about."""
+        zeros = np.zeros(len(places), np.int64)
+        code = zeros + (_NAMES.index(name) if name else -1)
+        self.columns.append(places, code, about, zeros if at is None else at)
+
+    def records(self, pieces: Pieces) -> Iterator[tuple[int, Slice, Again]]:
+        """The records that there are findings of, read again from those of all slices that hold any.
+
+        Args:
+            pieces: all slices that were read.
+
+        Yields:
+            Index of the annotation file, slice, and record.
+        """
+        if not len(self.columns):
+            return
+        places, codes, about, at = (self.columns[name] for name in self.columns.names)
+        order = np.argsort(places, kind="stable")
+        places, codes, about, at = places[order], codes[order], about[order], at[order]
+        for i, (file, piece, row) in enumerate(pieces):
+            after = pieces[i + 1] if i + 1 < len(pieces) else None
+            stop = place(file, after[2]) if after is not None and after[0] == file else place(file + 1, 0)
+            low, high = np.searchsorted(places, [place(file, row), stop]).tolist()
+            if low == high:
+                continue
+            wanted: dict[int, list[tuple[int, int, int]]] = {}
+            for j in range(low, high):
+                wanted.setdefault(placed(int(places[j]))[1], []).append((int(codes[j]), int(about[j]), int(at[j])))
+            for again in self._again(piece, wanted):
+                yield file, piece, again
+
+    def _again(self, piece: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[Again]:
+        read_as = reading(self.options, piece)
+        stem = piece.file.rpartition("/")[2].split(".")[0]
+        left = len(wanted)
+        for block in read(piece):
+            starts = None
+            for number, record in enumerate(block.records, block.row):
+                if number not in wanted:
+                    continue
+                left -= 1
+                _, sample = read_as(record)
+                found: list[Finding] = []
+                for code, about, at in wanted[number]:
+                    found += self._finding(code, about, at, sample)
+                id_ = sample.id if sample.id is not None else f"{stem}:{number}"
+                starts = starts or (block.starts() if block.starts is not None else None)
+                offset = starts[number - block.row] if starts is not None else None
+                yield Again(number, id_, sample.mix, offset, found)
+            if not left:
+                return
+
+    def _finding(self, code: int, about: int, at: int, sample: Sample) -> list[Finding]:
+        if code < 0:  # a medium: what was found about it, at the reference's place
+            key, position = column_placed(at)
+            several = {"image": len(sample.images), "video": len(sample.videos), "frames": len(sample.videos)}.get(
+                key, 1
+            )
+            pointer = f"/{'video' if key == 'frames' else key}" + (f"/{position}" if several > 1 else "")
+            return [Finding(one.code, one.message, pointer) for one in self.store.findings(about)]
+        name = _NAMES[code]
+        if name == "mask-size-differs":
+            from ..media.masks import media_findings
+
+            frames, size = self.misfits[about]
+            height, width = (size >> 32, size & 0xFFFFFFFF) if size else (None, None)
+            return media_findings(sample, frames=frames if frames >= 0 else None, height=height, width=width)
+        if name == "num-frames-too-many":
+            return [finding(name, f"{at} frames of a video of {about}", "/num_frames")]
+        if name == "media-too-large":
+            return [finding(name, f"{about:,} bytes of media in one row")]
+        file, row = placed(about)
+        return [finding(name, f"{_SAID[name]} {self.sources[file].file}:{row}")]

@@ -1,0 +1,347 @@
+"""Media: each distinct file of a dataset opened once, in several threads, and judged.
+
+`MediaStore` keeps the distinct media of a dataset in a temporary SQLite file, so that a million of them take no memory.  `opened`
+gives their headers, from the cache where it has them; `judged` says what is wrong with one by its header alone, `decoded` by
+decoding all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import sqlite3
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+
+from ..core.findings import Finding, finding
+from ..media.headers import PICTURES, SOUNDS, STAND_INS, Header, HeaderCache, Medium, key_of, learn
+from ..media.items import NO_BASE64, Item
+
+LEAST_SIDE = 14
+"""Pixels: one patch of the usual vision encoders."""
+MOST_PIXELS = 89_478_485
+"""What Pillow warns of."""
+MOST_ASPECT = 200
+"""Qwen2-VL's processor refuses pictures that are longer than this times their width."""
+MOST_SECONDS = 4 * 3600.0
+_TIMED = SOUNDS | {"ogg", "m4a", "mp4"}
+"""Sounds whose header always says how long they last."""
+_AHEAD = 4096
+_AT_ONCE = 8
+
+_SUFFIXES: dict[str, frozenset[str]] = {
+    "jpeg": frozenset({".jpg", ".jpeg", ".jfif", ".jpe"}),
+    "png": frozenset({".png", ".apng"}),
+    "gif": frozenset({".gif"}),
+    "bmp": frozenset({".bmp"}),
+    "tiff": frozenset({".tif", ".tiff"}),
+    "webp": frozenset({".webp"}),
+    "avif": frozenset({".avif"}),
+    "jp2": frozenset({".jp2", ".j2k"}),
+    "wav": frozenset({".wav", ".wave"}),
+    "flac": frozenset({".flac"}),
+    "mp3": frozenset({".mp3"}),
+    "ogg": frozenset({".ogg", ".oga", ".opus", ".ogv"}),
+    "mp4": frozenset({".mp4", ".mov", ".m4v", ".m4a", ".3gp"}),
+    "m4a": frozenset({".m4a", ".mp4"}),
+    "matroska": frozenset({".mkv", ".webm", ".mka"}),
+    "avi": frozenset({".avi"}),
+    "flv": frozenset({".flv"}),
+}
+"""What a file with this content is usually called."""
+SUFFIXES = frozenset().union(*_SUFFIXES.values())
+"""Names with one of these are media files."""
+
+
+class Known(NamedTuple):
+    """One distinct medium with what was learned: its hash, what it should be, its items, and its first item's header."""
+
+    number: int
+    medium: str
+    items: list[Item]
+    header: Header
+
+
+class MediaStore:
+    """The distinct media of a dataset, and what was found about each, on disk."""
+
+    def __init__(self) -> None:
+        handle, self._path = tempfile.mkstemp(prefix="modalmix-check-", suffix=".sqlite")
+        os.close(handle)
+        self._database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode=OFF")
+        self._database.execute("PRAGMA synchronous=OFF")
+        self._database.execute(
+            "CREATE TABLE media (number INTEGER PRIMARY KEY, medium TEXT, path TEXT, start INTEGER, items BLOB)"
+        )
+        self._database.execute("CREATE TABLE found (number INTEGER PRIMARY KEY, findings BLOB)")
+
+    def __enter__(self) -> MediaStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+        with suppress(OSError):
+            os.unlink(self._path)
+
+    def add(self, media: dict[int, tuple[str, bytes]]) -> None:
+        """Adds media; one that is known already is passed over."""
+        rows = []
+        for number, (medium, items) in media.items():
+            first: Item = pickle.loads(items)[0]
+            rows.append((number, medium, os.fsencode(first.path), first.start, items))
+        self._database.execute("BEGIN")
+        self._database.executemany("INSERT OR IGNORE INTO media VALUES (?, ?, ?, ?, ?)", rows)
+        self._database.execute("COMMIT")
+
+    def __len__(self) -> int:
+        return int(self._database.execute("SELECT COUNT(*) FROM media").fetchone()[0])
+
+    def __iter__(self) -> Iterator[tuple[int, str, list[Item]]]:
+        """All media, in the order of their files and of their places in them: archives and patches are read forwards."""
+        for number, medium, items in self._database.execute(
+            "SELECT number, medium, items FROM media ORDER BY path, start"
+        ):
+            yield number, medium, pickle.loads(items)
+
+    def note(self, number: int, findings: list[Finding]) -> None:
+        """Keeps what was found about a medium."""
+        blob = msgspec.msgpack.encode([(one.code, one.message, one.pointer) for one in findings])
+        self._database.execute("INSERT OR REPLACE INTO found VALUES (?, ?)", (number, blob))
+
+    def findings(self, number: int) -> list[Finding]:
+        """What was found about a medium."""
+        row = self._database.execute("SELECT findings FROM found WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            return []
+        return [Finding(*one) for one in msgspec.msgpack.decode(row[0], type=list[tuple[str, str, str]])]
+
+
+def opened(
+    media: Iterable[tuple[int, str, list[Item]]],
+    cache: HeaderCache,
+    *,
+    threads: int,
+) -> Iterator[Known]:
+    """The header of each medium, opened at most once, in the order given.
+
+    Args:
+        media: from a `MediaStore`.
+        cache: what is known already, and where new headers are kept.
+        threads: how many files are opened at once.
+    """
+    media = iter(media)
+    with ThreadPoolExecutor(threads, thread_name_prefix="headers") as pool:
+        while batch := list(islice(media, _AHEAD)):
+            keys = [key_of(items[0], _asked(medium)) for _, medium, items in batch]
+            known = iter(cache.get([key for key in keys if key is not None]))
+            headers = [None if key is None else next(known) for key in keys]
+            unknown = [i for i, header in enumerate(headers) if header is None]
+            # some at a time: a future costs as much as a picture's header
+            pending = deque(
+                pool.submit(_learned, [batch[i] for i in unknown[at : at + _AT_ONCE]])
+                for at in range(0, len(unknown), _AT_ONCE)
+            )
+            ready: Iterator[Header] = iter(())
+            learned: list[tuple[tuple[str, str], Header]] = []
+            for (number, medium, items), key, header in zip(batch, keys, headers, strict=True):
+                if header is None:
+                    header = next(ready, None)
+                    if header is None:
+                        ready = iter(pending.popleft().result())
+                        header = next(ready)
+                    if key is not None:
+                        learned.append((key, header))
+                yield Known(number, medium, items, header)
+            cache.put(learned)
+
+
+def _learned(media: list[tuple[int, str, list[Item]]]) -> list[Header]:
+    return [learn(items[0], _asked(medium)) for _, medium, items in media]
+
+
+def _asked(medium: str) -> Medium:
+    return "image" if medium == "frames" else "audio" if medium == "audio_q" else medium  # type: ignore[return-value]
+
+
+def picture_header(item: Item) -> Header:
+    """The header of one picture of a video's frames."""
+    return learn(item, "image")
+
+
+def judged(known: Known, frame: Callable[[Item], Header] = picture_header) -> list[Finding]:
+    """What is wrong with a medium, as far as its header, and those of its frames, tell.
+
+    Args:
+        known: the medium.
+        frame: gives the header of a frame; one that remembers opens no file twice.
+    """
+    medium, items, header = known.medium, known.items, known.header
+    name, wanted = items[0].name, _asked(medium)
+    if header.content in STAND_INS:
+        return [finding("media-stand-in", f"{name!r} is {STAND_INS[header.content]}, of {items[0].size:,} bytes")]
+    found: list[Finding] = []
+    if header.missing:
+        code = "video-truncated" if wanted == "video" and not header.error else "media-truncated"
+        found.append(finding(code, f"{header.missing:,} bytes are not there at the end of {name!r}"))
+    if header.error:
+        return found or [finding(_unread(items[0], header), f"{name!r}: {header.error}")]
+    if wanted == "audio" and header.medium == "video":
+        if not header.rate:
+            found.append(finding("no-sound-track", f"{name!r} is a video without sound"))
+    elif header.medium != wanted and not (wanted == "video" and header.content == "gif"):
+        return [finding("media-kind", f"{name!r} is {_A[header.medium]}, not {_A[wanted]}")]
+    if _misnamed(name, header.content):
+        found.append(finding("media-extension", f"{name!r} holds {header.content}"))
+    found += _sizes(name, wanted, header)
+    if medium == "frames":
+        found += _frames(items, header, frame)
+    return found
+
+
+def _unread(item: Item, header: Header) -> str:
+    """The name of the finding that an item cannot be read."""
+    return "patch-base64" if item.base64 and NO_BASE64 in header.error else "media-unreadable"
+
+
+def _misnamed(name: str, content: str) -> bool:
+    """Whether a file's name is one of media, but not of its content; a part of a patch has none."""
+    suffix = os.path.splitext(name)[1].lower()
+    usual = _SUFFIXES.get(content)
+    return usual is not None and suffix in SUFFIXES and suffix not in usual
+
+
+_A = {"image": "a picture", "video": "a video", "audio": "a sound", "": "nothing known"}
+
+
+def _sizes(name: str, wanted: str, header: Header) -> list[Finding]:
+    found: list[Finding] = []
+    height, width = header.height, header.width
+    least, most = sorted((height, width))
+    if wanted != "audio" and (least * most > MOST_PIXELS or least < LEAST_SIDE or most > MOST_ASPECT * least):
+        found.append(finding("size-extreme", f"{name!r} has {width:,} × {height:,} pixels"))
+    if wanted == "video" and not header.frames:
+        found.append(finding("duration-zero", f"{name!r} has no frames"))
+    if header.medium == "audio" and header.rate and not header.seconds and header.content in _TIMED:
+        found.append(finding("duration-zero", f"{name!r} has no samples"))
+    if header.seconds > MOST_SECONDS:
+        found.append(finding("size-extreme", f"{name!r} lasts {header.seconds / 3600:.1f} hours"))
+    return found
+
+
+def _frames(items: list[Item], first: Header, learned: Callable[[Item], Header]) -> list[Finding]:
+    """What is wrong with a video's frames: the first that is of each kind of wrong, and how many more are."""
+    wrong: dict[str, tuple[str, str]] = {}
+    more: Counter[str] = Counter()
+    for i, item in enumerate(items):
+        header = learned(item) if i else first
+        code, what = "", ""
+        if header.content in STAND_INS:
+            code, what = "media-stand-in", f"is {STAND_INS[header.content]}"
+        elif header.error and header.content in PICTURES:
+            code, what = "media-unreadable", f"is damaged: {header.error}"
+        elif header.error and item.base64:
+            code, what = _unread(item, header), header.error
+        elif header.error or header.medium != "image":
+            code, what = "media-kind", f"is no picture{f': {header.error}' if header.error else ''}"
+        elif (header.height, header.width) != (first.height, first.width):
+            code = "frames-differ-in-size"
+            what = f"has {header.width} × {header.height} pixels, the first {first.width} × {first.height}"
+        elif i and _misnamed(item.name, header.content):  # the first one's name has been looked at
+            code, what = "media-extension", f"holds {header.content}"
+        if code:
+            wrong.setdefault(code, (f"frame {i} ({item.name!r}) {what}", f"/{i}"))
+            more[code] += 1
+    found = [
+        finding(code, f"{message}, and {more[code] - 1:,} more" if more[code] > 1 else message, pointer)
+        for code, (message, pointer) in wrong.items()
+    ]
+    return found + _frames_order([item.name for item in items])
+
+
+def _frames_order(names: list[str]) -> list[Finding]:
+    """Whether frames stand in the order of their names as texts, but not of the numbers in them."""
+    numbers = [int(found[-1]) if (found := _NUMBER.findall(os.path.splitext(name)[0])) else -1 for name in names]
+    if numbers == sorted(numbers) or min(numbers) < 0 or names != sorted(names):
+        return []
+    at = next(i for i in range(1, len(numbers)) if numbers[i] < numbers[i - 1])
+    return [finding("frames-order", f"{names[at]!r} comes behind {names[at - 1]!r}")]
+
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+def decoded(known: Known) -> list[Finding]:
+    """What is wrong with a medium that only shows when all of it is decoded."""
+    from ..media.audio import NoSoundError
+    from ..media.errors import MediaError
+
+    medium, items = _asked(known.medium), known.items
+    name = items[0].name
+    try:
+        if medium == "image":
+            return _decoded_pictures(items)
+        if medium == "audio":
+            return _decoded_sound(items[0])
+        return _decoded_video(items[0])
+    except NoSoundError:
+        return []  # its header has told
+    except (MediaError, OSError, ValueError) as error:
+        text = " ".join(str(error).split())[:300]
+        code = "media-truncated" if "truncated" in text or "breaks off" in text else "media-unreadable"
+        return [finding(code, f"{name!r}: {text}")]
+
+
+def _decoded_pictures(items: list[Item]) -> list[Finding]:
+    from ..media.errors import MediaError
+    from ..media.images import read_image
+
+    first: tuple[int, ...] = ()
+    for i, item in enumerate(items):
+        try:
+            shape = read_image(item).shape
+        except MediaError as error:
+            if len(items) == 1:
+                raise
+            raise MediaError(f"frame {i} ({item.name!r}): {error}") from error
+        first = first or shape
+        if shape != first:
+            size = f"{shape[1]} × {shape[0]} pixels, the first {first[1]} × {first[0]}"
+            return [finding("frames-differ-in-size", f"frame {i} ({item.name!r}) has {size}", f"/{i}")]
+    return []
+
+
+def _decoded_sound(item: Item) -> list[Finding]:
+    from ..media.audio import decoded as blocks
+
+    samples = sum(block.shape[-1] for _, block in blocks(item))
+    return [] if samples else [finding("duration-zero", f"{item.name!r} has no samples")]
+
+
+_FRAMES_AT_ONCE = 16
+
+
+def _decoded_video(item: Item) -> list[Finding]:
+    from ..media.errors import MediaError
+    from ..media.video import open_video
+
+    with open_video(item, seconds=600) as video:
+        broken: list[int] = []
+        for start in range(0, video.frames, _FRAMES_AT_ONCE):
+            indices = range(start, min(start + _FRAMES_AT_ONCE, video.frames))
+            try:
+                video.read(indices)
+            except MediaError:
+                broken += [start]
+        findings = [finding(one.kind.name, f"{item.name!r}: {one.message}") for one in video.findings]
+        if broken and not any(one.code == "MX132" for one in findings):
+            findings.append(finding("video-damaged", f"{item.name!r}: frames from {broken[0]} on do not decode"))
+        return findings

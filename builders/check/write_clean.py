@@ -1,0 +1,223 @@
+"""Clean copies: the annotation files again, in the same form, without the records that were rejected.
+
+Every record that stays is written as it was read: same keys, same order.  With `fix`, records that can be mended without guessing
+(`modalmix.builders.check.fixes`) are; each change stands in ``mends.log``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+import msgspec
+
+from ..annotations import Source, plan, read
+from ..annotations.file_head import head
+from ..core.errors import DataError
+from ..core.findings import Finding, rejects
+from ..core.int_columns import members, place
+from ..core.sample import Sample
+from ..media.headers import learn
+from ..media.items import Item, Media
+from ..paths import Rewriter
+from ..pipeline.options import Options
+from ..pipeline.resolve_media import mask_findings, resolve
+from ..pipeline.rewriters import Rewriters
+from ..pipeline.rows import reading
+from .diagnosis import Told
+from .fixes import Mend, mended
+from .media_store import Known, judged
+
+MENDS = "mends.log"
+"""JSON Lines, under a name that nothing takes for an annotation file."""
+
+
+class Copied(msgspec.Struct):
+    """What became of the records of one annotation file: ``read == written + left_out + not_selected``.
+
+    Attributes:
+        mended: records among the written that were changed.
+        mends: changes by code.
+    """
+
+    read: int = 0
+    written: int = 0
+    left_out: int = 0
+    not_selected: int = 0
+    mended: int = 0
+    mends: dict[str, int] = {}
+
+
+def write_clean(told: Told, out: str, options: Options, *, fix: bool = False) -> dict[str, Copied]:
+    """Writes the annotation files of a check without their rejected records.
+
+    Args:
+        told: of a check that was not stopped.
+        out: folder to write to; each file keeps its name relative to DATA.
+        options: of the check.
+        fix: mend what can be mended without guessing.
+
+    Returns:
+        Annotation file → what became of its records.
+
+    Raises:
+        DataError: the check was stopped, or a file would be written over itself.
+        OSError: a file cannot be written.
+    """
+    if not told.diagnosis.complete:
+        raise DataError("a check that was stopped early knows not all records: run it without --max-errors")
+    for source in told.sources:
+        if os.path.realpath(os.path.join(out, source.file)) == os.path.realpath(source.path):
+            raise DataError(f"{out!r} is where {source.file!r} lies; name another folder for the clean copy")
+    rewriters = Rewriters(options)
+    copied: dict[str, Copied] = {}
+    os.makedirs(out, exist_ok=True)
+    with _whole(os.path.join(out, MENDS)) if fix else _nowhere() as mends:
+        for file, source in enumerate(told.sources):
+            target = os.path.join(out, source.file)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            result = copied[source.file] = Copied()
+            with _whole(target) as raw, _compressed(raw, source.path) as stream:
+                _write(stream, _kept(told, file, source, options, rewriters, fix, result, mends), source)
+    return copied
+
+
+def _kept(
+    told: Told,
+    file: int,
+    source: Source,
+    options: Options,
+    rewriters: Rewriters,
+    fix: bool,
+    result: Copied,
+    mends: BinaryIO | None,
+) -> Iterator[dict[str, Any]]:
+    """The records of a file that stay, mended where they can be."""
+    verified = told.diagnosis.depth != "quick"
+    for piece in plan(source):
+        read_as = reading(options, piece)
+        rewriter = rewriters.of(piece)
+        for block in read(piece):
+            for row in block.raw:
+                result.read += 1
+                selected = source.take.selects(row)
+                result.left_out += selected
+                result.not_selected += not selected
+            bad = members((place(file, block.row + i) for i in range(len(block.records))), told.bad)
+            for row, (record, is_bad) in enumerate(zip(block.records, bad.tolist(), strict=True), block.row):
+                result.read += 1
+                if not source.take.selects(row):
+                    result.not_selected += 1
+                    continue
+                if fix or options.mixes is not None:
+                    name, sample = read_as(record)
+                    if options.mixes is not None and not is_bad and sample.mix not in options.mixes:
+                        result.not_selected += 1
+                        continue
+                    if fix:
+                        changed, changes = mended(name, record)
+                        if changes and _sound(read_as(changed)[1], rewriter, verified):
+                            result.mended += 1
+                            for one in changes:
+                                result.mends[one.code] = result.mends.get(one.code, 0) + 1
+                                if mends is not None:
+                                    mends.write(_line(source.file, row, sample.id, one))
+                            record, is_bad = changed, False
+                if is_bad:
+                    result.left_out += 1
+                    continue
+                result.written += 1
+                yield record
+
+
+def _sound(sample: Sample, rewriter: Rewriter, verified: bool) -> bool:
+    """Whether a mended record has no error left, its media included where those of the others were opened."""
+    if rejects(sample.findings):
+        return False
+    media = resolve(sample, rewriter)
+    if isinstance(media, Finding):
+        return False
+    if not verified:
+        return True
+    if sample.masks and rejects(mask_findings(sample, media)):
+        return False
+    return not any(rejects(judged(known)) for known in _known(media))
+
+
+def _known(media: Media) -> Iterator[Known]:
+    groups: list[tuple[str, list[list[Item]]]] = [
+        ("image", [[item] for item in media.images]),
+        ("video", [[item] for item in media.videos]),
+        ("frames", media.frames),
+        ("audio", [[item] for item in (*media.audios, *media.audio_q)]),
+    ]
+    for medium, items in groups:
+        for one in items:
+            header = learn(one[0], "image" if medium == "frames" else medium)  # type: ignore[arg-type]
+            yield Known(0, medium, one, header)
+
+
+def _line(file: str, row: int, id_: str | None, one: Mend) -> bytes:
+    entry = {"file": file, "row": row, "id": id_, **one._asdict()}
+    return _encoded(entry) + b"\n"
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError):
+        return json.dumps(value).encode()  # integers beyond 64 bits, lone surrogates
+
+
+def _write(stream: BinaryIO, records: Iterator[dict[str, Any]], source: Source) -> None:
+    """Writes records in the form of their file: an array with a record a line, or a record a line."""
+    array = head(source.path).form == "array"
+    first = True
+    for record in records:
+        if array:
+            stream.write(b"[\n" if first else b",\n")
+        stream.write(_encoded(record))
+        if not array:
+            stream.write(b"\n")
+        first = False
+    if array:
+        stream.write(b"[]\n" if first else b"\n]\n")
+
+
+@contextmanager
+def _whole(path: str) -> Iterator[BinaryIO]:
+    """A file that appears when it is complete, and not at all on an error."""
+    temporary = f"{path}.{os.getpid()}.part"
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+@contextmanager
+def _nowhere() -> Iterator[None]:
+    yield None
+
+
+@contextmanager
+def _compressed(raw: BinaryIO, like: str) -> Iterator[BinaryIO]:
+    """A stream that is compressed as the file it is a copy of; without a time, so that equal input gives equal bytes."""
+    if like.lower().endswith(".gz"):
+        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream:
+            yield cast("BinaryIO", stream)
+    elif like.lower().endswith(".zst"):
+        import zstandard
+
+        with zstandard.ZstdCompressor().stream_writer(raw, closefd=False) as stream:
+            yield cast("BinaryIO", stream)
+    else:
+        yield raw

@@ -1,0 +1,95 @@
+"""``modalmix audio``: the sound tracks of videos as wavs."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .data_arguments import add_reading, options_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..build.soundtracks import Outcome
+
+HELP = "the sound track of every video as a 16 kHz mono wav"
+DESCRIPTION = (
+    "Writes the sound track of every video as a 16 kHz mono wav into DIR, in the folder tree of the videos. DATA is a folder, "
+    "all of whose videos are taken, or annotation files, whose videos are. Wavs that are there are left alone, so that a stopped "
+    "run continues. Videos without sound are told, and are no error; a video that cannot be decoded is: exit code 1."
+)
+
+_SHOWN = 20
+
+
+def add(parser: ArgumentParser) -> None:
+    """Adds the arguments."""
+    add_reading(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the wavs")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+
+
+def run(arguments: Namespace) -> int:
+    """Runs the command."""
+    import msgspec
+
+    from ..build import soundtracks
+    from ..core.errors import DataError
+
+    if arguments.workers is not None and arguments.workers < 1:
+        raise DataError(f"--workers is {arguments.workers}: it must be at least 1")
+    with _progress(arguments) as (started, progress):
+        outcomes = soundtracks.extract(
+            arguments.data,
+            arguments.out,
+            options_of(arguments),
+            workers=arguments.workers,
+            seed=arguments.seed,
+            started=started,
+            progress=progress,
+        )
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(outcomes), indent=2).decode())
+    elif not arguments.quiet:
+        _show(outcomes, arguments.out)
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+@contextmanager
+def _progress(arguments: Namespace) -> Iterator[tuple[Callable[[int], None], Callable[[Outcome], None]]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    quiet = arguments.quiet or arguments.json or not console.is_terminal
+    columns = (TextColumn("writing sound tracks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
+        task = bar.add_task("videos", total=None)
+        yield lambda total: bar.update(task, total=total), lambda outcome: bar.advance(task)
+
+
+def _show(outcomes: list[Outcome], out: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"sound tracks in {escape(out)}", title_justify="left")
+    table.add_column("videos")
+    table.add_column("count", justify="right")
+    table.add_column("hours", justify="right")
+    words = {"written": "written", "there": "there already", "silent": "without sound", "failed": "failed"}
+    for status, told in words.items():
+        those = [outcome for outcome in outcomes if outcome.status == status]
+        hours = f"{sum(outcome.seconds for outcome in those) / 3600:,.2f}" if status == "written" else ""
+        table.add_row(f"[red]{told}[/red]" if status == "failed" and those else told, f"{len(those):,}", hours)
+    console.print(table)
+    for status in ("failed", "silent"):
+        those = [outcome for outcome in outcomes if outcome.status == status]
+        for outcome in those[:_SHOWN]:
+            why = outcome.message or "no sound track"
+            console.print(f"{escape(outcome.video)}: {escape(why)}", highlight=False)
+        if len(those) > _SHOWN:
+            console.print(f"… and {len(those) - _SHOWN:,} more; --json has them all", highlight=False)

@@ -1,0 +1,166 @@
+"""``modalmix build``: DATA as Parquet."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+from ..core.errors import DataError
+from .data_arguments import SELECTION, add_reading, add_selection, options_of
+
+if TYPE_CHECKING:
+    from ..build import Standing
+    from ..core.report import Report
+
+HELP = "Parquet shards, a card, the rejects and a report"
+DESCRIPTION = "Packs a dataset into Parquet shards with a card, its rejects and a report."
+EPILOG = SELECTION
+
+_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
+
+
+def add(parser: ArgumentParser) -> None:
+    """Adds the arguments."""
+    add_reading(parser)
+    add_selection(parser)
+    made = parser.add_argument_group("what is made")
+    made.add_argument("--out", required=True, metavar="DIR|URL", help="folder to make, or s3://bucket/name, say")
+    made.add_argument(
+        "--max-shard-size", default="500MB", metavar="SIZE", help="size of a shard (default: %(default)s)"
+    )
+    made.add_argument("--split", metavar="NAME=FRACTION,…",
+                      help="deal the rows into splits: train=0.98,test=0.02 (default: those of the files)")  # fmt: skip
+    made.add_argument("--split-by", choices=("media", "id"), default="media",
+                      help="one medium, or one id, never stands in two splits (default: %(default)s)")  # fmt: skip
+    made.add_argument("--order", choices=("media", "annotation"), default="media",
+                      help="rows about one medium together, or rows as the records stand (default: %(default)s)")  # fmt: skip
+    made.add_argument("--group-by", choices=("media",), default="",
+                      help="one row for all samples about the same media (default: a row for each)")  # fmt: skip
+    made.add_argument("--metadata", action="store_true",
+                      help="add columns with length, rate and size of each medium, as in videos_metadata")  # fmt: skip
+    made.add_argument("--annotations-only", action="store_true",
+                      help="leave media where they are, and refer to them: small, but for this machine alone")  # fmt: skip
+    made.add_argument("--on-error", choices=("reject", "raise"), default="reject",
+                      help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
+    how = parser.add_argument_group("how it is run")
+    how.add_argument("--workers", type=int, metavar="N",
+                     help="processes (default: 1, or as many as the cluster has processors)")  # fmt: skip
+    how.add_argument("--engine", choices=("local", "ray"), default="local",
+                     help="who does the work: this machine, or a Ray cluster (default: %(default)s)")  # fmt: skip
+    how.add_argument("--address", metavar="HOST:PORT",
+                     help="of the Ray cluster (default: $RAY_ADDRESS, else one on this machine)")  # fmt: skip
+    how.add_argument("--slice", metavar="I/N", help="run the I-th of N parts (from 0) only, in a batch system")
+    how.add_argument("--finish", action="store_true", help="put the parts together that --slice has made")
+    how.add_argument("--overwrite", action="store_true", help="replace a finished build in DIR")
+
+
+def run(arguments: Namespace) -> int:
+    """Runs the command."""
+    from .. import build
+    from ..pipeline import rejects
+    from .build_progress import build_progress
+
+    settings = build.Settings(
+        on_error=arguments.on_error,
+        seed=arguments.seed,
+        shard_bytes=_size(arguments.max_shard_size),
+        limit=arguments.limit,
+        splits=build.parsed_splits(arguments.split) if arguments.split else (),
+        split_by=arguments.split_by,
+        metadata=arguments.metadata,
+        annotations_only=arguments.annotations_only,
+        order=arguments.order,
+        group_by=arguments.group_by,
+    )
+    standing = None
+    if arguments.finish:
+        report = build.finish(arguments.out)
+    else:
+        options, workers = options_of(arguments), arguments.workers
+        with build_progress(arguments) as meter, redirect_stdout(sys.stderr):  # for what Ray itself may print
+            if arguments.slice is not None:
+                part = _part(arguments.slice)
+                if arguments.engine != "local":
+                    raise DataError("--slice is for batch systems; Ray deals out the tasks of a whole build itself")
+                build.build_part(
+                    arguments.data, arguments.out, part, options, settings, workers=workers, progress=meter.told
+                )
+                return 0
+            report = build.build(
+                arguments.data,
+                arguments.out,
+                options,
+                settings,
+                workers=workers,
+                engine=arguments.engine,
+                address=arguments.address,
+                overwrite=arguments.overwrite,
+                progress=meter.told,
+            )
+            standing = meter.standing
+    if arguments.json:
+        print(report.text(), end="")
+    elif not arguments.quiet:
+        _show(report, arguments.out, standing)
+    return 1 if rejects.told(report.counts) else 0
+
+
+def _part(text: str) -> tuple[int, int]:
+    """The part of ``I/N``."""
+    first, _, count = text.partition("/")
+    if not (first.isdigit() and count.isdigit() and int(first) < int(count)):
+        raise DataError(f"--slice {text!r} is no part; write 0/8 to 7/8, say")
+    return int(first), int(count)
+
+
+def _size(text: str) -> int:
+    """Bytes of a size such as ``500MB`` or ``1GiB``."""
+    digits = text.upper().removesuffix("B").rstrip("KMGI")
+    unit = text.upper().removesuffix("B")[len(digits) :]
+    if not digits.isdigit() or unit not in _UNITS or int(digits) < 1:
+        raise DataError(f"{text!r} is no size; write 500MB, say")
+    return int(digits) * _UNITS[unit]
+
+
+def _show(report: Report, out: str, standing: Standing | None) -> None:
+    """Prints what a build did."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..check.diagnosis import Example
+    from ..pipeline import rejects
+    from .build_progress import show_slowest
+    from .tables import show_findings
+
+    console = Console()
+    table = Table(title=f"built {escape(out)}", title_justify="left")
+    for name in ("mix", "split"):
+        table.add_column(name)
+    for name in ("rows", "shards", "MB"):
+        table.add_column(name, justify="right")
+    for mix, by_split in report.shards.items():
+        for split, shards in by_split.items():
+            size = sum(shard.bytes for shard in shards) / 1e6
+            table.add_row(mix, split, f"{sum(shard.rows for shard in shards):,}", str(len(shards)), f"{size:,.1f}")
+    console.print(table)
+    counts = report.counts
+    written = sum(counts.written.values())
+    if report.grouped:
+        console.print(f"{report.rows:,} rows with {written:,} samples, grouped by their media", highlight=False)
+    console.print(
+        f"{counts.read:,} records read = {written:,} written + {counts.rejected:,} rejected + "
+        f"{counts.not_selected:,} not selected",
+        highlight=False,
+    )
+    firsts = report.rejects.items()
+    show_findings(
+        console, counts, {code: Example(one.file, one.row, None, one.pointer, one.message) for code, one in firsts}
+    )
+    if standing is not None:
+        show_slowest(console, standing)
+    if rejects.told(counts):
+        console.print(f"The rejected records are in {escape(os.path.join(out, 'rejected.jsonl'))}", highlight=False)

@@ -1,0 +1,37 @@
+"""``modalmix card``: the card of a built folder, made anew."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+
+HELP = "make the card of a built folder anew, with statistics and plots"
+DESCRIPTION = "Writes README.md, plots/ and statistics.json of a built folder. What a person wrote into the card stays."
+
+
+def add(parser: ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("folder", metavar="DIR", help="what modalmix build made")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+
+
+def run(arguments: Namespace) -> int:
+    """Runs the command."""
+    import json
+
+    from ... import cards
+    from ...upload.build import opened
+    from ..core.errors import DataError
+
+    report = opened(arguments.folder).report
+    try:
+        text = cards.write(arguments.folder, report)
+    except cards.CardError as error:
+        raise DataError(f"{os.path.join(arguments.folder, 'README.md')}: {error}") from None
+    path = os.path.join(arguments.folder, "README.md")
+    if arguments.json:
+        print(json.dumps({"card": path, "bytes": len(text.encode())}))
+    elif not arguments.quiet:
+        print(f"The card is in {path}, its plots in {os.path.join(arguments.folder, 'plots')}")
+    return 0

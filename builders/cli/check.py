@@ -1,0 +1,185 @@
+"""``modalmix check``: everything that is wrong with DATA."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from ..core.errors import DataError
+from .data_arguments import add_reading, options_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..check import Diagnosis
+    from ..check.write_clean import Copied
+
+HELP = "every finding, with what upstream does with it and how to mend it; statistics; clean copies"
+DESCRIPTION = (
+    "Reads all of DATA, opens its media, and tells everything that is wrong: records, turns, placeholders, paths, media, "
+    "masks. The exit code is 1 where there is an error."
+)
+
+
+def add(parser: ArgumentParser) -> None:
+    """Adds the arguments."""
+    add_reading(parser)
+    parser.add_argument("--depth", choices=("quick", "headers", "full"), default="headers",
+                        help="open no media, each distinct one once, or decode all of them (default: %(default)s)")  # fmt: skip
+    # what other commands print with --json goes to a file here: findings come by the million
+    out = parser.add_argument_group("output", conflict_handler="resolve")
+    out.add_argument("--json", dest="findings", metavar="FILE", help="write all findings to FILE, as JSON Lines")
+    parser.set_defaults(json=False)
+    out.add_argument("--report", metavar="FILE", help="write the summary to FILE, as JSON")
+    out.add_argument("--html", metavar="FILE", help="write a page with plots to FILE")
+    parser.add_argument("--max-errors", type=int, metavar="N", help="stop after N rejected records")
+    parser.add_argument(
+        "--write-clean", metavar="DIR", help="write the annotation files without the rejected records to DIR"
+    )
+    out.add_argument(
+        "--fix", action="store_true", help="mend what can be mended without guessing, and list it in DIR/mends.log"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that read (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="media opened at once (default: one for each processor)"
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Runs the command."""
+    if arguments.fix and not arguments.write_clean:
+        raise DataError("--fix changes what --write-clean writes: name a folder with --write-clean")
+    for name in ("max_errors", "threads", "workers"):
+        number = getattr(arguments, name)
+        if number is not None and number < 1:
+            raise DataError(f"--{name.replace('_', '-')} is {number}; it must be 1 or more")
+    from ..check import check
+    from ..check.html_report import page
+    from ..check.write_clean import write_clean
+    from .tables import progress
+
+    options = options_of(arguments)
+    with ExitStack() as shown:
+        advance = shown.enter_context(progress(arguments))
+        told = check(
+            arguments.data,
+            options,
+            depth=arguments.depth,
+            findings=arguments.findings,
+            max_errors=arguments.max_errors,
+            seed=arguments.seed,
+            workers=arguments.workers,
+            threads=arguments.threads,
+            progress=advance,
+            media_progress=_media_bar(shown, arguments.quiet),
+        )
+    diagnosis = told.diagnosis
+    if arguments.html:
+        _write(arguments.html, page(diagnosis, ", ".join(os.path.basename(one.rstrip("/")) for one in arguments.data)))
+    copied: dict[str, Copied] = {}
+    if arguments.write_clean:
+        copied = write_clean(told, arguments.write_clean, options, fix=arguments.fix)
+    if arguments.report:
+        _write(arguments.report, diagnosis.text())
+    if not arguments.quiet:
+        from rich.console import Console
+
+        console = Console()
+        _show(console, diagnosis)
+        _show_copied(console, copied, arguments.write_clean)
+        if arguments.findings:
+            console.print(f"All findings are in {arguments.findings}", highlight=False, markup=False)
+    return 1 if diagnosis.errors else 0
+
+
+def _media_bar(shown: ExitStack, quiet: bool) -> Callable[[int, int], None] | None:
+    """A second progress bar, over the media, which takes the first one's place when that is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        return None
+    columns = (TextColumn("opening media"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True)
+
+    def tell(done: int, total: int) -> None:
+        if not bar.tasks:
+            shown.close()  # there can be one bar at a time
+            shown.enter_context(bar)
+            bar.add_task("opening", total=total)
+        bar.update(bar.tasks[0].id, completed=done)
+
+    return tell
+
+
+def _write(path: str, text: str) -> None:
+    """Writes a file whole or not at all."""
+    temporary = f"{path}.{os.getpid()}.part"
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _show(console: Console, diagnosis: Diagnosis) -> None:
+    """What a person reads in ten seconds: how many, of what, the worst first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..check.statistics import UNITS, shown
+    from .tables import show_findings
+
+    counts = diagnosis.counts
+    usable = sum(counts.written.values())
+    mixes = ", ".join(f"{mix} {count:,}" for mix, count in sorted(counts.written.items(), key=lambda pair: -pair[1]))
+    early = "" if diagnosis.complete else " (stopped early: not all were read)"
+    console.print(
+        f"[bold]{counts.read:,} records[/bold]{early} = {usable:,} usable + {counts.rejected:,} rejected + "
+        f"{counts.not_selected:,} not selected",
+        highlight=False,
+    )
+    if mixes:
+        console.print(f"by mix: {escape(mixes)}", highlight=False)
+    if diagnosis.media:
+        console.print(
+            "media opened: " + ", ".join(f"{name} {n:,}" for name, n in diagnosis.media.items()), highlight=False
+        )
+    show_findings(console, counts, {code: ones[0] for code, ones in diagnosis.examples.items() if ones})
+    if not counts.findings:
+        console.print("[green]Nothing is wrong.[/green]")
+    known = [
+        (name, diagnosis.spreads[name]) for name in UNITS if name in diagnosis.spreads and diagnosis.spreads[name].count
+    ]
+    if known:
+        table = Table(title="what is in it", title_justify="left")
+        table.add_column("")
+        for name in ("least", "median", "mean", "95 %", "most"):
+            table.add_column(name, justify="right")
+        for name, spread in known:
+            least, median, high, most = (
+                shown(name, value) for value in (spread.least, spread.quantile(0.5), spread.quantile(0.95), spread.most)
+            )
+            table.add_row(UNITS[name], least, median, shown(name, spread.mean, exact=False), high, most)
+        console.print(table)
+
+
+def _show_copied(console: Console, copied: dict[str, Copied], out: str | None) -> None:
+    if not out:
+        return
+    written = sum(one.written for one in copied.values())
+    left_out = sum(one.left_out for one in copied.values())
+    changed = sum(one.mended for one in copied.values())
+    console.print(
+        f"{out}: {written:,} records in {len(copied)} file(s), {left_out:,} left out, {changed:,} mended",
+        highlight=False,
+        markup=False,
+    )

@@ -1,0 +1,82 @@
+"""``modalmix inspect``: what DATA is."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from .data_arguments import add_reading, options_of
+
+if TYPE_CHECKING:
+    from ..check import Example, FileDiagnosis
+
+HELP = "what is this: format with reasons, mixes, counts, paths that resolve and that do not"
+DESCRIPTION = (
+    "Reads annotation files and looks up their media, file by file, without opening these or writing anything: what modalmix "
+    "check --depth quick finds, in short."
+)
+
+
+def add(parser: ArgumentParser) -> None:
+    """Adds the arguments."""
+    add_reading(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Runs the command."""
+    import msgspec
+
+    from ..check import check
+    from ..pipeline import rejects
+    from .tables import progress
+
+    with progress(arguments) as advance:
+        told = check(
+            arguments.data,
+            options_of(arguments),
+            depth="quick",
+            seed=arguments.seed,
+            progress=lambda size: advance(size),
+        )
+    files = list(told.diagnosis.files.values())
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(files), indent=2).decode())
+    elif not arguments.quiet:
+        _show(files)
+    return 1 if any(rejects.told(one.counts) for one in files) else 0
+
+
+def _show(files: list[FileDiagnosis]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..core.counts import Counts
+    from .tables import show_findings
+
+    console = Console()
+    table = Table(title="annotation files", title_justify="left")
+    for name, justify in (("file", "left"), ("split", "left"), ("format", "left"), ("mix", "left"), ("records", "right"),
+                          ("usable", "right"), ("rejected", "right")):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for one in files:
+        counts = one.counts
+        mixes = "\n".join(f"{mix} {count:,}" for mix, count in sorted(counts.written.items())) or "–"
+        rejected = f"[red]{counts.rejected:,}[/red]" if counts.rejected else "0"
+        formats = ", ".join(sorted(counts.formats)) or "–"
+        usable = f"{sum(counts.written.values()):,}"
+        table.add_row(escape(one.file), one.split, formats, mixes, f"{counts.read:,}", usable, rejected)
+    console.print(table)
+    for one in files:
+        best = [(name, reasons) for name, (confidence, reasons) in one.formats.items() if confidence > 0][:1]
+        for name, reasons in best:
+            console.print(f"[bold]{escape(one.file)}[/bold] is {name}: {escape('; '.join(reasons))}", highlight=False)
+    if any(one.url for one in files):
+        console.print("The media are on the Hub, too; which of them are there is not known before they are streamed.")
+    examples: dict[str, Example] = {}
+    total = Counts()
+    for one in files:
+        total.add(one.counts)
+        for code, found in one.examples.items():
+            examples.setdefault(code, found[0])
+    show_findings(console, total, examples)

@@ -1,0 +1,114 @@
+"""``modalmix preview``: pages to look at samples."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from .data_arguments import add_reading, options_of
+
+if TYPE_CHECKING:
+    from ..preview import Viewer
+
+HELP = "pages to look at: the chat, pictures, players, masks drawn on their frames, findings"
+DESCRIPTION = (
+    "Shows samples in a browser, from annotation files in place, a built folder, or a dataset on the Hub. Without --out it "
+    "serves until interrupted, to this machine alone."
+)
+
+
+def add(parser: ArgumentParser) -> None:
+    """Adds the arguments."""
+    add_reading(parser)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--serve", type=int, metavar="PORT", help="port on 127.0.0.1 (default: one that is free)")
+    where.add_argument("--out", metavar="PAGE", help="folder or .html file to write instead, with --samples of them")
+    parser.add_argument(
+        "--samples", type=int, default=24, metavar="N", help="for --out: how many (default: %(default)s)"
+    )
+    parser.add_argument("--findings", metavar="FILE",
+                        help="show these beside their samples too: what modalmix check --json FILE wrote")  # fmt: skip
+    parser.add_argument("--finding", default="", metavar="CODE",
+                        help="for --out: only samples with this finding; rejected for all that were rejected")  # fmt: skip
+    parser.add_argument("--search", default="", metavar="WORDS", help="for --out: only samples that hold these words")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+def run(arguments: Namespace) -> int:
+    """Runs the command."""
+    from ..core.errors import DataError
+    from ..preview import Told, Viewer, open_collection
+
+    if arguments.samples < 1:
+        raise DataError(f"--samples {arguments.samples}: at least one")
+    if arguments.serve is not None and not 0 <= arguments.serve < 65536:
+        raise DataError(f"--serve {arguments.serve} is no port: it is 0 to 65535")
+    collection = open_collection(arguments.data, options_of(arguments), seed=arguments.seed)
+    viewer = Viewer(collection, Told(arguments.findings) if arguments.findings else None)
+    try:
+        return _export(viewer, arguments) if arguments.out else _serve(viewer, arguments)
+    finally:
+        viewer.close()
+
+
+def _export(viewer: Viewer, arguments: Namespace) -> int:
+    import json
+    import os
+    import webbrowser
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..preview import export
+    from ..preview.entry_index import Filter
+
+    console = Console(stderr=True)
+    quiet = arguments.quiet or arguments.json or not console.is_terminal
+    with Progress(console=console, disable=quiet, transient=True) as bar:
+        task = bar.add_task("writing samples", total=None)
+        path = export(
+            viewer,
+            arguments.out,
+            Filter("", arguments.finding, arguments.search),
+            arguments.samples,
+            progress=lambda done: bar.advance(task, done),
+        )
+    if arguments.json:
+        print(json.dumps({"page": path}))
+    elif not arguments.quiet:
+        print(f"{path} — open it in a browser; it needs the folder beside it, and no server")
+    if arguments.open:
+        webbrowser.open(f"file://{os.path.abspath(path)}")
+    return 0
+
+
+def _serve(viewer: Viewer, arguments: Namespace) -> int:
+    import json
+    import signal
+    import webbrowser
+
+    from ..preview import Server
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)  # so that temporary copies go with us
+    server = Server(viewer, arguments.serve or 0)
+    try:
+        viewer.start()
+        # the address is what the command is for: it is printed even if nothing else is
+        print(json.dumps({"url": server.url}) if arguments.json else server.url, flush=True)
+        if not (arguments.quiet or arguments.json):
+            print(
+                f"Only this machine can open it; from another one, ssh -L {server.port}:127.0.0.1:{server.port} first. "
+                "Ctrl-C ends it.",
+                flush=True,
+            )
+        if arguments.open:
+            webbrowser.open(server.url)
+        server.serve()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()
+    return 0

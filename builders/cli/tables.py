@@ -1,0 +1,60 @@
+"""What commands print: the progress bar, and the table of findings.  Text from the data is escaped, never markup."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..check.diagnosis import Example
+from ..core.counts import Counts
+from ..core.findings import CATALOGUE
+from ..pipeline.inputs import known_format, splits
+
+_STYLE = {"error": "red", "warning": "yellow", "info": "dim"}
+
+
+@contextmanager
+def progress(arguments: Namespace) -> Iterator[Callable[[int], None]]:
+    """A progress bar over the bytes of the annotation files, on the terminal's error stream."""
+    console = Console(stderr=True)
+    quiet = arguments.quiet or arguments.json or not console.is_terminal
+    columns = (TextColumn("reading annotations"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
+        if quiet:
+            yield lambda size: None
+            return
+        found = splits(arguments.data, format=known_format(arguments.format), seed=arguments.seed)
+        total = sum(os.path.getsize(source.path) for sources in found.values() for source in sources)
+        task = bar.add_task("reading", total=total)
+        yield lambda size: bar.advance(task, size)
+
+
+def show_findings(console: Console, counts: Counts, examples: Mapping[str, Example]) -> None:
+    """Prints the findings by code, the worst first, with an example of each where there is one."""
+    if not counts.findings:
+        return
+    table = Table(title="findings", title_justify="left")
+    table.add_column("code")
+    table.add_column("finding")
+    table.add_column("records", justify="right")
+    table.add_column("example" if examples else "meaning", overflow="fold")
+    table.add_column("how to mend", overflow="fold")
+    order = {"error": 0, "warning": 1, "info": 2}
+    for code, count in sorted(counts.findings.items(), key=lambda pair: (order[CATALOGUE[pair[0]].severity], -pair[1])):
+        kind = CATALOGUE[code]
+        what = kind.meaning
+        if code in examples:
+            one = examples[code]
+            what = f"{one.file}:{one.row} {one.message}" if one.row >= 0 else f"{one.file} {one.message}"
+            if one.message == repr(one.file):
+                what = one.file
+        style = _STYLE[kind.severity]
+        table.add_row(f"[{style}]{code}[/{style}]", kind.name, f"{count:,}", escape(what), escape(kind.mend))
+    console.print(table)

@@ -1,0 +1,1 @@
+"""Core: findings, samples, counts, errors, locks and processes; what every other folder may import."""

@@ -1,0 +1,163 @@
+r"""LLaVA-Video: conversations about one video (or images), as in LLaVA-Video-178K.
+
+LLaVA-Video-178K (https://huggingface.co/datasets/lmms-lab/LLaVA-Video-178K) is read by the LLaVA-NeXT trainer
+(https://github.com/LLaVA-VL/LLaVA-NeXT, ``llava/train/train.py``).  One folder per source and length, `FOLDERS`:
+
+::
+
+    0_30_s_academic_v0_1/   0_30_s_academic_v0_1_cap_processed.json       captions
+                            0_30_s_academic_oe_v0_1_qa_processed.json     open-ended questions
+                            0_30_s_academic_mc_v0_1_qa_processed.json     multiple choice
+                            0_30_s_academic_v0_1_videos_{1..N}.tar.gz     some 5 GB each
+
+    record  {"id": "Q04US", "conversations": [{"from": "human", "value": "<image>\n…"}, {"from": "gpt", …}, …],
+             "data_source": "0_30_s_academic_v0_1", "video": "academic_source/Charades/Q04US.mp4"}
+
+Paths are relative to the folder that the archives were extracted to; no index says which archive holds which
+video.  Ids are texts or numbers and not unique: the same video stands in cap, oe and mc files.  Conversations have
+several rounds.
+
+What is known to be peculiar:
+
+- The video's tag is ``<image>``, never ``<video>``.
+- In a record with ``image`` and ``video`` the trainer takes the image and ignores the video (``image`` is asked for
+  first); here both are read, with a note (MX213).  `modalmix.builders.formats.turns.read_image_turns` tells which tag is
+  whose.
+- A path that holds ``shareVideoGPTV`` is a folder of frames to the trainer; here every folder is.
+- Videos are missing from the archives, files were uploaded anew with other contents: pin a revision.  For a video that
+  cannot be read the trainer silently takes the next row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.findings import Finding, finding
+from ..core.sample import Recognition, Reference, Sample
+from .extra import keep, notes_of, restore
+from .references import of_own_format, read_paths, text_of_id, write_paths
+from .split_names import words_of
+from .turns import ROLES, Roles, count_findings, first_tag, quote, read_image_turns, write_image_turns
+
+NAME = "llava_video"
+MODALITIES = ("image", "video")
+
+FOLDERS = (
+    *(
+        f"{length}_{source}_v0_1"
+        for length in ("0_30_s", "30_60_s", "1_2_m", "2_3_m")
+        for source in ("academic", "youtube")
+    ),
+    *(f"{length}_nextqa" for length in ("0_30_s", "30_60_s", "1_2_m", "2_3_m")),
+    *(f"{length}_activitynetqa" for length in ("0_30_s", "30_60_s", "1_2_m", "2_3_m")),
+    *(f"{length}_perceptiontest" for length in ("0_30_s", "30_60_s")),
+    "llava_hound",
+)
+"""The folders of LLaVA-Video-178K; its README says ``…_activitynet`` where a folder is ``…_activitynetqa``."""
+
+TELLING = "shareVideoGPTV"
+"""A word in a path by which its record is recognised."""
+
+_SPLITS = {"cap": "caption", "oe": "open_ended", "mc": "multi_choice"}
+_ORDER = ("id", "image", "conversations", "data_source", "video")
+_LITERAL = "video_tag"
+"""Note: the videos' tag in a record with images and videos, where it is not ``<image>``."""
+
+
+def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
+    """The sample of a record."""
+    images, videos, findings = _media(record)
+    turns, more, literal = read_image_turns(
+        record.get("conversations"), len(images), len(videos), {}, roles, () if findings else ("image",)
+    )
+    findings += more
+    sample = Sample(text_of_id(record.get("id")), turns, images=images, videos=[*videos], findings=findings)
+    findings += count_findings(sample)
+    if images and videos:
+        findings.append(finding("combination-unsupported", "image and video: the trainer ignores the video"))
+    notes = {_LITERAL: "video"} if literal else {}
+    sample.extra = keep(record, _columns(sample, notes, roles), notes, _ORDER)
+    return sample
+
+
+def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
+    """The record of a sample.
+
+    A sample of another format is written with the paths of its media, and its system prompt, which the trainer does not
+    read, as ``system_prompt``; sounds and masks have no place here and are left out (compare its `Sample.mix` with
+    `MODALITIES`).
+    """
+    extra = sample.extra
+    images, videos, findings = _media(extra)
+    if not of_own_format(sample, (images, videos), findings):
+        extra = {key: value for key, value in extra.items() if key not in ("image", "video")}
+        if sample.images:
+            extra["image"] = write_paths(sample.images)
+        if sample.videos:
+            extra["video"] = write_paths(sample.videos)
+    if sample.system is not None:
+        extra = {"system_prompt": sample.system, **extra}
+    return restore(_columns(sample, notes_of(sample.extra), roles), extra, _ORDER)
+
+
+def recognise(record: Mapping[str, Any]) -> Recognition:
+    """How well a record fits, and why."""
+    conversations = record.get("conversations")
+    if not isinstance(conversations, list):
+        return Recognition(0.0, ["no conversations"])
+    for key in ("audio", "audio_q", "annotation", "masks", "system_prompt"):
+        if key in record:
+            return Recognition(0.05, [f"has {key}, which LLaVA-Video does not have"])
+    image, video = record.get("image"), record.get("video")
+    if isinstance(image, dict) or (isinstance(image, list) and image and isinstance(image[0], dict)):
+        return Recognition(0.0, ["its images are objects, not paths"])
+    if video is not None:
+        if not isinstance(video, str):
+            return Recognition(0.05, ["its video is no path"])
+        if "data_source" in record:
+            return Recognition(0.95, ["has data_source, as LLaVA-Video-178K has, and a video"])
+        tag = first_tag(conversations)
+        if tag == "video":
+            return Recognition(0.1, ["the video's placeholder is <video>, not <image>"])
+        if TELLING in video:
+            return Recognition(0.9, [f"the video's path holds {TELLING}"])
+        if tag == "image":
+            return Recognition(0.6, ["the video's placeholder is <image>"])
+        return Recognition(0.3, ["the video has no placeholder"])
+    if image is not None:
+        if "data_source" in record:
+            return Recognition(0.7, ["has data_source, as LLaVA-Video-178K has, and images"])
+        return Recognition(0.4, ["has images and conversations"])
+    return Recognition(0.25, ["has conversations"])
+
+
+def split_of(file: str) -> str:
+    """``caption``, ``open_ended`` or ``multi_choice`` by the name's word ``cap``, ``oe`` or ``mc``, else ``train``."""
+    return next((_SPLITS[word] for word in words_of(file) if word in _SPLITS), "train")
+
+
+def _media(record: Mapping[str, Any]) -> tuple[list[Reference], list[Reference], list[Finding]]:
+    images: list[Reference] = []
+    videos: list[Reference] = []
+    findings: list[Finding] = []
+    if "image" in record:
+        images, findings = read_paths(record["image"], "image")
+    if "video" in record:
+        video = record["video"]
+        if isinstance(video, str):
+            videos = [Reference(video)]
+        else:
+            findings.append(finding("record-shape", f"video is {quote(video)}, not a path", "/video"))
+    return images, videos, findings
+
+
+def _columns(sample: Sample, notes: Mapping[str, Any], roles: Roles) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    if sample.id is not None:
+        columns["id"] = sample.id
+    if sample.turns:
+        columns["conversations"] = write_image_turns(
+            sample.turns, len(sample.images), len(sample.videos), {}, roles, _LITERAL in notes
+        )
+    return columns

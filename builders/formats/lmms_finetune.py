@@ -1,0 +1,149 @@
+"""lmms-finetune: conversations over images, videos, both or neither, for fine-tuning on one's own data.
+
+lmms-finetune (https://github.com/zjysteven/lmms-finetune) trains LLaVA, Qwen-VL, Phi-3-V and others on files that
+users write themselves; there is no dataset of that name, and no licence but that of the user's data.  A file is one
+JSON array:
+
+::
+
+    train.json          [{"system_prompt": "…",                       optional
+                          "video": ["a.mp4", "b.mp4"],                optional; a path or a list of paths
+                          "image": "c.jpg",                           optional; likewise
+                          "conversations": [{"from": "human", "value": "<video><video>What are these about?"},
+                                            {"from": "gpt", "value": "…"}, …]}, …]
+    images/  videos/    two folders that the paths are relative to
+
+Its tags are ours: ``<image>`` and ``<video>``.  The names of the two speakers are options of the trainer (``user_key``,
+``assistant_key``), so they are options here: `Roles`.
+
+What is known to be broken, all in ``datasets.py`` of the project:
+
+- ``"image": null`` stops the run (``Invalid image source type: <class 'NoneType'>``), likewise ``video``; leave the
+  key out. ``"system_prompt": null`` is no system prompt.
+- The number of tags is counted by most models, in the user's turns only, and must be that of the media
+  (``Number of image tokens does not match the number of images``).
+- Turns must alternate and be even in number (``Invalid conversation``, ``Odd number of conversations``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.findings import Finding, finding
+from ..core.sample import Recognition, Reference, Sample
+from .extra import keep, restore
+from .references import of_own_format, read_paths, text_of_id, write_paths
+from .split_names import split_by_name
+from .turns import ROLES, Roles, count_findings, first_tag, quote, read_turns, write_turns
+
+NAME = "lmms_finetune"
+MODALITIES = ("image", "video")
+
+_ORDER = ("id", "system_prompt", "video", "image", "conversations")
+"""The usual order of a record's keys (the example in the project's ``docs/dataset.md``)."""
+
+
+def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
+    """The sample of a record.
+
+    ``<image>`` is a placeholder in a record that has images, ``<video>`` in one that has videos.
+    """
+    images, videos, findings = _media(record)
+    turns, more = read_turns(
+        record.get("conversations"), _tags(images, videos), roles, () if findings else ("image", "video")
+    )
+    findings += more
+    system = record.get("system_prompt")
+    if system is not None and not isinstance(system, str):
+        findings.append(finding("record-shape", f"system_prompt is {quote(system)}, not a text", "/system_prompt"))
+        system = None
+    sample = Sample(text_of_id(record.get("id")), turns, system, images, [*videos], findings=findings)
+    findings += count_findings(sample)
+    sample.extra = keep(record, _columns(sample, roles), order=_ORDER)
+    return sample
+
+
+def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
+    """The record of a sample.
+
+    A sample of another format is written with the paths of its media; sounds and masks have no place here and are left
+    out (compare its `Sample.mix` with `MODALITIES`).
+    """
+    extra = sample.extra
+    images, videos, findings = _media(extra)
+    if not of_own_format(sample, (images, videos), findings):
+        extra = {key: value for key, value in extra.items() if key not in ("image", "video")}
+        if sample.videos:
+            extra["video"] = write_paths(sample.videos)
+        if sample.images:
+            extra["image"] = write_paths(sample.images)
+    return restore(_columns(sample, roles), extra, _ORDER)
+
+
+def recognise(record: Mapping[str, Any]) -> Recognition:
+    """How well a record fits, and why."""
+    conversations = record.get("conversations")
+    if not isinstance(conversations, list):
+        return Recognition(0.0, ["no conversations"])
+    for key in ("audio", "audio_q", "annotation", "masks"):
+        if key in record:
+            return Recognition(0.05, [f"has {key}, which lmms-finetune does not read"])
+    image, video = record.get("image"), record.get("video")
+    for value in (image, video):
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(first, dict):
+            return Recognition(0.0, ["its media are objects, not paths"])
+    if "system_prompt" in record:
+        return Recognition(0.9, ["has system_prompt, which only lmms-finetune has"])
+    own = 0.05 if "id" not in record and "data_source" not in record else 0.0
+    reasons = ["has no id, as lmms-finetune needs none"] if own else []
+    if video is not None:
+        tag = first_tag(conversations)
+        if tag == "video" or (tag == "image" and image is not None):
+            return Recognition(
+                0.8 + own, ["the video's placeholder is <video>" if tag == "video" else "has both media", *reasons]
+            )
+        if tag == "image":
+            return Recognition(0.1 + own, ["the video's placeholder is <image>, not <video>", *reasons])
+        return Recognition(0.3 + own, ["the video has no placeholder", *reasons])
+    if image is not None:
+        return Recognition(0.4 if own else 0.35, ["has images and conversations", *reasons])
+    return Recognition(0.25 + own, ["has conversations", *reasons])
+
+
+def split_of(file: str) -> str:
+    """``train``, unless the file's name says ``test`` or ``validation`` (the trainer takes one file for each)."""
+    return split_by_name(file)
+
+
+def _media(record: Mapping[str, Any]) -> tuple[list[Reference], list[Reference], list[Finding]]:
+    images: list[Reference] = []
+    videos: list[Reference] = []
+    findings: list[Finding] = []
+    if "image" in record:
+        images, findings = read_paths(record["image"], "image")
+    if "video" in record:
+        videos, more = read_paths(record["video"], "video")
+        findings += more
+    return images, videos, findings
+
+
+def _tags(images: object, videos: object) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    if images:
+        tags["image"] = "image"
+    if videos:
+        tags["video"] = "video"
+    return tags
+
+
+def _columns(sample: Sample, roles: Roles) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    if sample.id is not None:
+        columns["id"] = sample.id
+    if sample.system is not None:
+        columns["system_prompt"] = sample.system
+    if sample.turns:
+        columns["conversations"] = write_turns(sample.turns, _tags(sample.images, sample.videos), roles)
+    return columns

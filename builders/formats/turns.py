@@ -1,0 +1,323 @@
+r"""Turns: a conversation in canonical form, and back.
+
+Each upstream writes placeholders its own way: Ola's ``<image>`` may stand for a video, its ``<speech>`` for a
+sound.  In a sample they are ``<image>``, ``<video>``, ``<audio>``, ``<region>``.  A text may also hold such a tag that
+is *no* placeholder ("What does the <video> tag do in HTML?"); it survives with a backslash in front, and backslashes
+that stood there already are doubled, so that nothing is ambiguous and the exact text can be given back:
+
+::
+
+    upstream text (Ola, a row with a video)          canonical text
+    <image>\nWhat does the <video> tag do?      ⇄     <video>\nWhat does the \<video> tag do?
+
+A tag is a placeholder exactly if the upstream trainer would take it for one: the format says so by its `tags`.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+from ..core.findings import Finding, finding
+from ..core.sample import Sample, Turn
+
+_COUNTABLE = frozenset({"MX202", "MX203"})
+"""Errors after which placeholders can be counted all the same: an unanswered question, turns out of order."""
+
+_CANONICAL = frozenset({"image", "video", "audio", "region"})
+_TAG = re.compile("<(image|video|audio|region|speech)>")
+_FRONT = re.compile(r"<(image|video|audio|region|speech)>\n\s*\S")
+_CANONICAL_TAG = re.compile("<(image|video|audio|region)>")
+
+
+class Roles(NamedTuple):
+    """The names of the two speakers in a format's turns."""
+
+    user: str = "human"
+    assistant: str = "gpt"
+
+
+ROLES = Roles()
+"""The names that most formats use."""
+
+
+def canonical(text: str, tags: Mapping[str, str]) -> str:
+    """The text with canonical placeholders.
+
+    Args:
+        text: as the record has it.
+        tags: upstream tag → canonical tag (both without brackets) for the tags that are placeholders in this record;
+            all other tags are text.
+    """
+    if "<" not in text:
+        return text
+
+    def translate(slashes: int, tag: str) -> str:
+        if tag in tags:
+            return "\\" * 2 * slashes + f"<{tags[tag]}>"
+        return "\\" * (2 * slashes + 1 if tag in _CANONICAL else slashes) + f"<{tag}>"
+
+    return _translated(text, _TAG, translate)
+
+
+def upstream(text: str, tags: Mapping[str, str]) -> str:
+    """The inverse of `canonical`; `tags` is the same mapping (the first upstream tag wins where two mean the same)."""
+    if "<" not in text:
+        return text
+    back = {meaning: tag for tag, meaning in reversed(list(tags.items()))}
+
+    def translate(slashes: int, tag: str) -> str:
+        return "\\" * (slashes // 2) + f"<{tag if slashes % 2 else back.get(tag, tag)}>"
+
+    return _translated(text, _CANONICAL_TAG, translate)
+
+
+def plain(text: str) -> str:
+    r"""The canonical text for a reader: literal tags without their backslash, placeholders as they are."""
+    return upstream(text, {})
+
+
+def rename(text: str, name: Callable[[str], str]) -> str:
+    """The canonical text with each placeholder renamed by `name`, from left to right; literal tags stay."""
+    if "<" not in text:
+        return text
+    return _translated(text, _CANONICAL_TAG, lambda n, tag: "\\" * n + f"<{tag if n % 2 else name(tag)}>")
+
+
+def split(text: str) -> tuple[list[str], list[str]]:
+    r"""The canonical text cut at its placeholders.
+
+    Returns:
+        The n placeholders (``image``, …), and the n + 1 texts around them, in which literal tags still have their
+        backslash; backslashes right before a placeholder are halved.
+    """
+    tags: list[str] = []
+    texts: list[str] = []
+    done = 0
+    if "<" in text:
+        for match in _CANONICAL_TAG.finditer(text):
+            slashes = _slashes(text, match.start())
+            if slashes % 2 == 0:
+                tags.append(match[1])
+                texts.append(text[done : match.start() - slashes // 2])
+                done = match.end()
+    texts.append(text[done:])
+    return tags, texts
+
+
+def placeholders(turns: Sequence[Turn]) -> Counter[str]:
+    """How many placeholders of each kind (``image``, ``video``, ``audio``, ``region``) the turns hold."""
+    found: Counter[str] = Counter()
+    for turn in turns:
+        text = turn.value
+        if "<" in text:
+            for match in _CANONICAL_TAG.finditer(text):
+                if _slashes(text, match.start()) % 2 == 0:
+                    found[match[1]] += 1
+    return found
+
+
+def read_turns(
+    conversations: object, tags: Mapping[str, str], roles: Roles = ROLES, vocabulary: Sequence[str] = ("image",)
+) -> tuple[list[Turn], list[Finding]]:
+    """Turns of the ``[{"from": role, "value": text}, …]`` form, and what is wrong with them.
+
+    Args:
+        conversations: the record's value.
+        tags: see `canonical`.
+        roles: the names of the two speakers.
+        vocabulary: upstream tags that the trainer knows; one that stands in a record without such media is reported.
+
+    Returns:
+        The readable turns and the findings, whose pointers start at ``/conversations``.
+    """
+    if not isinstance(conversations, list) or not conversations:
+        return [], [finding("turns-missing", f"conversations is {quote(conversations)}", "/conversations")]
+    turns: list[Turn] = []
+    findings: list[Finding] = []
+    speaker = {roles.user: "human", roles.assistant: "gpt"}
+    for i, item in enumerate(conversations):
+        if not isinstance(item, dict) or not isinstance(item.get("value"), str) or "from" not in item:
+            findings.append(finding("turn-shape", f"the turn is {quote(item)}", f"/conversations/{i}"))
+            continue
+        role, text = item["from"], item["value"]
+        if not isinstance(role, str) or role not in speaker:
+            message = f"the role is {quote(role)}, not {roles.user!r} or {roles.assistant!r}"
+            findings.append(finding("turn-role", message, f"/conversations/{i}/from"))
+            continue
+        if not text or text.isspace():
+            findings.append(finding("turn-empty", "the text is empty", f"/conversations/{i}/value"))
+        elif "<" in text:
+            for tag in vocabulary:
+                if tag not in tags and f"<{tag}>" in text:
+                    message = f"<{tag}> in a record without such media"
+                    findings.append(finding("placeholder-literal", message, f"/conversations/{i}/value"))
+            text = canonical(text, tags)
+        turns.append(Turn(speaker[role], text))
+    if len(turns) == len(conversations):
+        findings += order_findings(turns, "/conversations")
+    return turns, findings
+
+
+def order_findings(turns: Sequence[Turn], at: str) -> list[Finding]:
+    """Whether the turns alternate, beginning with the user and ending with the assistant."""
+    for i, turn in enumerate(turns):
+        if turn.role != ("human", "gpt")[i % 2]:
+            return [finding("turns-order", f"turn {i} is by {turn.role}", f"{at}/{i}")]
+    if len(turns) % 2:
+        return [finding("turns-odd", f"{len(turns)} turns", at)]
+    return []
+
+
+def count_findings(sample: Sample) -> list[Finding]:
+    """Whether the placeholders of a sample are as many as its media and objects.
+
+    A spoken question (``audio_q``) need not have an ``<audio>``.  A sample whose media, masks or turns could not be
+    read in full gives no finding: the numbers would only repeat that.
+    """
+    if sample.findings and any(f.code not in _COUNTABLE and f.severity == "error" for f in sample.findings):
+        return []
+    found = placeholders(sample.turns)
+    images, videos, audios, masks = len(sample.images), len(sample.videos), len(sample.audios), len(sample.masks)
+    spoken = audios + len(sample.audio_q)
+    findings: list[Finding] = []
+    if found.get("image", 0) != images:
+        findings.append(finding("placeholder-count", f"{found['image']} <image> for {images} image(s)"))
+    if found.get("video", 0) != videos:
+        findings.append(finding("placeholder-count", f"{found['video']} <video> for {videos} video(s)"))
+    if found.get("audio", 0) not in (audios, spoken):
+        wanted = f"{audios} or {spoken}" if spoken > audios else f"{audios}"
+        findings.append(finding("placeholder-count", f"{found['audio']} <audio> for {wanted} sound(s)"))
+    if found.get("region", 0) != masks:
+        findings.append(finding("region-count", f"{found['region']} <region> for {masks} object(s)"))
+    return findings
+
+
+def write_turns(turns: Sequence[Turn], tags: Mapping[str, str], roles: Roles = ROLES) -> list[dict[str, Any]]:
+    """The inverse of `read_turns`: turns in the ``from``/``value`` form with upstream placeholders."""
+    name = {"human": roles.user, "gpt": roles.assistant}
+    return [{"from": name.get(turn.role, turn.role), "value": upstream(turn.value, tags)} for turn in turns]
+
+
+def quote(value: object) -> str:
+    """A value as a finding's message quotes it: on one line, and short however large or deep it is."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def layout(text: str) -> tuple[str, ...]:
+    """A text as written, without its words: its tags, upstream or canonical, with what is around them.
+
+    Returns:
+        Text, tag, text, tag … text; empty where there is no tag.  A tag is without its brackets; of a text stands ``…``, with a
+        line break in front if it begins with one, or the text itself if it is blank.
+    """
+    if text[0] == "<" and text.count("<") == 1 and (front := _FRONT.match(text)):  # as nearly always
+        return "", front[1], "\n…"
+    pieces: list[str] = _TAG.split(text)
+    if len(pieces) == 1:
+        return ()
+    for i in range(0, len(pieces), 2):
+        piece = pieces[i]
+        if piece and not piece.isspace():
+            pieces[i] = "\n…" if piece[0] == "\n" else "…"
+    return tuple(pieces)
+
+
+def first_tag(conversations: Sequence[object]) -> str:
+    """The first tag, upstream or canonical, that stands in ``from``/``value`` turns; empty where there is none."""
+    for turn in conversations:
+        if isinstance(turn, dict):
+            value = turn.get("value")
+            if isinstance(value, str) and "<" in value:
+                match = _TAG.search(value)
+                if match is not None:
+                    return match[1]
+    return ""
+
+
+def read_image_turns(
+    conversations: object, images: int, videos: int, tags: Mapping[str, str], roles: Roles, vocabulary: Sequence[str]
+) -> tuple[list[Turn], list[Finding], bool]:
+    """Turns of the formats in which ``<image>`` is the tag of images and of videos alike.
+
+    In a row with both, ``<image>`` stands for the images first and then for the videos if there are exactly as many
+    tags as media; else for the images alone, and ``<video>`` for the videos.
+
+    Args:
+        conversations: the record's value.
+        images: how many images the record has.
+        videos: likewise.
+        tags: the other upstream tags that are placeholders in this record.
+        roles: see `read_turns`.
+        vocabulary: see `read_turns`.
+
+    Returns:
+        The turns, the findings, and whether the videos' tag is ``<video>``; `write_image_turns` wants to know.
+    """
+    if not (images and videos):
+        return *read_turns(conversations, _image_tag(images, videos, tags), roles, vocabulary), False
+    turns, findings = read_turns(conversations, {"image": "image", **tags}, roles, vocabulary)
+    if placeholders(turns)["image"] == images + videos:
+        seen = count()
+
+        def name(tag: str) -> str:
+            return "video" if tag == "image" and next(seen) >= images else tag
+
+        return [Turn(turn.role, rename(turn.value, name)) for turn in turns], findings, False
+    if any("<video>" in turn.value for turn in turns):
+        both = {"image": "image", "video": "video", **tags}
+        return *read_turns(conversations, both, roles, vocabulary), True
+    return turns, findings, False
+
+
+def write_image_turns(
+    turns: Sequence[Turn], images: int, videos: int, tags: Mapping[str, str], roles: Roles, literal_video: bool
+) -> list[dict[str, Any]]:
+    """The inverse of `read_image_turns`; ``<video>`` is also written where ``<image>`` could not be read back."""
+    if not (images and videos):
+        return write_turns(turns, _image_tag(images, videos, tags), roles)
+    order = [tag for turn in turns for tag in split(turn.value)[0] if tag in ("image", "video")]
+    if literal_video or ("video" in order and order != ["image"] * images + ["video"] * videos):
+        return write_turns(turns, {"image": "image", "video": "video", **tags}, roles)
+    one_tag = [Turn(turn.role, rename(turn.value, lambda tag: "image" if tag == "video" else tag)) for turn in turns]
+    return write_turns(one_tag, {"image": "image", **tags}, roles)
+
+
+def _image_tag(images: int, videos: int, tags: Mapping[str, str]) -> Mapping[str, str]:
+    return {"image": "image" if images else "video", **tags} if images or videos else tags
+
+
+def _slashes(text: str, at: int) -> int:
+    """How many backslashes stand right before a place."""
+    first = at
+    while first and text[first - 1] == "\\":
+        first -= 1
+    return at - first
+
+
+def _translated(text: str, pattern: re.Pattern[str], translate: Callable[[int, str], str]) -> str:
+    """The text with each tag, and the backslashes right before it, replaced by `translate` (their number, the tag).
+
+    The pattern begins with ``<`` alone, so that the search skips what is no tag; with the backslashes in it, it would
+    try them at every character.
+    """
+    pieces: list[str] = []
+    done = 0
+    for match in pattern.finditer(text):
+        slashes = _slashes(text, match.start())
+        pieces += text[done : match.start() - slashes], translate(slashes, match[1])
+        done = match.end()
+    if not done:
+        return text
+    pieces.append(text[done:])
+    return "".join(pieces)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 4, 4
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60

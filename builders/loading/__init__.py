@@ -1,0 +1,1 @@
+"""Loading: the builders that `datasets` knows by name, in place and streamed."""

@@ -1,0 +1,115 @@
+"""Streaming: a builder's config as passes over what lies on the Hub, and a pass as Arrow tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from ...annotations import Source
+from ...core.counts import Counts
+from ...core.errors import DataError
+from ...pipeline import rejects
+from ...pipeline.arrow_tables import at_hand, table
+from ...pipeline.options import Options
+from ...pipeline.rows import Reject, Row
+from .archive_rows import rows_of
+from .requested_paths import awaited, check_awaited
+from .stream_plan import Feed, Pass, local_part, of_release, passes_under
+
+logger = logging.getLogger("modalmix")
+
+_ROWS = 32
+_BYTES = 256 << 10
+"""A row of one large medium is a table of its own, which takes over the bytes as they are."""
+
+
+def feeds(
+    by_split: Mapping[str, Sequence[Source]],
+    roots: Sequence[str],
+    options: Options,
+    token: str | None,
+    streaming: bool,
+) -> dict[str, Feed]:
+    """The splits of annotation files on this disk whose media are on the Hub.
+
+    Args:
+        by_split: the files.
+        roots: media roots; of an annotation file that was named on the Hub, its own URL.
+        options: how records become rows.
+        token: instead of the one that is logged in.
+        streaming: whether the splits are streamed.
+
+    Raises:
+        DataError: they are not to be streamed, or a root cannot be listed.
+    """
+    if not streaming:
+        raise DataError(f"the media are on the Hub ({roots[0]}): pass streaming=True, or download them")
+    check_awaited(options)
+    passes = passes_under(roots, token)
+    return {split: Feed(tuple(sources), options, passes) for split, sources in by_split.items()}
+
+
+def release_feeds(
+    release: str,
+    subsets: Sequence[str],
+    split_of: Callable[[str], str],
+    options: Options,
+    token: str | None,
+    streaming: bool,
+) -> dict[str, Feed]:
+    """The splits of an upstream release, which is only streamed: nobody's disk is filled by surprise.
+
+    Raises:
+        DataError: it is not to be streamed, or cannot be.
+    """
+    if not streaming:
+        raise DataError(local_part(release, subsets))
+    check_awaited(options)
+    return of_release(release, subsets, split_of, options, token)
+
+
+def tables(
+    feed: Feed, one: Pass, schema: pa.Schema, on_error: str, rejected: str | None, token: str | None
+) -> Iterator[pa.Table]:
+    """The rows of a pass as tables: small ones first, so that the first sample does not wait for others.
+
+    Args:
+        feed: the split.
+        one: the pass.
+        schema: of the builder's columns.
+        on_error: ``"reject"`` or ``"raise"``.
+        rejected: file to which rejected records are appended.
+        token: instead of the one that is logged in.
+
+    Raises:
+        DataError: the Hub cannot be read.
+        RejectedRow: a record is rejected, and `on_error` says so.
+    """
+    waiting: list[Row] = []
+    lines: list[bytes] = []
+    counts = Counts()
+    wanted, size = 1, 0
+    for row in rows_of(feed, one, token):
+        if isinstance(row, Reject):
+            if on_error == "raise":
+                raise rejects.raised(row)
+            lines.append(rejects.line(row))
+            counts.rejected += row.row >= 0
+            counts.read += row.row >= 0
+            counts.note(row.findings)
+            continue
+        counts.read += 1
+        waiting.append(row)
+        size += sum(item.size for item in awaited(row))
+        if len(waiting) >= wanted or size >= _BYTES:
+            yield table(waiting, schema, at_hand)
+            waiting, size, wanted = [], 0, min(2 * wanted, _ROWS)
+    if waiting:
+        yield table(waiting, schema, at_hand)
+    if lines and rejected:
+        rejects.append(rejected, lines)
+    if told := rejects.told(counts):
+        where = f"see {rejected}" if rejected else "pass rejected=FILE to keep them"
+        logger.warning("%s: %s; %s", one, told, where)

@@ -1,0 +1,71 @@
+"""Claims: which archive gives the rows about a path that several archives hold.
+
+Nobody knows beforehand what an archive holds, so the first one in which a path comes by gives its rows, for ever: the claim is
+written down in the cache, where all workers and later epochs of a machine (and other machines that share the cache) see it.
+Machines that share nothing may each give such a row; so may this one once its cache was removed.
+
+A file for each set of paths and archives: four bytes a path, the number of the archive plus one, or zero.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import numpy as np
+
+from ...core.cache_dir import cache_folder
+
+_SIZE = 4
+
+
+class Claims:
+    """Who has claimed which paths. Where the cache cannot be written, what is known in this process counts."""
+
+    def __init__(self, key: str) -> None:
+        """Names them; nothing is opened for long, so processes may fork and threads share the object.
+
+        Args:
+            key: of the paths and the archives.
+        """
+        self._path = os.path.join(cache_folder(), "claims", f"{key}.bin")
+        self._known: dict[int, int] = {}
+
+    def all(self) -> dict[int, int]:
+        """The claims so far: path → archive."""
+        with suppress(OSError):
+            told = np.fromfile(self._path, "<i4")
+            self._known |= {int(path): int(told[path]) - 1 for path in np.flatnonzero(told)}
+        return self._known
+
+    def claim(self, path: int, archive: int | None) -> int | None:
+        """The archive that has claimed a path: this one, if none had; None where there is none to claim it."""
+        if path in self._known:  # a claim never changes
+            return self._known[path]
+        owner = archive
+        with suppress(OSError), self.locked() as file:
+            if told := int.from_bytes(os.pread(file, _SIZE, path * _SIZE), "little"):
+                owner = told - 1
+            elif archive is not None:
+                os.pwrite(file, (archive + 1).to_bytes(_SIZE, "little"), path * _SIZE)
+        if owner is not None:
+            self._known[path] = owner
+        return owner
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Nobody else is here meanwhile; gives the open file.
+
+        Raises:
+            OSError: the cache cannot be written.
+        """
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        # opened each time: a lock belongs to the open file, which threads and forked processes would share
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        finally:
+            os.close(file)

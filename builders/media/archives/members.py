@@ -1,0 +1,181 @@
+"""Listing: the members of an archive of any kind, and the bytes of many in one pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Container, Iterator
+from typing import TYPE_CHECKING
+
+from ...core.findings import Finding
+from . import tar, zipfiles
+from .archive import DEFAULT_LIMITS, Archive, BombError, DamageError, Gate, Limits, Member
+from .decompress import Inflated, in_order
+from .joined_file import Joined, Whole
+from .seek_index import gzip_file, save_points
+
+if TYPE_CHECKING:
+    from ..items import Item
+
+
+def _no_bytes(member: Member) -> bool:
+    return False
+
+
+def members(
+    archive: Archive, *, cache: str | None = None, limits: Limits = DEFAULT_LIMITS, id_column: str | None = None
+) -> Iterator[Member | Finding]:
+    """The members of an archive, in its order, in bounded memory.
+
+    A plain tar is read header by header, a zip by its directory, a Parquet file by its columns. A compressed tar is decompressed
+    once; the seek points of a ``tar.gz`` are found on the way and kept.
+
+    Args:
+        archive: from `group`.
+        cache: folder for seek points; see `seeking.cache_folder`.
+        limits: what is taken for a bomb.
+        id_column: of a Parquet file whose cells have no paths; see `columns`.
+
+    Yields:
+        Members, and findings about what is refused. A damaged archive, or a bomb, ends with a finding after the members before.
+    """
+    gate = Gate(archive, limits)
+    try:
+        with Joined(archive.paths) as file:
+            if archive.kind == "tar.gz":
+                yield from _members_of_gzip(archive, file, gate, cache)
+            elif archive.kind == "zip":
+                yield from zipfiles.walk(file, gate)
+            else:
+                for one in _walk(archive, file, gate, _no_bytes, id_column):
+                    yield one if isinstance(one, Finding) else one[0]
+    except DamageError as error:
+        yield gate.refuse("archive-bomb" if isinstance(error, BombError) else "archive-damaged", str(error))
+    except OSError as error:
+        yield gate.refuse("archive-damaged", f"it cannot be read: {error}")
+
+
+def read_through(
+    archive: Archive,
+    wanted: Container[int] | None = None,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    id_column: str | None = None,
+) -> Iterator[tuple[Member, bytes] | Finding]:
+    """The bytes of many members in one pass, in the archive's order, at the speed of decompression.
+
+    At any time one member's bytes are held; members that are not wanted are gone past without being put together.
+
+    Args:
+        archive: from `group`.
+        wanted: the `start` of the members that are asked for (a set, or a mapping by `start`); None for all.
+        limits: what is taken for a bomb.
+        id_column: see `members`.
+
+    Yields:
+        Members with their bytes, and the findings that `members` yields. The pass goes on to the archive's end.
+    """
+
+    def wants(member: Member) -> bool:
+        return wanted is None or member.start in wanted
+
+    try:
+        with Joined(archive.paths) as file:
+            for one in pass_through(archive, file, wants, limits=limits, id_column=id_column):
+                if isinstance(one, Finding):
+                    yield one
+                elif one[1] is not None:
+                    yield one[0], one[1]
+    except OSError as error:
+        yield Gate(archive, limits).refuse("archive-damaged", f"it cannot be read: {error}")
+
+
+def pass_through(
+    archive: Archive,
+    file: Whole,
+    wants: Callable[[Member], bool],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    id_column: str | None = None,
+) -> Iterator[tuple[Member, bytes | None] | Finding]:
+    """Every member of an archive in its order, those that are wanted with their bytes.
+
+    Args:
+        archive: what is read, as findings name it.
+        file: its bytes, which are read from the beginning to the end, and hardly ever back.
+        wants: asked of each member when it comes by.
+        limits: what is taken for a bomb.
+        id_column: see `members`.
+
+    Yields:
+        Members, and the findings that `members` yields. The pass goes on to the archive's end.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    gate = Gate(archive, limits)
+    try:
+        yield from _walk(archive, file, gate, wants, id_column)
+    except DamageError as error:
+        yield gate.refuse("archive-bomb" if isinstance(error, BombError) else "archive-damaged", str(error))
+
+
+def item(archive: Archive, member: Member) -> Item:
+    """The media item of a member.
+
+    Where the member's bytes lie as they are in one file (plain tar, stored zip member), the item is a byte range of that file,
+    and nothing else is needed to read it; otherwise it names the archive.
+
+    Raises:
+        OSError: a piece of the archive is gone.
+    """
+    from ..items import Item
+
+    name = member.name.rpartition("/")[2]
+    if archive.kind in ("tar", "zip") and not member.packed:
+        start = member.start
+        if len(archive.paths) == 1:
+            return Item(name, archive.paths[0], start, member.size, whole=False)
+        for path in archive.paths:
+            size = os.path.getsize(path)
+            if start < size:
+                if start + member.size <= size:
+                    return Item(name, path, start, member.size, whole=False)
+                break  # it runs on into the next piece
+            start -= size
+    return Item(name, archive.paths[0], member.start, member.size, whole=False, archive=archive, packed=member.packed)
+
+
+def _members_of_gzip(archive: Archive, file: Joined, gate: Gate, cache: str | None) -> Iterator[Member | Finding]:
+    unpacked, ready = gzip_file(archive, file, cache)
+    try:
+        stream = Inflated(unpacked, file.size, gate.limits, jumps=ready)
+        for one in tar.walk(stream, gate, _no_bytes):
+            yield one if isinstance(one, Finding) else one[0]
+        if not ready:
+            while stream.skip(1 << 20):  # what comes after the last member, so that the points are all there
+                pass
+            save_points(unpacked, archive, cache)
+    finally:
+        unpacked.close()
+
+
+def _walk(
+    archive: Archive, file: Whole, gate: Gate, wants: Callable[[Member], bool], id_column: str | None
+) -> Iterator[tuple[Member, bytes | None] | Finding]:
+    if archive.kind == "parquet":
+        from . import parquet_members
+
+        for source in archive.paths if isinstance(file, Joined) else (file,):
+            yield from parquet_members.walk(parquet_members.opened(source), gate, wants, id_column)
+    elif archive.kind == "zip":
+        for one in zipfiles.walk(file, gate):
+            if isinstance(one, Finding) or not wants(one):
+                yield one if isinstance(one, Finding) else (one, None)
+                continue
+            data = file.pread(one.packed or one.size, one.start)
+            try:
+                yield one, zipfiles.inflate(data, one.size) if one.packed else data
+            except OSError as error:
+                yield gate.refuse("member-size", f"{one.name!r}: {error}")
+    else:
+        yield from tar.walk(in_order(archive, file, gate.limits), gate, wants)

@@ -1,0 +1,419 @@
+"""The index: what lies under a media root, kept between runs and refreshed where something changed.
+
+A root is a folder (with the archives in it) or one archive.  Its index is one file in the user's cache: folders with their
+modification times, entries, members of archives.  It is written under a temporary name and renamed, so that readers, of which
+there may be many, see a whole one; writers do not wait for each other, the last one stays.
+
+Refreshing asks each folder for its modification time and lists those anew where it has changed; an archive is listed anew where
+its size, modification time or inode has.  A folder that changed within two seconds before it was listed is listed again: its
+clock may not tell the next change apart.  Sizes of files that are overwritten in place are therefore not up to date, and nobody
+takes them from here: whoever opens a file looks again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..core.cache_dir import cache_folder
+from ..core.findings import Finding
+from ..media import archives
+from ..media.archives import Archive, Member
+from ..media.items import Item
+from . import scan_root
+from .path_table import ON_DISK, VIRTUAL, Columns, Entries
+from .scan_root import FOLDER
+
+_FORM = 2
+_UNSURE = 2_000_000_000  # ns
+_ANEW = 0.2  # share of changed folders from which on the whole tree is listed
+_VIRTUAL = -1  # "modification time" of a folder that only archives have
+_MEMBERS_AT_ONCE = 65_536
+_ARCHIVE_NAME = r"(?is)\.(tar|tgz|tzst|tar\.gz|tar\.zst|zip|parquet)([._-]?(part)?[._-]?([0-9]{1,6}|[a-z]{2,3}))?$"
+
+_MAX_PROBLEMS = 20
+
+Signature = list[tuple[int, int, int]]
+Members = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Of each member: the number of its archive, and `start` and `packed` as `modalmix.builders.media.archives` has them."""
+_Listed = tuple[list[str], list[bytes], list[int], list[int], list[int]]
+"""Members as columns: folder, name, size, start, packed."""
+
+
+class _Known(msgspec.Struct):
+    """What an index says of one archive.
+
+    Attributes:
+        archive: its files.
+        signature: size, modification time in nanoseconds and inode of each.
+        problems: what was refused or damaged in it, the first `_MAX_PROBLEMS` and the one that ended the reading.
+        more: how many more there were.
+    """
+
+    archive: Archive
+    signature: Signature
+    problems: list[Finding]
+    more: int = 0
+
+
+class _Head(msgspec.Struct):
+    form: int
+    root: str
+    listed: int
+    archives: list[_Known]
+
+
+class Index:
+    """What is under one root.
+
+    Attributes:
+        root: real path of the root.
+        entries: what is there.
+        modified: of each folder, in nanoseconds; -1 for one that only archives have.
+        known: the archives under the root.
+        members: what the entries' `member` points to.
+        listed: when the listing began, in nanoseconds of the clock.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        entries: Entries,
+        modified: npt.NDArray[np.int64],
+        known: list[_Known],
+        members: Members,
+        listed: int,
+    ) -> None:
+        """The parts; see `index`."""
+        self.root = root
+        self.entries = entries
+        self.modified = modified
+        self.known = known
+        self.members = members
+        self.listed = listed
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def problems(self) -> list[str]:
+        """What was refused in archives, as text."""
+        told = [f"{one.kind.name}: {one.message}" for known in self.known for one in known.problems]
+        return told + [f"{known.archive}: {known.more:,} more" for known in self.known if known.more]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was refused or damaged in archives, of each the first; each with its archive's path under the root."""
+        top = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
+        return [
+            one.placed(os.path.relpath(known.archive.paths[0], top), -1)
+            for known in self.known
+            for one in known.problems
+        ]
+
+    @property
+    def archives(self) -> list[Archive]:
+        """The archives under the root."""
+        return [known.archive for known in self.known]
+
+    def watched(self) -> dict[str, int]:
+        """Every folder and archive file this depends on, with its modification time in nanoseconds."""
+        files = {
+            path: signature[1]
+            for known in self.known
+            for path, signature in zip(known.archive.paths, known.signature, strict=True)
+        }
+        folders = zip(self.entries.folders, self.modified.tolist(), strict=True)
+        return {
+            os.path.join(self.root, path) if path else self.root: modified
+            for path, modified in folders
+            if path is not None and modified != _VIRTUAL
+        } | files
+
+    def item(self, entry: int) -> Item:
+        """The media item of an entry, a file or a member of an archive."""
+        name, size = self.entries.name(entry), int(self.entries.size[entry])
+        member = int(self.entries.member[entry])
+        if member < 0:
+            return Item(name, os.path.join(self.root, self.entries.path(entry)), 0, size)
+        archive, start, packed = self.members
+        found = Member(name, int(start[member]), size, int(packed[member]))
+        return archives.item(self.known[archive[member]].archive, found)
+
+    def where(self, entry: int) -> str:
+        """Where an entry is on this machine: a path, or that of its archive and its name in it."""
+        member = int(self.entries.member[entry])
+        if member < 0:
+            return os.path.join(self.root, self.entries.path(entry))
+        return f"{self.known[self.members[0][member]].archive}: {self.entries.path(entry)}"
+
+    def told(self, entry: int) -> str:
+        """Where an entry is under its root, for a person on any machine."""
+        member = int(self.entries.member[entry])
+        path = self.entries.path(entry)
+        if member < 0:
+            return path
+        return f"{path} (in {os.path.basename(self.known[self.members[0][member]].archive.paths[0])})"
+
+
+def index(root: str, cache: str | None = None) -> Index:
+    """The index of a root, as it is now.
+
+    Args:
+        root: a folder, or an archive (any of its pieces).
+        cache: folder to keep it in; by default modalmix's in the user's cache.  Where it cannot be written, nothing is kept.
+
+    Raises:
+        OSError: the root cannot be read.
+    """
+    root = os.path.realpath(root)
+    os.stat(root)
+    kept = os.path.join(cache_folder(cache), "paths", f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}.index")
+    old = _load(kept, root)
+    new = _refreshed(root, old) if old else _made(root, None, None)
+    if new is not None:
+        with suppress(OSError):
+            os.makedirs(os.path.dirname(kept), exist_ok=True)
+            _save(kept, new)
+        return new
+    assert old
+    return old
+
+
+def _refreshed(root: str, old: Index) -> Index | None:
+    """The index anew where something has changed; None where it can stand."""
+    if not os.path.isdir(root):
+        return None if _same(old.known) else _made(root, None, None)
+    changed: list[int] = []
+    folders = old.entries.folders
+    for i, (path, modified) in enumerate(zip(folders, old.modified.tolist(), strict=True)):
+        if path is None or modified == _VIRTUAL:
+            continue
+        try:
+            now = os.stat(os.path.join(root, path)).st_mtime_ns
+        except OSError:
+            now = 0
+        if now != modified or now > old.listed - _UNSURE:
+            changed.append(i)
+    if not changed:
+        return None if _same(old.known) else _made(root, old, [])
+    return _made(root, old, changed if len(changed) <= max(8, len(folders) * _ANEW) else None)
+
+
+def _same(known: Sequence[_Known]) -> bool:
+    return all(_signature(one.archive) == one.signature for one in known)
+
+
+def _signature(archive: Archive) -> Signature | None:
+    try:
+        found = [os.stat(path) for path in archive.paths]
+    except OSError:
+        return None
+    return [(status.st_size, status.st_mtime_ns, status.st_ino) for status in found]
+
+
+def _made(root: str, old: Index | None, changed: list[int] | None) -> Index:
+    """Lists a root: all of it, or the folders of `old` that have changed."""
+    listed = time.time_ns()
+    if os.path.isdir(root):
+        columns, modified = _changed(root, old, changed) if old and changed is not None else _listed(root)
+        there = [os.path.join(root, path) for path in columns.like(_ARCHIVE_NAME)]
+        found = archives.group(there) if there else []
+    else:
+        columns, modified = Columns(), {}
+        beside = [entry.path for entry in os.scandir(os.path.dirname(root)) if entry.is_file()]
+        found = [archive for archive in archives.group(beside) if root in archive.paths]
+    columns.number("")
+    known, members = _with_members(root, columns, found, old)
+    times = np.full(len(columns.folders), _VIRTUAL, np.int64)
+    for number, time_ in modified.items():
+        times[number] = time_
+    return Index(root, columns.sorted(), times, known, members, listed)
+
+
+def _add(columns: Columns, modified: dict[int, int], batch: scan_root.Batch) -> None:
+    numbers = np.array([columns.number(os.fsdecode(path)) for path in batch.paths], np.int32)
+    columns.add(numbers[batch.folders] if batch.names else (), batch.names, batch.sizes)
+    modified.update({columns.number(os.fsdecode(path)): time_ for path, time_ in batch.listed.items()})
+
+
+def _listed(root: str) -> tuple[Columns, dict[int, int]]:
+    """The files and folders on disk, and the folders' modification times by their numbers."""
+    columns = Columns()
+    modified: dict[int, int] = {}
+    for batch in scan_root.tree(root):
+        _add(columns, modified, batch)
+    return columns, modified
+
+
+def _changed(root: str, old: Index, changed: list[int]) -> tuple[Columns, dict[int, int]]:
+    """As `_listed`, where only some folders have changed since `old`."""
+    folders = old.entries.folders
+    columns = Columns(list(folders))
+    modified = {i: time_ for i, time_ in enumerate(old.modified.tolist()) if time_ != _VIRTUAL}
+    dirty = np.zeros(len(folders), bool)
+    dirty[changed] = True
+    columns.keep(old.entries, ~dirty[old.entries.folder] & (old.entries.member == ON_DISK))
+    for i in changed:
+        path = folders[i]
+        assert path is not None
+        modified.pop(i, None)
+        batch = scan_root.folder(root, os.fsencode(path))
+        _add(columns, modified, batch)
+        for name, size in zip(batch.names, batch.sizes, strict=True):
+            inner = os.path.join(os.fsencode(path), name)
+            if size == FOLDER and columns.number(os.fsdecode(inner)) not in modified:
+                for deeper in scan_root.tree(root, inner):
+                    _add(columns, modified, deeper)
+    for i, path in enumerate(folders):
+        if path and i not in modified:
+            columns.forget(i)
+    return columns, modified
+
+
+def _with_members(
+    root: str, columns: Columns, found: Sequence[Archive], old: Index | None
+) -> tuple[list[_Known], Members]:
+    """Adds the members of archives where unpacking would put them, and the folders that only they have."""
+    before = {one.archive: (number, one) for number, one in enumerate(old.known)} if old else {}
+    known: list[_Known] = []
+    parts: list[Members] = []
+    count = 0
+    virtual: set[str] = set()
+    for archive in found:
+        signature = _signature(archive)
+        if signature is None:
+            continue
+        base = os.path.relpath(os.path.dirname(archive.paths[0]), root) if os.path.isdir(root) else "."
+        base = "" if base == "." else f"{base}/"
+        one = _Known(archive, signature, [])
+        number, same = before.get(archive, (-1, None))
+        if old and same and same.signature == signature:
+            listed, one = _known_members(old, number), same
+        else:
+            listed = _list_members(one, base)
+        for folders, names, sizes, starts, packed in listed:
+            for folder in dict.fromkeys(folders):
+                while folder and folder not in virtual and not columns.knows(folder):
+                    virtual.add(folder)
+                    folder = folder.rpartition("/")[0]
+            numbers = {folder: columns.number(folder) for folder in dict.fromkeys(folders)}
+            columns.add([numbers[folder] for folder in folders], names, sizes, range(count, count + len(names)))
+            parts.append(
+                (np.full(len(names), len(known), np.int32), np.asarray(starts, np.int64), np.asarray(packed, np.int64))
+            )
+            count += len(names)
+        known.append(one)
+    for folder in sorted(virtual):
+        parent, _, name = folder.rpartition("/")
+        columns.number(folder)
+        columns.add([columns.number(parent)], [os.fsencode(name)], [FOLDER], range(VIRTUAL, VIRTUAL + 1))
+    if not parts:
+        return known, (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64))
+    archive_, start, packed_ = zip(*parts, strict=True)
+    return known, (np.concatenate(archive_), np.concatenate(start), np.concatenate(packed_))
+
+
+def _list_members(known: _Known, base: str) -> Iterator[_Listed]:
+    """The members of an archive by reading it; what is refused is noted in `known`."""
+    walk = archives.members(known.archive)
+    while batch := list(islice(walk, _MEMBERS_AT_ONCE)):
+        taken = [one for one in batch if isinstance(one, Member) and _plain(one.name)]
+        for one in batch:
+            if isinstance(one, Finding):
+                if len(known.problems) < _MAX_PROBLEMS or one.severity == "error":
+                    known.problems.append(one)
+                else:
+                    known.more += 1
+        split = [f"{base}{one.name}".rpartition("/") for one in taken]
+        yield (
+            [folder for folder, _, _ in split],
+            [os.fsencode(name) for _, _, name in split],
+            [one.size for one in taken],
+            [one.start for one in taken],
+            [one.packed for one in taken],
+        )
+
+
+def _plain(name: str) -> bool:
+    """Whether a member's name is a path below its archive, as `archives` promises; nothing else gets into the index."""
+    return bool(name) and not any(step in ("", ".", "..") for step in name.split("/")) and "\0" not in name
+
+
+def _known_members(old: Index, number: int) -> Iterator[_Listed]:
+    """The members of an archive as an older index has them."""
+    entries = old.entries
+    archive, start, packed = old.members
+    rows = np.flatnonzero(entries.member >= 0)
+    rows = rows[archive[entries.member[rows]] == number]
+    for first in range(0, len(rows), _MEMBERS_AT_ONCE):
+        some = rows[first : first + _MEMBERS_AT_ONCE]
+        at = entries.member[some]
+        yield (
+            [entries.folders[i] or "" for i in entries.folder[some].tolist()],
+            entries.names.take(pa.array(some)).to_pylist(),
+            entries.size[some].tolist(),
+            start[at].tolist(),
+            packed[at].tolist(),
+        )
+
+
+def _save(path: str, made: Index) -> None:
+    """Writes an index under a temporary name and renames it."""
+    head = msgspec.json.encode(_Head(_FORM, made.root, made.listed, made.known))
+    entries = made.entries
+    folders = pa.table({"path": pa.array([None if one is None else os.fsencode(one) for one in entries.folders], pa.binary()),
+                        "modified": made.modified}).replace_schema_metadata({b"modalmix": head})  # fmt: skip
+    columns = pa.table({"hash": entries.hashes, "folder": entries.folder, "name": entries.names, "size": entries.size,
+                        "member": entries.member})  # fmt: skip
+    members = pa.table(dict(zip(("archive", "start", "packed"), made.members, strict=True)))
+    # A name of its own for each writer, threads too: a file that others have mapped must never be written to again.
+    descriptor, temporary = tempfile.mkstemp(suffix=".tmp", dir=os.path.dirname(path))
+    os.close(descriptor)
+    try:
+        with pa.OSFile(temporary, "wb") as file:
+            for table in (folders, columns, members):
+                with pa.ipc.new_stream(file, table.schema) as stream:
+                    stream.write_table(table)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _load(path: str, root: str) -> Index | None:
+    """The index that was kept for a root; None where there is none, or one of another form or damaged."""
+    try:
+        with pa.memory_map(path) as file:
+            folders, columns, members = (pa.ipc.open_stream(file).read_all() for _ in range(3))
+        head = msgspec.json.decode(folders.schema.metadata[b"modalmix"], type=_Head)
+        if head.form != _FORM or head.root != root:
+            return None
+        entries = Entries(
+            [None if one is None else os.fsdecode(one) for one in folders["path"].to_pylist()],
+            _numbers(columns["hash"]),
+            _numbers(columns["folder"]),
+            columns["name"].chunk(0) if columns["name"].num_chunks else pa.array([], pa.binary()),
+            _numbers(columns["size"]),
+            _numbers(columns["member"]),
+        )
+        listed_members = (_numbers(members["archive"]), _numbers(members["start"]), _numbers(members["packed"]))
+        return Index(root, entries, _numbers(folders["modified"]), head.archives, listed_members, head.listed)
+    except (OSError, pa.ArrowException, msgspec.MsgspecError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _numbers(column: pa.ChunkedArray) -> Any:
+    return column.chunk(0).to_numpy() if column.num_chunks else column.to_numpy()

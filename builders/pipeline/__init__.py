@@ -1,0 +1,1 @@
+"""Pipeline: from DATA to records, samples, rows, and Arrow tables."""

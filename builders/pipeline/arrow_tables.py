@@ -1,0 +1,180 @@
+"""Tables: rows as Arrow tables, column by column, without a Python object per cell in between.
+
+Three kinds of media cells: `referenced` (where the bytes lie) for the Arrow cache and for streaming, `at_hand` (with the bytes)
+for streams of archives on the Hub, and `named` (file names only, the bytes come later) for Parquet shards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, chain
+from typing import Any, Protocol, cast
+
+import msgspec
+import pyarrow as pa
+
+from ..core.sample import Mask
+from ..media.item_filesystem import url_of
+from ..media.items import Held, Item, Media
+from .features import MEDIA_COLUMNS, of_media
+from .metadata_columns import SUFFIX
+from .metadata_columns import cells as metadata_cells
+from .rows import Row
+
+_CELL = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+
+MediaCells = Callable[[Sequence[Item]], pa.StructArray]
+
+
+class HasMedia(Protocol):
+    """A row, or what stands for several."""
+
+    @property
+    def media(self) -> Media:
+        """Its media items."""
+
+
+def referenced(items: Sequence[Item]) -> pa.StructArray:
+    """Cells that point to where the media lie: local files by path, parts of files and members of archives by URL.
+
+    A URL (`modalmix.builders.media.item_filesystem`) opens wherever modalmix is installed; nothing is read before that.
+    """
+    paths = pa.array([url_of(item) for item in items], pa.string())
+    return pa.StructArray.from_arrays([pa.nulls(len(items), pa.binary()), paths], fields=list(_CELL))
+
+
+def named(items: Sequence[Item]) -> pa.StructArray:
+    """Cells with the file name, whose bytes are written apart (`modalmix.builders.build.parquet`)."""
+    names = pa.array([item.name for item in items], pa.string())
+    return pa.StructArray.from_arrays([pa.nulls(len(items), pa.binary()), names], fields=list(_CELL))
+
+
+def at_hand(items: Sequence[Item]) -> pa.StructArray:
+    """Cells with file name and bytes, of items that hold these (`Held`)."""
+    held = cast(Sequence[Held], items)
+    cells = [_joined([one.data for one in held]), pa.array([one.name for one in held], pa.string())]
+    return pa.StructArray.from_arrays(cells, fields=list(_CELL))
+
+
+def _joined(parts: Sequence[bytes]) -> pa.Array:
+    """Bytes as an array; a single one is not copied, several are once (`pa.array` grows its memory as it goes)."""
+    ends = pa.array([0, *accumulate(map(len, parts))], pa.int32())
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    return pa.Array.from_buffers(pa.binary(), len(parts), [None, ends.buffers()[1], pa.py_buffer(data)])
+
+
+def table(rows: Sequence[Row], schema: pa.Schema, cells: MediaCells) -> pa.Table:
+    """The table of some rows.
+
+    Args:
+        rows: rows, all of whose media have a column in `schema`.
+        schema: the Arrow schema of a mix (`datasets.Features.arrow_schema`).
+        cells: how media items become cells.
+    """
+    return pa.Table.from_arrays([_column(field, rows, cells) for field in schema], schema=schema)
+
+
+def grouped_table(groups: Sequence[Sequence[Row]], schema: pa.Schema, cells: MediaCells) -> pa.Table:
+    """The table of some groups of rows (`modalmix.builders.pipeline.grouped_rows`).
+
+    Args:
+        groups: rows with the same media in each.
+        schema: of a grouped mix.
+        cells: how media items become cells.
+    """
+    first, every = [rows[0] for rows in groups], list(chain.from_iterable(groups))
+    columns = [
+        _column(field, first, cells)
+        if of_media(field.name)
+        else _lists(groups, _column(field.type.value_field.with_name(field.name), every, cells), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def media_items(rows: Iterable[HasMedia], column: str) -> list[Item]:
+    """The items of a media column in the order of its cells."""
+    lists = chain.from_iterable(getattr(row.media, column) for row in rows)
+    return list(chain.from_iterable(lists)) if column == "frames" else list(lists)
+
+
+def _column(field: pa.Field, rows: Sequence[Row], cells: MediaCells) -> pa.Array:
+    name = field.name
+    if name in MEDIA_COLUMNS:
+        values = [getattr(row.media, name) for row in rows]
+        if name == "frames":
+            inner = list(chain.from_iterable(values))
+            return _lists(values, _lists(inner, cells(media_items(rows, name)), field.type.value_type), field.type)
+        return _lists(values, cells(media_items(rows, name)), field.type)
+    if name.endswith(SUFFIX):
+        return _metadata(name.removesuffix(SUFFIX), rows, field.type)
+    return _PLAIN[name](rows, field.type)
+
+
+def _metadata(column: str, rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    values = [getattr(row.media, column) for row in rows]
+    items = media_items(rows, column)
+    if column == "frames":
+        inner = list(chain.from_iterable(values))
+        told = metadata_cells(items, column, kind.value_type.value_type)
+        return _lists(values, _lists(inner, told, kind.value_type), kind)
+    return _lists(values, metadata_cells(items, column, kind.value_type), kind)
+
+
+def _lists(values: Sequence[Sequence[Any]], flat: pa.Array, kind: pa.DataType) -> pa.Array:
+    offsets = pa.array([0, *accumulate(map(len, values))], pa.int32())
+    return pa.ListArray.from_arrays(offsets, flat, type=kind)
+
+
+def _source(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    files = pa.array([row.file for row in rows], pa.string())
+    return pa.StructArray.from_arrays([files, pa.array([row.row for row in rows], pa.int64())], fields=list(kind))
+
+
+def _conversations(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    turns = [row.sample.turns for row in rows]
+    flat = list(chain.from_iterable(turns))
+    fields = [pa.array([turn[0] for turn in flat], pa.string()), pa.array([turn[1] for turn in flat], pa.string())]
+    return _lists(turns, pa.StructArray.from_arrays(fields, fields=list(kind.value_type)), kind)
+
+
+def _masks(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    objects = [row.sample.masks for row in rows]
+    frames = list(chain.from_iterable(objects))
+    flat: list[Mask] = list(chain.from_iterable(frames))
+    struct = kind.value_type.value_type
+    fields = [pa.array([getattr(mask, field.name) for mask in flat], field.type) for field in struct]
+    masks = pa.StructArray.from_arrays(fields, fields=list(struct))
+    return _lists(objects, _lists(frames, masks, kind.value_type), kind)
+
+
+def _extra(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
+    return pa.array([extra_text(row.sample.extra) for row in rows], kind)
+
+
+def extra_text(extra: dict[str, Any]) -> str | None:
+    """The JSON text of ``extra``; None where it is empty."""
+    if not extra:
+        return None
+    try:
+        text = msgspec.json.encode(extra).decode()
+    except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError):
+        return json.dumps(extra)  # integers beyond 64 bits
+    return json.dumps(extra) if "null" in text else text  # NaN, which msgspec would write as null
+
+
+def _from_sample(name: str) -> Callable[[Sequence[Row], pa.DataType], pa.Array]:
+    return lambda rows, kind: pa.array([getattr(row.sample, name) for row in rows], kind)
+
+
+_PLAIN: dict[str, Callable[[Sequence[Row], pa.DataType], pa.Array]] = {
+    "id": lambda rows, kind: pa.array([row.id for row in rows], kind),
+    "source": _source,
+    "system": _from_sample("system"),
+    "conversations": _conversations,
+    "text_q": _from_sample("text_q"),
+    "masks": _masks,
+    "num_frames": _from_sample("num_frames"),
+    "extra": _extra,
+}
