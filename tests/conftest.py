@@ -11,9 +11,9 @@ from hub.client import MODES, Clients, Worker
 from hub.streams import CALLS
 from hub.world import World, opened
 
+from build_data import object_store
+from defects import write_media
 from modalmix.builders.cli import example_data
-from packed import object_store
-from planting import write_media
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def call(streaming: tuple[Hub, Worker], tmp_path: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of sound and of broken media, see `planting`.  Read-only for the tests."""
+    """A folder of sound and of broken media, see `defects`.  Read-only for the tests."""
     return write_media(tmp_path_factory.mktemp("media"))
 
 

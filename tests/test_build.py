@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from loading import Folders, bytes_of, ids, modalmix_roots, undecoded
+from dataset_rows import Folders, bytes_of, ids, modalmix_roots, undecoded
 from modalmix.builders import build as building
 from modalmix.builders.build import storage
 from modalmix.builders.cli import example_data

@@ -19,6 +19,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from defects import FIRST, FRAMES, SECOND, THIRD, audio, finding_lines, headers_of, image, names, patch, png, run, video
 from modalmix.builders import build
 from modalmix.builders.check import DEPTHS, check, decode_media
 from modalmix.builders.check.patch_overlaps import crossing, overlaps
@@ -28,7 +29,6 @@ from modalmix.builders.core.int_columns import Columns
 from modalmix.builders.media.headers import Header, HeaderCache
 from modalmix.builders.media.items import Item
 from modalmix.builders.pipeline.options import Options
-from planting import FIRST, FRAMES, SECOND, THIRD, audio, headers_of, image, names, patch, png, run, told_lines, video
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def headers(tmp_path: Path) -> Iterator[HeaderCache]:
 def test_a_late_change_of_type_is_told_once_where_it_happens(tmp_path: Path, media: Path) -> None:
     lists = [image(["a.jpg", "b.jpg"], "<image><image>\nCompare."), image(["b.jpg"])]
     run(tmp_path, media, [image("a.jpg")] * 3 + lists, "lmms_finetune", depth="quick")
-    found = [(line["row"], line["pointer"]) for line in told_lines(tmp_path) if line["name"] == "type-change"]
+    found = [(line["row"], line["pointer"]) for line in finding_lines(tmp_path) if line["name"] == "type-change"]
     assert found == [(3, "/image")]
 
 
@@ -58,7 +58,7 @@ def test_two_files_that_fit_a_path_are_told_and_none_is_taken(tmp_path: Path) ->
 def test_all_media_that_are_missing_are_told_and_not_the_first_alone(tmp_path: Path, media: Path) -> None:
     records = [image(["a.jpg", "x.jpg", "y.jpg"], "<image><image><image>")]
     told = run(tmp_path, media, records, "lmms_finetune", depth="quick")
-    assert [(line["name"], line["pointer"]) for line in told_lines(tmp_path)] == [
+    assert [(line["name"], line["pointer"]) for line in finding_lines(tmp_path)] == [
         ("media-missing", "/image/1"),
         ("media-missing", "/image/2"),
     ]
@@ -69,7 +69,7 @@ def test_files_nobody_refers_to_are_told_once_roots_are_named(tmp_path: Path) ->
     for name in ("a.jpg", "b.jpg", "notes.txt"):
         (tmp_path / name).write_bytes(example_data.picture(1))
     run(tmp_path, tmp_path, [image("a.jpg")], "lmms_finetune", depth="quick")
-    assert [line["file"] for line in told_lines(tmp_path, orphans=True)] == ["b.jpg"]
+    assert [line["file"] for line in finding_lines(tmp_path, orphans=True)] == ["b.jpg"]
     told = check(str(tmp_path / "data.json"), Options(format="lmms_finetune"), depth="quick")
     assert not told.diagnosis.counts.findings  # one file of a folder: the others may be of other annotation files
 
@@ -80,7 +80,7 @@ def test_a_bad_file_is_opened_once_and_told_of_every_record_that_refers_to_it(
     records = [image(("a.jpg", "noise.jpg")[i % 2], id=i) for i in range(20)]
     told = run(tmp_path, media, records, "lmms_finetune", cache=headers)
     assert told.diagnosis.media == {"image": 2}
-    assert [line["id"] for line in told_lines(tmp_path)] == [str(i) for i in range(1, 20, 2)]
+    assert [line["id"] for line in finding_lines(tmp_path)] == [str(i) for i in range(1, 20, 2)]
     assert told.diagnosis.counts.written == {"image": 10} and told.diagnosis.counts.rejected == 10
 
 
@@ -124,7 +124,7 @@ def test_each_frame_is_opened_once_however_many_lists_it_stands_in(
     lists = [[f"walk/{i}.png" for i in range(first, 6)] for first in (0, 1, 2)]
     records = [video(one, id=str(i)) for i, one in enumerate(lists)]
     run(tmp_path, tmp_path, records, "videorefer", cache=headers)
-    assert names(told_lines(tmp_path)) == {"frames-differ-in-size": 3}
+    assert names(finding_lines(tmp_path)) == {"frames-differ-in-size": 3}
     assert opened.keys() == {f"{i}.png" for i in range(1, 6)} and set(opened.values()) == {1}
 
 
@@ -136,7 +136,7 @@ def test_all_that_is_wrong_with_the_frames_of_a_video_is_told_with_how_many(
     for i, data in enumerate(pictures):
         (tmp_path / "walk" / f"{i}.png").write_bytes(data)
     run(tmp_path, tmp_path, [video("walk", id="0")], "videorefer", cache=headers)
-    told = {line["name"]: line["message"] for line in told_lines(tmp_path)}
+    told = {line["name"]: line["message"] for line in finding_lines(tmp_path)}
     assert told == {
         "media-kind": "frame 1 ('1.png') is no picture: it cannot be opened: nothing that is known",
         "frames-differ-in-size": "frame 2 ('2.png') has 64 × 48 pixels, the first 64 × 64, and 2 more",
@@ -151,7 +151,7 @@ def test_large_pictures_of_a_patch_are_judged_by_their_beginning(tmp_path: Path,
     (tmp_path / "patch").write_bytes(large + late)
     records = [image(patch(0, len(large)), id="0"), image(patch(len(large), len(late)), id="1")]
     told = run(tmp_path, tmp_path, records, "ola", cache=headers)
-    assert not told_lines(tmp_path)
+    assert not finding_lines(tmp_path)
     assert told.diagnosis.spreads["image width"].least == told.diagnosis.spreads["image width"].most == 96
 
 
@@ -167,7 +167,7 @@ def test_extreme_sizes_are_told_by_the_header_alone(
     raw[29:33] = zlib.crc32(raw[12:29]).to_bytes(4, "big")
     (tmp_path / "a.png").write_bytes(raw)
     run(tmp_path, tmp_path, [image("a.png", id="0")], "lmms_finetune", cache=headers)
-    found = names(told_lines(tmp_path))
+    found = names(finding_lines(tmp_path))
     assert found == ({name: 1} if name else {}) or (width == 20_000 and found == {"media-unreadable": 1})
 
 
@@ -180,7 +180,7 @@ def test_a_sound_that_ends_before_its_header_says_is_told_once_it_is_decoded(
     (tmp_path / "cut.flac").write_bytes(data[: len(data) // 2])
     records = [audio("whole.flac", id="0"), audio("cut.flac", id="1")]
     run(tmp_path, tmp_path, records, "ola", cache=headers, depth="full")
-    assert [(line["row"], line["name"], line["pointer"]) for line in told_lines(tmp_path)] in (
+    assert [(line["row"], line["name"], line["pointer"]) for line in finding_lines(tmp_path)] in (
         [(1, "media-truncated", "/audio")],
         [(1, "media-unreadable", "/audio")],
     )
@@ -199,7 +199,7 @@ def test_media_in_archives_are_judged_like_others(tmp_path: Path, headers: Heade
             tar.addfile(info, BytesIO(data))
     records = [image(f"elsewhere/set/{name}", id=name) for name in members]
     run(tmp_path, tmp_path, records, "lmms_finetune", cache=headers)
-    assert [(line["id"], line["name"]) for line in told_lines(tmp_path)] == [
+    assert [(line["id"], line["name"]) for line in finding_lines(tmp_path)] == [
         ("noise.jpg", "media-unreadable"),
         ("really.png", "media-extension"),
     ]
@@ -216,7 +216,7 @@ def test_a_member_that_cannot_be_unpacked_is_told_and_rejected_and_the_others_ar
     (tmp_path / "media.zip").write_bytes(raw)
     records = [image(f"elsewhere/set/{name}", id=name[:-4]) for name in ("x7Qk2.jpg", "y8Rm3.jpg")]
     run(tmp_path, tmp_path, records, "lmms_finetune", cache=headers)
-    told = {(line["id"], line["name"]) for line in told_lines(tmp_path)}
+    told = {(line["id"], line["name"]) for line in finding_lines(tmp_path)}
     assert ("x7Qk2", "media-unreadable") in told
     options = Options(format="lmms_finetune", media_root=(str(tmp_path),))
     report = build.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options)
@@ -276,7 +276,7 @@ def test_a_picture_that_is_a_frame_of_a_video_is_sound(tmp_path: Path, headers: 
         {"image": patch(FIRST, SECOND), "conversations": example_data.turns(text, "b"), "id": "one"},
     ]
     run(tmp_path, tmp_path, records, "ola", cache=headers)
-    assert not [line for line in told_lines(tmp_path) if line["name"] != "type-change"]
+    assert not [line for line in finding_lines(tmp_path) if line["name"] != "type-change"]
 
 
 # ---- how far it goes

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loading import Folders
+from dataset_rows import Folders
 from modalmix.builders.formats import NAMES
 
 

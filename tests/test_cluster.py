@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from build_data import SMALL, digests, make_data
 from modalmix.builders import build
 from modalmix.builders.build import Settings
 from modalmix.builders.cli.main import main
 from modalmix.builders.core.errors import DataError
 from modalmix.builders.pipeline.rejects import RejectedRow
-from packed import SMALL, digests, make_data
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -16,27 +16,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from clips import FPS, cut, encode, remux
+from encoded_videos import FPS, cut, encode, remux
 
-from modalmix.builders import build
-from modalmix.builders.check import DEPTHS
-from modalmix.builders.cli import example_data
-from modalmix.builders.core.findings import CATALOGUE, CODE
-from modalmix.builders.pipeline.options import Options
-from planting import (
+from defects import (
     FIRST,
     FRAMES,
     SECOND,
     THIRD,
     FileDefect,
+    check_file,
+    finding_lines,
     headers_of,
     image,
     names,
     patch,
-    run_on,
-    told_lines,
     video,
 )
+from modalmix.builders import build
+from modalmix.builders.check import DEPTHS
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.findings import CATALOGUE, CODE
+from modalmix.builders.pipeline.options import Options
 
 Record = dict[str, Any]
 
@@ -291,7 +291,7 @@ def checked(tmp_path: Path, defect: FileDefect, *, broken: bool, depth: Any) -> 
     name = defect.plant(folder, broken) or "data.json" if not any(folder.iterdir()) else ""
     data = folder / (name or next(path.name for path in folder.iterdir() if path.name.startswith("data.json")))
     headers = headers_of(tmp_path)
-    run_on(tmp_path, data, folder, defect.format, cache=headers, depth=depth)
+    check_file(tmp_path, data, folder, defect.format, cache=headers, depth=depth)
     headers.close()
     return folder, data
 
@@ -299,9 +299,9 @@ def checked(tmp_path: Path, defect: FileDefect, *, broken: bool, depth: Any) -> 
 @pytest.mark.parametrize("defect", DEFECTS, ids=str)
 def test_a_planted_defect_is_found_where_it_is_and_the_sound_twin_is_silent(tmp_path: Path, defect: FileDefect) -> None:
     checked(tmp_path, defect, broken=False, depth=defect.depth)
-    assert not told_lines(tmp_path, orphans=defect.format != "ola")
+    assert not finding_lines(tmp_path, orphans=defect.format != "ola")
     checked(tmp_path, defect, broken=True, depth=defect.depth)
-    lines = told_lines(tmp_path, orphans=defect.name == "media-orphan")
+    lines = finding_lines(tmp_path, orphans=defect.name == "media-orphan")
     assert set(names(lines)) == {defect.name, *defect.also}
     found = [line for line in lines if line["name"] == defect.name]
     assert defect.row in [line["row"] for line in found] or defect.row == ANYWHERE
@@ -310,7 +310,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_sound_twin_is_silent(tmp_
         assert any(line["offset"] is not None for line in found)
     if defect.depth != "quick":
         checked(tmp_path, defect, broken=True, depth=DEPTHS[DEPTHS.index(defect.depth) - 1])
-        assert defect.name not in names(told_lines(tmp_path))
+        assert defect.name not in names(finding_lines(tmp_path))
 
 
 ERRORS = [one for one in DEFECTS if CATALOGUE[CODE[one.name]].severity == "error" and one.name != "record-too-large"]

@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders import build
-from modalmix.builders.check import DEPTHS
-from modalmix.builders.cli import example_data
-from modalmix.builders.core.findings import CATALOGUE, CODE
-from modalmix.builders.pipeline.options import Options
-from planting import (
+from defects import (
     FIRST,
     RLE,
     SECOND,
@@ -23,6 +18,7 @@ from planting import (
     Defect,
     aria,
     audio,
+    finding_lines,
     headers_of,
     image,
     mask,
@@ -30,9 +26,13 @@ from planting import (
     patch,
     region,
     run,
-    told_lines,
     video,
 )
+from modalmix.builders import build
+from modalmix.builders.check import DEPTHS
+from modalmix.builders.cli import example_data
+from modalmix.builders.core.findings import CATALOGUE, CODE
+from modalmix.builders.pipeline.options import Options
 
 TEXT = example_data.turns("<image>\nWhat?", "A square.")
 BOTH = {"video": "v.mp4", "audio": "s.wav"}
@@ -196,7 +196,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_sound_record_is_silent(
     headers = headers_of(tmp_path)
     told = run(tmp_path, media, records, defect.format, cache=headers, depth=defect.depth)
     headers.close()
-    lines = told_lines(tmp_path)
+    lines = finding_lines(tmp_path)
     assert {line["row"] for line in lines} == {1}, lines
     assert set(names(lines)) == {defect.name, *defect.also}
     found = next(line for line in lines if line["name"] == defect.name)
@@ -213,7 +213,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_sound_record_is_silent(
 def test_a_defect_of_a_file_is_not_told_before_the_file_is_opened(tmp_path: Path, media: Path, defect: Defect) -> None:
     shallower = DEPTHS[DEPTHS.index(defect.depth) - 1]
     run(tmp_path, media, [defect.sound, defect.broken], defect.format, cache=headers_of(tmp_path), depth=shallower)
-    assert defect.name not in names(told_lines(tmp_path))
+    assert defect.name not in names(finding_lines(tmp_path))
 
 
 KNOWN_TO_BUILDS = ("quick", "mask-size-differs", "mask-frame-out-of-range", "patch-base64")

@@ -12,13 +12,13 @@ import datasets
 import numpy as np
 import pytest
 import yaml
-from asking import CLIPS, build, clip, write, write_annotations
-from clips import encode
+from encoded_videos import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared_clips import CLIPS, build, clip, write, write_annotations
 from test_engine import digests
 
-from loading import Folders, modalmix_roots, undecoded
+from dataset_rows import Folders, modalmix_roots, undecoded
 from modalmix.builders import build as building
 from modalmix.builders import views
 from modalmix.builders.build import Packer, Settings

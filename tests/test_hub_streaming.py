@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from clips import encode
+from encoded_videos import encode
 from hub import Hub
 from hub.client import Clients, RefusedError, Worker
 from hub.streams import CALLS, asked, by_place, noise, put, speech, tar

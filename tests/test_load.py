@@ -16,7 +16,7 @@ from datasets.distributed import split_dataset_by_node
 from datasets.table import embed_table_storage
 
 import modalmix.builders
-from loading import Folders, annotation_files, bytes_of, ids, modalmix_roots, undecoded
+from dataset_rows import Folders, annotation_files, bytes_of, ids, modalmix_roots, undecoded
 from modalmix.builders.cli import example_data
 from modalmix.builders.core.errors import DataError
 from modalmix.builders.formats import NAMES, formats

@@ -18,12 +18,12 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
-from asking import CLIPS, SIZE, build, files, write, write_annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared_clips import CLIPS, SIZE, build, files, write, write_annotations
 from test_engine import digests
 
-from loading import undecoded
+from dataset_rows import undecoded
 from modalmix.builders.build import Settings
 from modalmix.builders.build.reorder_plan import moved
 from modalmix.builders.build.reorder_spill import decoded, encoded

@@ -13,7 +13,7 @@ import datasets
 import pytest
 
 import modalmix.builders
-from loading import Folders, bytes_of, modalmix_roots, undecoded
+from dataset_rows import Folders, bytes_of, modalmix_roots, undecoded
 from modalmix.builders import build, views
 from modalmix.builders.build import Settings
 from modalmix.builders.cli import example_data

@@ -14,13 +14,13 @@ import datasets
 import msgspec
 import pytest
 
+from build_data import SMALL, command, digests, make_data
 from modalmix.builders import build
 from modalmix.builders.build import build_plan, storage
 from modalmix.builders.build.storage import lease
 from modalmix.builders.build.task import run as run_task
 from modalmix.builders.core.errors import DataError
 from modalmix.builders.pipeline.options import DEFAULTS
-from packed import SMALL, command, digests, make_data
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from loading import Folders, modalmix_roots
+from dataset_rows import Folders, modalmix_roots
 from modalmix.builders import build
 from modalmix.builders.cli import example_data
 from modalmix.builders.cli.main import main
@@ -21,7 +21,7 @@ from modalmix.builders.preview import Server, Viewer, export, open_collection, t
 from modalmix.builders.preview.entries import Entry
 from modalmix.builders.preview.entry_index import Filter, Index
 from modalmix.builders.preview.temp_media import Spill
-from previewing import HOSTILE, HOSTILE_ID, ask, get, json_of, media_of, served, trying
+from preview_server import HOSTILE, HOSTILE_ID, ask, get, json_of, media_of, served, write_awkward_samples
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def refer(example_folders: Folders) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def hard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(trying(tmp_path_factory.mktemp("trying"))) as server:
+    with served(write_awkward_samples(tmp_path_factory.mktemp("awkward"))) as server:
         yield server
 
 

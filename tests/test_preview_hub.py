@@ -4,9 +4,9 @@ from pathlib import Path
 
 from hub.world import World
 
-from loading import Folders
+from dataset_rows import Folders
 from modalmix.builders import build
-from previewing import get, json_of, media_of, served
+from preview_server import get, json_of, media_of, served
 
 LOOK = """
 import hashlib, json

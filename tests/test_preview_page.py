@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from loading import Folders
+from dataset_rows import Folders
 from modalmix.builders.cli import example_data
 from modalmix.builders.preview import Server, Viewer, export, open_collection
 from modalmix.builders.preview.entry_index import Filter
-from previewing import HOSTILE, HOSTILE_ID, served, trying
+from preview_server import HOSTILE, HOSTILE_ID, served, write_awkward_samples
 
 selenium = pytest.importorskip("selenium.webdriver", reason="pip install selenium")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -52,7 +52,7 @@ def refer(example_folders: Folders) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def hard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(trying(tmp_path_factory.mktemp("trying"))) as server:
+    with served(write_awkward_samples(tmp_path_factory.mktemp("awkward"))) as server:
         yield server
 
 

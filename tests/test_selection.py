@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import modalmix.builders  # noqa: F401  registers the builders
-from loading import ids, undecoded
+from dataset_rows import ids, undecoded
 from modalmix.builders import build
 from modalmix.builders.annotations import plan as slices_of
 from modalmix.builders.annotations import sources

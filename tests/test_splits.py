@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from loading import undecoded
+from dataset_rows import undecoded
 from modalmix.builders import build
 from modalmix.builders.build import Settings, build_plan, parsed_splits
 from modalmix.builders.cli import example_data

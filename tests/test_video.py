@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-import clips
+import encoded_videos
 import numpy as np
 import pytest
-from clips import FPS, FRAMES, HEIGHT, WIDTH, Pictures, numbers
+from encoded_videos import FPS, FRAMES, HEIGHT, WIDTH, Pictures, numbers
 
 from modalmix.builders.cli import example_data
 from modalmix.builders.media.backends.containers import missing_bytes
@@ -42,7 +42,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return clips.make(str(tmp_path_factory.mktemp("clips")))
+    return encoded_videos.make(str(tmp_path_factory.mktemp("clips")))
 
 
 def judged(path: str, video: VideoReader, *before: str, stream: int = 0) -> Pictures:
@@ -162,7 +162,7 @@ def test_of_a_truncated_file_the_frames_that_are_there_come_with_a_finding(made:
 
 def test_frames_before_the_first_keyframe_are_coded_but_not_shown(made: dict[str, str], tmp_path: Path) -> None:
     for name in ("headless.mp4", "headless.mkv"):
-        path = clips.remux(made["plain"], str(tmp_path / name), first=5)
+        path = encoded_videos.remux(made["plain"], str(tmp_path / name), first=5)
         with open_video(path) as video:
             assert numbers(video.read(range(video.frames))) == list(range(12, FRAMES))
             assert video.coded_frames > video.frames
@@ -209,7 +209,7 @@ def test_a_mirrored_video_is_mirrored_back(made: dict[str, str], tmp_path: Path)
         stream.set_display_matrix([-0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000])
 
     try:
-        path = clips.remux(made["plain"], str(tmp_path / "m.mp4"), prepare=mirror)
+        path = encoded_videos.remux(made["plain"], str(tmp_path / "m.mp4"), prepare=mirror)
     except (TypeError, ValueError) as error:
         pytest.skip(f"this PyAV writes no display matrix: {error}")
     with open_video(made["plain"]) as plain, open_video(path) as video:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import clips
 import datasets
+import encoded_videos
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from loading import Folders, annotation_files, modalmix_roots
+from dataset_rows import Folders, annotation_files, modalmix_roots
 from modalmix.builders import build, views
 from modalmix.builders.cli import example_data
 from modalmix.builders.core.sample import Mask
@@ -274,13 +274,15 @@ def test_what_is_annotated_as_not_there_is_an_empty_mask(example_folders: Folder
 
 
 def test_masks_count_the_coded_frames_of_a_video_with_an_edit_list(tmp_path: Path) -> None:
-    plain = clips.encode(str(tmp_path / "plain.mp4"))
-    edited = clips.remux(plain, str(tmp_path / "edit.mp4"), -17 / clips.FPS, avoid_negative_ts="disabled")
-    drawn = np.zeros((clips.HEIGHT, clips.WIDTH), np.bool_)
+    plain = encoded_videos.encode(str(tmp_path / "plain.mp4"))
+    edited = encoded_videos.remux(
+        plain, str(tmp_path / "edit.mp4"), -17 / encoded_videos.FPS, avoid_negative_ts="disabled"
+    )
+    drawn = np.zeros((encoded_videos.HEIGHT, encoded_videos.WIDTH), np.bool_)
     masks = [[_cell(mask_arrays.from_array(drawn, frame)) for frame in (3, 30)]]
     (one,) = views.training(dataset({"videos": [cell(edited)], "masks": masks}), num_frames=3)
-    assert clips.numbers(one["region_frames"]) == [3, 30], "as decord counts, the hidden frames included"
-    assert clips.numbers(one["videos"][0]) == [17, 32, 47], "as a player shows it"
+    assert encoded_videos.numbers(one["region_frames"]) == [3, 30], "as decord counts, the hidden frames included"
+    assert encoded_videos.numbers(one["videos"][0]) == [17, 32, 47], "as a player shows it"
     assert one["frame_times"][0][0] == 0
 
 
@@ -354,13 +356,15 @@ def test_a_sample_that_cannot_be_decoded_is_left_out_counted_and_written_down(tm
 
 
 def test_what_is_left_of_a_truncated_video_is_given_and_told(tmp_path: Path) -> None:
-    plain = clips.encode(str(tmp_path / "plain.mp4"), container={"movflags": "faststart"})
-    rows_ = dataset({"videos": [cell(clips.cut(plain, str(tmp_path / "cut.mp4"), 0.6))]}, {"videos": [cell(plain)]})
+    plain = encoded_videos.encode(str(tmp_path / "plain.mp4"), container={"movflags": "faststart"})
+    rows_ = dataset(
+        {"videos": [cell(encoded_videos.cut(plain, str(tmp_path / "cut.mp4"), 0.6))]}, {"videos": [cell(plain)]}
+    )
     view = views.training(rows_, num_frames=4)
     cut, whole = view
     assert [(one.kind.name, one.pointer, one.row) for one in cut["findings"]] == [("video-truncated", "/videos/0", 0)]
     assert whole["findings"] == []
-    assert clips.numbers(cut["videos"][0])[-1] < clips.numbers(whole["videos"][0])[-1] == 47
+    assert encoded_videos.numbers(cut["videos"][0])[-1] < encoded_videos.numbers(whole["videos"][0])[-1] == 47
     assert view.counts == (2, 2, 0)
 
 

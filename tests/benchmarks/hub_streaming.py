@@ -102,9 +102,9 @@ def run_one(peer: str, urls: str) -> None:
     from urllib.request import urlopen
 
     import datasets
+    from loading import bytes_of, undecoded
 
     import modalmix.builders
-    from loading import bytes_of, undecoded
     from modalmix.builders.formats import llava_video  # noqa: F401  imported before the clock starts, as datasets is
     from modalmix.builders.loading.hub import feeds  # noqa: F401
     from modalmix.upload import download

@@ -17,7 +17,7 @@ from datasets.distributed import split_dataset_by_node
 import modalmix.builders
 from modalmix.builders.loading.hub import remote_file, stream_state
 from modalmix.builders.pipeline import hub_urls
-from loading import bytes_of, undecoded
+from dataset_rows import bytes_of, undecoded
 hub_urls.PATIENCE = remote_file.PATIENCE = PATIENCE
 warnings = []
 import logging

@@ -26,7 +26,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def trying(folder: Path) -> str:
+def write_awkward_samples(folder: Path) -> str:
     """Writes samples that pages break on; their order is that of the test `SAMPLES`."""
     for i in range(30):
         path = folder / "images" / f"{i}.jpg"

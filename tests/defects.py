@@ -194,16 +194,16 @@ def run(
     """Checks records (or the bytes of a file); the findings are then in ``folder/findings.jsonl``."""
     text = records if isinstance(records, bytes) else json.dumps(records).encode()
     (folder / name).write_bytes(text)
-    return run_on(folder, folder / name, media, format, **more)
+    return check_file(folder, folder / name, media, format, **more)
 
 
-def run_on(folder: Path, data: Path, media: Path | tuple[Path, ...], format: str | None, **more: Any) -> Told:
+def check_file(folder: Path, data: Path, media: Path | tuple[Path, ...], format: str | None, **more: Any) -> Told:
     roots = tuple(str(root) for root in (media if isinstance(media, tuple) else (media,)))
     findings = str(folder / "findings.jsonl")
     return check(str(data), Options(format=format, media_root=roots), findings=findings, threads=2, **more)
 
 
-def told_lines(folder: Path, *, orphans: bool = False) -> list[dict[str, Any]]:
+def finding_lines(folder: Path, *, orphans: bool = False) -> list[dict[str, Any]]:
     """The findings of the last run; media that nobody refers to are left out, for the folder holds those of all tests."""
     lines = [json.loads(line) for line in (folder / "findings.jsonl").read_text().splitlines()]
     return [line for line in lines if orphans or line["name"] != "media-orphan"]
