@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from modalmix.builders.media import rle
+from modalmix.builders.core import rle
 
 HEIGHT, WIDTH = 6, 8
 

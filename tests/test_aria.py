@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders.core.sample import Reference, Sample, Turn
+from modalmix.builders.core.sample import NOTES, Reference, Sample, Turn
 from modalmix.builders.formats import aria
-from modalmix.builders.formats.extra import NOTES
 
 IMAGE: dict[str, Any] = {"type": "image", "text": None}
 VIDEO: dict[str, Any] = {"type": "video", "text": None}

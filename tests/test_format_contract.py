@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from strategies_turns import copied, damaged, json_values
 
 from modalmix.builders.core.findings import CATALOGUE, rejects
-from modalmix.builders.core.sample import MODALITIES, Sample
+from modalmix.builders.core.sample import MODALITIES, NOTES, Sample
 from modalmix.builders.formats import Format, formats
-from modalmix.builders.formats.extra import NOTES
 from modalmix.builders.formats.recognition import recognise
 
 FORMATS = formats()

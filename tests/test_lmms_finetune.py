@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders.core.sample import Reference, Sample, Turn
+from modalmix.builders.core.sample import NOTES, Reference, Sample, Turn
 from modalmix.builders.formats import lmms_finetune
-from modalmix.builders.formats.extra import NOTES
 from modalmix.builders.formats.turns import Roles
 
 

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
+from modalmix.builders.core import rle
 from modalmix.builders.core.findings import Finding
+from modalmix.builders.core.mask_payloads import counts_findings, read_mask, size_finding
 from modalmix.builders.core.sample import Mask, Sample
-from modalmix.builders.media import masks, rle
+from modalmix.builders.media.mask_arrays import to_array
+from modalmix.builders.media.masks import media_findings
 
 pictures = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1))
 
@@ -25,16 +28,16 @@ def encoded(picture: npt.NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def codes(payload: Any, height: int | None = None, width: int | None = None) -> list[str]:
-    return [f.code for f in masks.read_mask(payload, 0, height, width, "/m")[1]]
+    return [f.code for f in read_mask(payload, 0, height, width, "/m")[1]]
 
 
 def only(payload: Any, height: int | None = None, width: int | None = None) -> Finding:
-    (finding,) = masks.read_mask(payload, 0, height, width, "/m")[1]
+    (finding,) = read_mask(payload, 0, height, width, "/m")[1]
     return finding
 
 
 def read(payload: Any, height: int | None = None, width: int | None = None) -> Mask:
-    mask, findings = masks.read_mask(payload, 0, height, width, "/m")
+    mask, findings = read_mask(payload, 0, height, width, "/m")
     assert mask is not None and not findings
     return mask
 
@@ -49,38 +52,38 @@ def large(seed: int, height: int = 360, width: int = 500) -> npt.NDArray[np.uint
 @given(pictures)
 def test_compressed_counts_decode_and_encode_as_pycocotools_does(picture: npt.NDArray[np.uint8]) -> None:
     payload = encoded(picture)
-    runs = masks.run_lengths(payload["counts"])
-    assert masks.compress(runs) == payload["counts"]
-    assert masks.compress(runs.tolist()) == payload["counts"]
-    assert np.array_equal(masks.to_array(read(payload)), picture)
+    runs = rle.run_lengths(payload["counts"])
+    assert rle.compress(runs) == payload["counts"]
+    assert rle.compress(runs.tolist()) == payload["counts"]
+    assert np.array_equal(to_array(read(payload)), picture)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_long_counts_decode_as_pycocotools_does(seed: int) -> None:
     payload = encoded(large(seed))
     assert len(payload["counts"]) > 2 * rle._FEW
-    drawn = masks.to_array(read(payload))
+    drawn = to_array(read(payload))
     assert np.array_equal(drawn, coco.decode(payload))
     assert drawn.dtype == np.uint8 and drawn.flags.f_contiguous
-    assert masks.compress(masks.run_lengths(payload["counts"])) == payload["counts"]
+    assert rle.compress(rle.run_lengths(payload["counts"])) == payload["counts"]
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=60))
 def test_any_run_lengths_survive_compression(runs: list[int]) -> None:
-    assert masks.run_lengths(masks.compress(runs)).tolist() == runs
+    assert rle.run_lengths(rle.compress(runs)).tolist() == runs
 
 
 # pycocotools has room for six characters a run, but not for the zero behind the last: with 2**24, five characters suffice
 @given(st.lists(st.integers(0, 2**24 - 1), min_size=1, max_size=12))
 def test_run_lengths_compress_to_the_text_of_pycocotools(runs: list[int]) -> None:
     expected = coco.frPyObjects({"size": [1, 1], "counts": runs}, 1, 1)["counts"].decode()
-    assert masks.compress(runs) == expected
+    assert rle.compress(runs) == expected
 
 
 @pytest.mark.parametrize("runs", [[3, -1], [2**32]])
 def test_run_lengths_that_no_picture_has_are_not_compressed(runs: list[int]) -> None:
     with pytest.raises(ValueError, match="run lengths lie between"):
-        masks.compress(runs)
+        rle.compress(runs)
 
 
 @given(st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=400))
@@ -102,14 +105,14 @@ def test_the_two_decoders_agree_on_any_text(text: str) -> None:
 
 @given(st.text(max_size=300), st.integers(1, 50), st.integers(1, 50))
 def test_hostile_counts_give_a_finding_or_fill_the_picture(text: str, height: int, width: int) -> None:
-    mask, findings = masks.read_mask({"size": [height, width], "counts": text}, 0, None, None, "/m")
+    mask, findings = read_mask({"size": [height, width], "counts": text}, 0, None, None, "/m")
     assert mask is not None
     if findings:
         assert [f.code for f in findings] == ["MX304"]
         with pytest.raises(ValueError):
-            masks.to_array(mask)
+            to_array(mask)
     else:
-        assert masks.to_array(mask).shape == (height, width)
+        assert to_array(mask).shape == (height, width)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_one_bad_mask_among_many_gives_one_finding_at_its_place() -> None:
     worse = Mask(0, 360, 500, f"{good[0].counts}1")
     unended = Mask(0, 360, 500, f"{good[0].counts}o")
     places = [(mask, f"/{i}") for i, mask in enumerate([good[0], Mask(3), unended, good[1], worse, good[2]])]
-    assert [(f.code, f.pointer) for f in masks.counts_findings(places)] == [("MX304", "/2"), ("MX304", "/4")]
+    assert [(f.code, f.pointer) for f in counts_findings(places)] == [("MX304", "/2"), ("MX304", "/4")]
 
 
 @settings(max_examples=50)
@@ -153,7 +156,7 @@ def test_all_masks_of_a_row_are_checked_as_each_alone(seeds: list[int]) -> None:
 @given(pictures)
 def test_a_list_of_run_lengths_is_compressed(picture: npt.NDArray[np.uint8]) -> None:
     payload = encoded(picture)
-    runs = masks.run_lengths(payload["counts"]).tolist()
+    runs = rle.run_lengths(payload["counts"]).tolist()
     assert read({"size": payload["size"], "counts": runs}) == read(payload)
 
 
@@ -161,7 +164,7 @@ def test_a_list_of_run_lengths_is_compressed(picture: npt.NDArray[np.uint8]) -> 
 def test_a_list_of_rle_is_the_union_of_its_members(data: st.DataObject, size: tuple[int, int]) -> None:
     drawn = data.draw(st.lists(hnp.arrays(np.uint8, size, elements=st.integers(0, 1)), min_size=1, max_size=4))
     payload = [
-        {"size": list(size), "counts": masks.run_lengths(encoded(picture)["counts"]).tolist()} for picture in drawn
+        {"size": list(size), "counts": rle.run_lengths(encoded(picture)["counts"]).tolist()} for picture in drawn
     ]
     assert read(payload).counts == encoded(np.maximum.reduce(drawn))["counts"]
 
@@ -177,7 +180,7 @@ def test_polygons_are_drawn_as_pycocotools_draws_them() -> None:
     assert (mask.height, mask.width, mask.counts, mask.polygons) == (30, 40, None, polygons)
     expected = coco.decode(coco.merge(coco.frPyObjects(polygons, 30, 40)))
     assert expected.sum() > 0
-    assert np.array_equal(masks.to_array(mask), expected)
+    assert np.array_equal(to_array(mask), expected)
 
 
 def test_whole_numbers_in_polygons_become_floats() -> None:
@@ -188,9 +191,9 @@ def test_whole_numbers_in_polygons_become_floats() -> None:
 def test_null_is_a_mask_that_is_not_there() -> None:
     mask = read(None)
     assert mask == Mask(0)
-    assert masks.to_array(mask, 4, 5).tolist() == np.zeros((4, 5)).tolist()
+    assert to_array(mask, 4, 5).tolist() == np.zeros((4, 5)).tolist()
     with pytest.raises(ValueError, match="height and width"):
-        masks.to_array(mask)
+        to_array(mask)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ def test_run_lengths_that_do_not_fill_the_picture_are_found(counts: list[int]) -
 
 
 def test_a_mask_of_another_size_than_the_record_says_is_found_and_kept() -> None:
-    mask, findings = masks.read_mask({"size": [2, 2], "counts": "4"}, 9, 720, 1280, "/m")
+    mask, findings = read_mask({"size": [2, 2], "counts": "4"}, 9, 720, 1280, "/m")
     assert mask == Mask(9, 2, 2, "4")
     assert [f.code for f in findings] == ["MX306"]
     assert "2 × 2" in findings[0].message and "720 × 1280" in findings[0].message
@@ -256,7 +259,7 @@ def test_a_mask_of_another_size_than_the_record_says_is_found_and_kept() -> None
     st.none() | st.integers(1, 9),
 )
 def test_any_json_value_gives_a_mask_or_a_finding(payload: Any, size: int | None) -> None:
-    mask, findings = masks.read_mask(payload, 0, size, size, "/m")
+    mask, findings = read_mask(payload, 0, size, size, "/m")
     assert len(findings) <= 1
     assert findings or mask is not None
 
@@ -264,21 +267,21 @@ def test_any_json_value_gives_a_mask_or_a_finding(payload: Any, size: int | None
 def test_a_boundary_too_long_to_draw_is_refused() -> None:
     zigzag = [[float(x) for _ in range(30) for x in (-90_000, 0, 90_000, 1)]]
     with pytest.raises(ValueError, match="boundary"):
-        masks.to_array(read(zigzag, 4, 4))
+        to_array(read(zigzag, 4, 4))
 
 
 def test_masks_are_compared_with_the_header_of_their_video() -> None:
     there, beyond = Mask(287, 2, 2, "4"), Mask(288, 2, 2, "4")
     sample = Sample(masks=[[there], [beyond, Mask(300)]])
-    found = masks.media_findings(sample, frames=288, height=2, width=2)
+    found = media_findings(sample, frames=288, height=2, width=2)
     assert [(f.code, f.pointer) for f in found] == [("MX307", "/annotation/1/288"), ("MX307", "/annotation/1/300")]
-    assert masks.media_findings(sample, frames=301, height=2, width=2) == []
-    assert masks.media_findings(sample, frames=None, height=None, width=None) == []
+    assert media_findings(sample, frames=301, height=2, width=2) == []
+    assert media_findings(sample, frames=None, height=None, width=None) == []
 
 
 def test_masks_of_another_size_than_their_picture_are_one_finding() -> None:
     sample = Sample(masks=[[Mask(0)], [Mask(1, 2, 2, "4"), Mask(2, 2, 2, "4")]])
-    found = masks.media_findings(sample, frames=9, height=2, width=3)
+    found = media_findings(sample, frames=9, height=2, width=3)
     assert [(f.code, f.pointer) for f in found] == [("MX306", "/annotation/1/1")]
-    sample.findings = [masks.size_finding(Mask(1, 2, 2, "4"), "the record says 4 × 4", "/x")]
-    assert masks.media_findings(sample, frames=9, height=2, width=3) == []
+    sample.findings = [size_finding(Mask(1, 2, 2, "4"), "the record says 4 × 4", "/x")]
+    assert media_findings(sample, frames=9, height=2, width=3) == []

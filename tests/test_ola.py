@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from modalmix.builders.core.sample import Reference, Sample, Turn
+from modalmix.builders.core.sample import NOTES, Reference, Sample, Turn
 from modalmix.builders.formats import ola
-from modalmix.builders.formats.extra import NOTES
 
 PATCH = {"patch": "/mnt/p/patch_00000", "start_num": 7, "size": 90}
 FRAMES = {"patch": "/mnt/p/patch_000000", "start_num": 26608266, "size": [3, 2, 1]}

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies_turns import TAGS, json_values
 
-from modalmix.builders.core.findings import finding
+from modalmix.builders.core.findings import finding, quote
 from modalmix.builders.core.sample import Mask, Reference, Sample, Turn
 from modalmix.builders.formats.turns import (
     Roles,
@@ -15,7 +15,6 @@ from modalmix.builders.formats.turns import (
     order_findings,
     placeholders,
     plain,
-    quote,
     read_image_turns,
     read_turns,
     rename,

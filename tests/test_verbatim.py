@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies_turns import json_values
 
-from modalmix.builders.formats.extra import NOTES, keep, notes_of, restore, same
+from modalmix.builders.core.sample import NOTES, notes_of
+from modalmix.builders.formats.extra import keep, restore, same
 
 OBJECTS = st.dictionaries(st.sampled_from(["id", "a", "b", "c", NOTES, "keys"]), json_values, max_size=5)
 ORDERS = st.lists(st.sampled_from(["id", "a", "b", "z"]), unique=True)

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from strategies_videorefer import EXAMPLES, LAYOUTS, PICTURE, POLYGON, REGION, SIZE, anything, records, square, talk
 
-from modalmix.builders.core.sample import Mask, Reference, Sample, Turn
+from modalmix.builders.core.sample import NOTES, Mask, Reference, Sample, Turn
 from modalmix.builders.formats import videorefer
-from modalmix.builders.formats.extra import NOTES
 from modalmix.builders.formats.turns import Roles
 from modalmix.builders.media.masks import media_findings
 

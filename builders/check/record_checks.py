@@ -13,8 +13,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from ..core.findings import Finding, finding
-from ..core.sample import Mask, Reference, Sample
-from ..formats.extra import notes_of
+from ..core.sample import Mask, Reference, Sample, notes_of
 from ..paths import Rewriter
 from .placeholder_checks import placement
 

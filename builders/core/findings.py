@@ -11,6 +11,7 @@ The catalogue below is the one place where codes are defined.  Codes are never r
 
 from __future__ import annotations
 
+import reprlib
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -328,3 +329,14 @@ def finding(name: str, message: str, pointer: str = "") -> Finding:
 def pointer(*keys: str | int) -> str:
     """The JSON pointer (RFC 6901) to a value inside a record."""
     return "".join(f"/{str(key).replace('~', '~0').replace('/', '~1')}" for key in keys)
+
+
+def quote(value: object) -> str:
+    """A value as a finding's message quotes it: on one line, and short however large or deep it is."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 4, 4
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60

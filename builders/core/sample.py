@@ -20,11 +20,15 @@ see `modalmix.builders.formats.turns`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from .findings import Finding
+
+NOTES = "modalmix"
+"""Key in ``extra`` under which a format notes what it needs to write the record again (any JSON object)."""
 
 MODALITIES = ("image", "video", "audio", "audio_q", "masks")
 
@@ -120,3 +124,9 @@ class Recognition(NamedTuple):
 
     confidence: float
     reasons: list[str]
+
+
+def notes_of(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a format has noted in ``extra``."""
+    notes = extra.get(NOTES)
+    return notes if isinstance(notes, dict) else {}

@@ -40,12 +40,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ..core.findings import Finding, finding
-from ..core.sample import Recognition, Reference, Sample, Turn
-from .extra import keep, notes_of, restore
+from ..core.findings import Finding, finding, quote
+from ..core.sample import Recognition, Reference, Sample, Turn, notes_of
+from .extra import keep, restore
 from .references import of_own_format, path_of, text_of_id
 from .split_names import split_by_name
-from .turns import ROLES, Roles, canonical, count_findings, order_findings, quote, split, upstream
+from .turns import ROLES, Roles, canonical, count_findings, order_findings, split, upstream
 
 NAME = "aria"
 MODALITIES = ("image", "video")

@@ -23,8 +23,7 @@ from typing import Any
 
 import msgspec
 
-NOTES = "modalmix"
-"""Key in ``extra`` under which a format may note what its `columns` function needs (any JSON object)."""
+from ..core.sample import NOTES, notes_of
 
 _ORDER = "keys"
 _ABSENT = "absent"
@@ -97,12 +96,6 @@ def restore(columns: Mapping[str, Any], extra: Mapping[str, Any], order: Sequenc
         if key not in extra:
             merged.pop(key, None)
     return {key: merged[key] for key in _ordered(merged, own.get(_ORDER, order))}
-
-
-def notes_of(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What a format has noted in ``extra``."""
-    notes = extra.get(NOTES)
-    return notes if isinstance(notes, dict) else {}
 
 
 def _ordered(keys: Mapping[str, Any], order: Sequence[str]) -> list[str]:

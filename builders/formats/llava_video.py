@@ -33,12 +33,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.findings import Finding, finding
-from ..core.sample import Recognition, Reference, Sample
-from .extra import keep, notes_of, restore
+from ..core.findings import Finding, finding, quote
+from ..core.sample import Recognition, Reference, Sample, notes_of
+from .extra import keep, restore
 from .references import of_own_format, read_paths, text_of_id, write_paths
 from .split_names import words_of
-from .turns import ROLES, Roles, count_findings, first_tag, quote, read_image_turns, write_image_turns
+from .turns import ROLES, Roles, count_findings, first_tag, read_image_turns, write_image_turns
 
 NAME = "llava_video"
 MODALITIES = ("image", "video")

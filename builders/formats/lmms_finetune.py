@@ -30,12 +30,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.findings import Finding, finding
+from ..core.findings import Finding, finding, quote
 from ..core.sample import Recognition, Reference, Sample
 from .extra import keep, restore
 from .references import of_own_format, read_paths, text_of_id, write_paths
 from .split_names import split_by_name
-from .turns import ROLES, Roles, count_findings, first_tag, quote, read_turns, write_turns
+from .turns import ROLES, Roles, count_findings, first_tag, read_turns, write_turns
 
 NAME = "lmms_finetune"
 MODALITIES = ("image", "video")

@@ -38,12 +38,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ..core.findings import Finding, finding, pointer
-from ..core.sample import Recognition, Reference, Sample, Video
-from .extra import keep, notes_of, restore
+from ..core.findings import Finding, finding, pointer, quote
+from ..core.sample import Recognition, Reference, Sample, Video, notes_of
+from .extra import keep, restore
 from .references import of_own_format, path_of, text_of_id
 from .split_names import split_by_name
-from .turns import ROLES, Roles, count_findings, first_tag, quote, read_image_turns, write_image_turns
+from .turns import ROLES, Roles, count_findings, first_tag, read_image_turns, write_image_turns
 
 NAME = "ola"
 MODALITIES = ("image", "video", "audio", "audio_q")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Sized
 
-from ..core.findings import Finding, finding, pointer, rejects
+from ..core.findings import Finding, finding, pointer, quote, rejects
 from ..core.sample import Reference, Sample, Video
-from .turns import quote
 
 
 def read_paths(value: object, key: str) -> tuple[list[Reference], list[Finding]]:

@@ -16,13 +16,12 @@ A tag is a placeholder exactly if the upstream trainer would take it for one: th
 from __future__ import annotations
 
 import re
-import reprlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from ..core.findings import Finding, finding
+from ..core.findings import Finding, finding, quote
 from ..core.sample import Sample, Turn
 
 _COUNTABLE = frozenset({"MX202", "MX203"})
@@ -203,12 +202,6 @@ def write_turns(turns: Sequence[Turn], tags: Mapping[str, str], roles: Roles = R
     return [{"from": name.get(turn.role, turn.role), "value": upstream(turn.value, tags)} for turn in turns]
 
 
-def quote(value: object) -> str:
-    """A value as a finding's message quotes it: on one line, and short however large or deep it is."""
-    text = _SHORT.repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
-
-
 def layout(text: str) -> tuple[str, ...]:
     """A text as written, without its words: its tags, upstream or canonical, with what is around them.
 
@@ -316,8 +309,3 @@ def _translated(text: str, pattern: re.Pattern[str], translate: Callable[[int, s
         return text
     pieces.append(text[done:])
     return "".join(pieces)
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 4, 4
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60

@@ -40,10 +40,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..core.findings import Finding, finding, pointer
-from ..core.sample import Mask, Recognition, Reference, Sample, Turn, Video
-from ..media.masks import counts_findings, shape, size_finding
-from .extra import keep, notes_of, restore
+from ..core.findings import Finding, finding, pointer, quote
+from ..core.mask_payloads import counts_findings, parse_mask, size_finding
+from ..core.sample import Mask, Recognition, Reference, Sample, Turn, Video, notes_of
+from .extra import keep, restore
 from .references import read_paths, text_of_id, write_paths
 from .split_names import split_by_name, words_of
 from .turns import (
@@ -54,7 +54,6 @@ from .turns import (
     first_tag,
     order_findings,
     placeholders,
-    quote,
     read_turns,
     write_turns,
 )
@@ -274,7 +273,7 @@ def _read_objects(
             if isinstance(frame, str):
                 findings.append(finding("mask-frame-key", frame, at if name is None else at + pointer(name)))
                 continue
-            mask, wrong = shape(payload, frame, height, width, place)
+            mask, wrong = parse_mask(payload, frame, height, width, place)
             findings += [f for f in wrong if not (bad and f.code == "MX303")]  # that there is no size is known already
             if mask is not None:
                 of_object.append(mask)

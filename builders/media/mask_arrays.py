@@ -19,10 +19,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..core import rle
+from ..core.rle import Runs, compress, run_lengths
 from ..core.sample import Mask
-from . import rle
 from .errors import MediaError
-from .rle import Runs, compress, run_lengths
 
 Picture = npt.NDArray[np.bool_]
 

@@ -17,7 +17,7 @@ from ..core.sample import Mask
 from ..media.cells import Cell
 from ..media.errors import MediaError
 from ..media.images import read_image
-from ..media.masks import to_array
+from ..media.mask_arrays import to_array
 
 _COLOURS = (
     (0xE6, 0x4B, 0x3C), (0x2B, 0x8C, 0xE6), (0x37, 0xB2, 0x4D), (0xF0, 0xA2, 0x02), (0xB1, 0x5D, 0xE3), (0x0C, 0xB8, 0xB0),

@@ -26,8 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.findings import Finding, finding
-from ..core.sample import Mask
-from ..formats.extra import NOTES
+from ..core.sample import NOTES, Mask
 from ..media.audio import read_audio
 from ..media.cells import Cell
 from ..media.errors import MediaError
