@@ -13,7 +13,7 @@ import numpy as np
 
 from modalmix.builders.check import Depth, Told, check
 from modalmix.builders.cli import example_data
-from modalmix.builders.media.headers import HeaderCache
+from modalmix.builders.media.header_cache import HeaderCache
 from modalmix.builders.pipeline.options import Options
 
 Record = dict[str, Any]

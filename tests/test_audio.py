@@ -20,9 +20,10 @@ import soxr
 
 from modalmix.builders.cli import example_data
 from modalmix.builders.media import audio
-from modalmix.builders.media.audio import NoSoundError, Sound, chunks, decoded, read_audio
+from modalmix.builders.media.audio import Sound, chunks, decoded, read_audio
 from modalmix.builders.media.errors import MediaError
 from modalmix.builders.media.items import Item
+from modalmix.builders.media.samples import NoSoundError
 
 FILES = {
     "wav": {"subtype": "PCM_16"},

@@ -26,7 +26,8 @@ from modalmix.builders.check.patch_overlaps import crossing, overlaps
 from modalmix.builders.cli import example_data
 from modalmix.builders.core.findings import CATALOGUE
 from modalmix.builders.core.int_columns import Columns
-from modalmix.builders.media.headers import Header, HeaderCache
+from modalmix.builders.media.header import Header
+from modalmix.builders.media.header_cache import HeaderCache
 from modalmix.builders.media.items import Item
 from modalmix.builders.pipeline.options import Options
 

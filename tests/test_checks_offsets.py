@@ -13,7 +13,7 @@ import zstandard
 from modalmix.builders.annotations import Source, plan, read
 from modalmix.builders.check import check
 from modalmix.builders.cli import example_data
-from modalmix.builders.media.headers import HeaderCache
+from modalmix.builders.media.header_cache import HeaderCache
 from modalmix.builders.pipeline.options import Options
 
 FORMS = {"array": "d.json", "lines": "d.jsonl", "objects": "d.json", "gz": "d.json.gz", "zst": "d.jsonl.zst"}

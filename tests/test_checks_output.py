@@ -26,8 +26,10 @@ from modalmix.builders.cli import example_data
 from modalmix.builders.core.errors import DataError
 from modalmix.builders.core.findings import CATALOGUE, CODE
 from modalmix.builders.core.int_columns import Columns, hashed, place, placed, repeats
-from modalmix.builders.media.headers import HeaderCache, key_of, learn, sniffed
+from modalmix.builders.media.header_cache import HeaderCache, key_of
 from modalmix.builders.media.items import Item
+from modalmix.builders.media.read_header import read_header
+from modalmix.builders.media.sniff import sniffed
 from modalmix.builders.pipeline.options import Options
 
 ROOT = Path(__file__).parent.parent
@@ -291,16 +293,16 @@ def test_a_header_says_what_the_file_is(tmp_path: Path) -> None:
     example_data.video(str(tmp_path / "v.mp4"), 1, frames=24, fps=12)
     example_data.sound(str(tmp_path / "s.wav"), 1, seconds=0.5, rate=8_000)
     (tmp_path / "p.png").write_bytes(example_data.picture(1, "PNG"))
-    video = learn(whole(tmp_path / "v.mp4"), "video")
+    video = read_header(whole(tmp_path / "v.mp4"), "video")
     assert (video.medium, video.content, video.frames, video.height, video.width) == ("video", "mp4", 24, 64, 96)
     assert video.fps == pytest.approx(12) and video.seconds == pytest.approx(2, abs=0.1) and not video.rate
-    sound = learn(whole(tmp_path / "s.wav"), "audio")
+    sound = read_header(whole(tmp_path / "s.wav"), "audio")
     assert (sound.medium, sound.rate, sound.channels, sound.seconds) == ("audio", 8_000, 1, pytest.approx(0.5))
-    picture = learn(whole(tmp_path / "p.png"), "image")
+    picture = read_header(whole(tmp_path / "p.png"), "image")
     assert (picture.medium, picture.content, picture.height, picture.width) == ("image", "png", 64, 96)
-    part = learn(Item("x", str(tmp_path / "p.png"), 0, whole(tmp_path / "p.png").size, whole=False), "image")
+    part = read_header(Item("x", str(tmp_path / "p.png"), 0, whole(tmp_path / "p.png").size, whole=False), "image")
     assert part == picture
-    assert learn(Item("gone", str(tmp_path / "gone"), 0, 0), "image").error
+    assert read_header(Item("gone", str(tmp_path / "gone"), 0, 0), "image").error
 
 
 def test_a_kept_header_counts_until_the_file_changes(tmp_path: Path, own_headers: Path) -> None:
@@ -309,7 +311,7 @@ def test_a_kept_header_counts_until_the_file_changes(tmp_path: Path, own_headers
     key = key_of(whole(path), "image")
     assert key is not None
     cache = HeaderCache()
-    header = learn(whole(path), "image")
+    header = read_header(whole(path), "image")
     cache.put([(key, header)])
     cache.close()
     again = HeaderCache(create=False)
@@ -325,7 +327,7 @@ def test_a_cache_that_cannot_be_used_stops_nothing(tmp_path: Path, own_headers: 
     own_headers.write_bytes(b"this is no database, and long enough to be looked at as one" * 40)
     cache = HeaderCache()
     assert cache.get([("image\0x", "1")]) == [None]
-    cache.put([(("image\0x", "1"), learn(Item("x", "x", 0, 0), "image"))])
+    cache.put([(("image\0x", "1"), read_header(Item("x", "x", 0, 0), "image"))])
     cache.close()
 
 
@@ -338,11 +340,14 @@ def test_what_a_check_has_learned_opens_nothing_a_second_time(tmp_path: Path, ow
     key = key_of(whole(tmp_path / "v.mp4"), "video")
     assert key is not None
     cache = HeaderCache()
-    cache.put([(key, learn(whole(tmp_path / "v.mp4"), "video")._replace(frames=77))])  # who opens the file sees 24
+    cache.put(
+        [(key, read_header(whole(tmp_path / "v.mp4"), "video")._replace(frames=77))]
+    )  # who opens the file sees 24
     cache.close()
     second = check(str(tmp_path / "d.json"), Options(format="lmms_finetune")).diagnosis
     assert second.spreads["video frames"].most == 77
-    script = f"from modalmix.builders.media.headers import video_header; print(video_header({str(tmp_path / 'v.mp4')!r}).frames)"
+    script = "from modalmix.builders.media.read_header import video_header; "
+    script += f"print(video_header({str(tmp_path / 'v.mp4')!r}).frames)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "77\n"
 
 

@@ -14,8 +14,8 @@ import pytest
 from encoded_videos import FPS, FRAMES, HEIGHT, WIDTH, Pictures, numbers
 
 from modalmix.builders.cli import example_data
-from modalmix.builders.media.backends.containers import missing_bytes
 from modalmix.builders.media.backends.frame_index import Packet, has_leading, make, runs
+from modalmix.builders.media.container_length import missing_bytes
 from modalmix.builders.media.items import Item
 from modalmix.builders.media.video import MediaError, VideoReader, open_video
 

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..media.audio import NoSoundError, Samples, decoded
+from ..media.audio import decoded
 from ..media.errors import MediaError
 from ..media.items import Item
+from ..media.samples import NoSoundError, Samples
 
 RATE = 16_000
 """Samples a second: what Whisper, and so Ola, hears."""

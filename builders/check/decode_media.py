@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from ..core.findings import Finding
-from ..media.headers import Header, HeaderCache
+from ..media.header import Header
+from ..media.header_cache import HeaderCache
 from ..media.items import Item
 from .media_store import Known, MediaStore, decoded, judged, opened, picture_header
 from .slice_result import Depth

@@ -22,8 +22,11 @@ from typing import NamedTuple
 import msgspec
 
 from ..core.findings import Finding, finding
-from ..media.headers import PICTURES, SOUNDS, STAND_INS, Header, HeaderCache, Medium, key_of, learn
+from ..media.header import Header, Medium
+from ..media.header_cache import HeaderCache, key_of
 from ..media.items import NO_BASE64, Item
+from ..media.read_header import read_header
+from ..media.sniff import PICTURES, SOUNDS, STAND_INS
 
 LEAST_SIDE = 14
 """Pixels: one patch of the usual vision encoders."""
@@ -165,7 +168,7 @@ def opened(
 
 
 def _learned(media: list[tuple[int, str, list[Item]]]) -> list[Header]:
-    return [learn(items[0], _asked(medium)) for _, medium, items in media]
+    return [read_header(items[0], _asked(medium)) for _, medium, items in media]
 
 
 def _asked(medium: str) -> Medium:
@@ -174,7 +177,7 @@ def _asked(medium: str) -> Medium:
 
 def picture_header(item: Item) -> Header:
     """The header of one picture of a video's frames."""
-    return learn(item, "image")
+    return read_header(item, "image")
 
 
 def judged(known: Known, frame: Callable[[Item], Header] = picture_header) -> list[Finding]:
@@ -281,8 +284,8 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 def decoded(known: Known) -> list[Finding]:
     """What is wrong with a medium that only shows when all of it is decoded."""
-    from ..media.audio import NoSoundError
     from ..media.errors import MediaError
+    from ..media.samples import NoSoundError
 
     medium, items = _asked(known.medium), known.items
     name = items[0].name

@@ -29,7 +29,7 @@ from ..core.int_columns import Columns, Numbers, members, place, repeats
 from ..core.report import modalmix_version
 from ..formats.recognition import opinions
 from ..loading.hub.requested_paths import AWAITING, check_awaited
-from ..media.headers import HeaderCache
+from ..media.header_cache import HeaderCache
 from ..paths import Rewriter
 from ..pipeline.infer_rules import archive_findings, looked_up
 from ..pipeline.inputs import splits

@@ -21,8 +21,8 @@ from ..core.errors import DataError
 from ..core.findings import Finding, rejects
 from ..core.int_columns import members, place
 from ..core.sample import Sample
-from ..media.headers import learn
 from ..media.items import Item, Media
+from ..media.read_header import read_header
 from ..paths import Rewriter
 from ..pipeline.options import Options
 from ..pipeline.resolve_media import mask_findings, resolve
@@ -157,7 +157,7 @@ def _known(media: Media) -> Iterator[Known]:
     ]
     for medium, items in groups:
         for one in items:
-            header = learn(one[0], "image" if medium == "frames" else medium)  # type: ignore[arg-type]
+            header = read_header(one[0], "image" if medium == "frames" else medium)  # type: ignore[arg-type]
             yield Known(0, medium, one, header)
 
 

@@ -25,17 +25,14 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import audio_pyav
 from .cells import Cell, data_of
-from .container_length import missing
+from .container_length import missing_bytes
 from .errors import MediaError
-
-Samples = NDArray[np.float32]
+from .samples import MAX_RATE, MIN_RATE, Samples, check_rate, mixed
 
 MAX_SAMPLES = 1 << 28
 """Samples that one sound may have in memory (1 GiB): 4.6 hours at 16 kHz mono."""
-
-MIN_RATE, MAX_RATE = 1_000, 768_000
-"""Sampling rates in Hz that are believed; others are damaged headers, and would make resampling explode."""
 
 _BLOCK = 1 << 21
 """Samples decoded at a time: 8 MB, 2 minutes at 16 kHz mono."""
@@ -77,10 +74,6 @@ class Chunks(NamedTuple):
     lengths: NDArray[np.int64]
     dropped: int
     sampling_rate: int
-
-
-class NoSoundError(MediaError):
-    """The file is a video or container without a sound track."""
 
 
 def read_audio(
@@ -175,7 +168,7 @@ def decoded(
         raise ValueError(f"start is {start!r} and end {end!r}: they must be seconds, 0 ≤ start ≤ end")
     data = data_of(cell)
     with _opened(data) as file:
-        gone = missing(file)
+        gone = missing_bytes(file)
         if gone:
             raise MediaError(f"the sound breaks off: {gone:,} bytes are not there")
         try:
@@ -183,8 +176,6 @@ def decoded(
             return
         except _NotForLibsndfileError:
             pass
-    from . import audio_pyav
-
     yield from audio_pyav.decoded(data, mono, first, end)
 
 
@@ -248,39 +239,3 @@ def _by_libsndfile(raw: BinaryIO, mono: bool, start: float, end: float | None) -
         tolerance = 2 * _MP3_FRAME if file.format == "MP3" else 0
         if whole and file.frames < (1 << 62) and at + read + tolerance < file.frames:
             raise MediaError(f"the sound breaks off after {at + read:,} of {file.frames:,} samples")
-
-
-def check_rate(rate: int) -> int:
-    """The rate of a file, if it can be one.
-
-    Raises:
-        MediaError: it cannot.
-    """
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise MediaError(f"the sound has a sampling rate of {rate} Hz")
-    return rate
-
-
-def mixed(block: Samples, weights: Samples | None, mono: bool, *, check: bool) -> Samples:
-    """One channel of several, or all of them.
-
-    Args:
-        block: shape (channels, n).
-        weights: shape (channels,), of sum 1; None for the mean.
-        mono: mix down.
-        check: the samples come as floating-point numbers and may be none.
-
-    Raises:
-        MediaError: NaN or infinite samples, which resampling would spread over the whole sound.
-    """
-    one = block if not mono or len(block) > 1 else block[0]
-    if mono and weights is not None:
-        one = weights @ block
-    elif mono and len(block) == 2:  # much faster than mean() over an axis of two, and the same
-        one = block[0] + block[1]
-        one *= np.float32(0.5)
-    elif mono and len(block) > 2:
-        one = block.mean(axis=0, dtype=np.float32)
-    if check and not np.isfinite(one).all():
-        raise MediaError("the sound has samples that are no numbers")
-    return one

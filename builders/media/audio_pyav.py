@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import NoSoundError, Samples, check_rate, mixed
 from .errors import MediaError
+from .samples import NoSoundError, Samples, check_rate, mixed
 
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,ac3,eac3,dts,"

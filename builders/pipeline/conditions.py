@@ -231,7 +231,7 @@ def _items(media: Media | None) -> list[Any]:
 
 
 def _duration(media: Media | None) -> float | None:
-    from ..media.headers import header_of_item
+    from ..media.read_header import header_of_item
 
     assert media is not None
     seconds = [header_of_item(item, "video").seconds for item in media.videos]

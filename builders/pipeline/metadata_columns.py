@@ -17,8 +17,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..media.headers import Header, Medium, header_of_item, learn_bytes
+from ..media.header import Header, Medium
 from ..media.items import Held, Item
+from ..media.read_header import header_of_item, read_header_of_bytes
 
 SUFFIX = "_metadata"
 
@@ -66,7 +67,7 @@ def _told(item: Item | Held, column: str) -> dict[str, Any] | None:
 
 def _header(item: Item | Held, medium: Medium) -> Header:
     if isinstance(item, Held):
-        return learn_bytes(item.data, medium)
+        return read_header_of_bytes(item.data, medium)
     if item.size > _LARGEST and not (item.whole and item.archive is None):
         return Header(error="it is too large to be held")
     return header_of_item(item, medium)

@@ -7,9 +7,10 @@ from typing import Literal
 
 from ..core.findings import Finding, finding
 from ..core.sample import Reference, Sample
-from ..media.headers import Header, header_in_bytes, image_header, video_header
+from ..media.header import Header
 from ..media.items import Held, Item, Media
 from ..media.masks import media_findings
+from ..media.read_header import header_in_bytes, image_header, video_header
 from ..paths import Rewriter
 
 

@@ -52,7 +52,7 @@ def media_type(kind: str, head: bytes) -> str:
 
     Never a type a browser would run or read as a page, whatever the file's name says.
     """
-    from ..media.headers import sniffed
+    from ..media.sniff import sniffed
 
     return _TYPES[kind].get(sniffed(head), UNKNOWN)
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...core.findings import Finding, finding
+from ..container_length import missing_bytes
 from ..errors import MediaError
 from . import Deadline, check_size, decord_torchcodec
-from .containers import missing_bytes
 from .frame_index import has_leading
 from .pyav import SEEKABLE, Pictures, Stream, display_matrix, turned
 

@@ -1,0 +1,191 @@
+"""Headers: what a media file says about itself, learned by opening it once, and kept.
+
+A `Header` is learned without decoding more than one frame.  `header_of` asks first the results of this process, then the cache
+on disk (`HeaderCache`), which ``modalmix check`` fills for every file of a dataset: rows about masks, the build among them, then
+open nothing.  A cached header counts as long as the file's size and modification time are those it had.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from functools import lru_cache
+from typing import Any, Literal
+
+from .container_length import missing_bytes
+from .header import Header, Medium
+from .header_cache import HeaderCache, key_of
+from .items import Item, read_bytes
+from .sniff import PICTURES, STAND_INS, sniffed
+
+_HEAD = 4096
+_PICTURE_HEAD = 1 << 16
+"""Bytes in which a picture nearly always says its size; one of a patch that does not is read whole."""
+
+
+def read_header(item: Item, medium: Medium) -> Header:
+    """Opens a media item and says what it is; never raises for what the bytes are.
+
+    Args:
+        item: a whole file, or a part of one.
+        medium: what it should be.
+    """
+    if medium == "image" and item.direct and not item.whole and item.size > _PICTURE_HEAD:
+        header = _header_in(item._replace(size=_PICTURE_HEAD), medium)
+        if not header.error:
+            return header
+    return _header_in(item, medium)
+
+
+def _header_in(item: Item, medium: Medium) -> Header:
+    try:
+        if item.whole and item.archive is None:
+            source: str | bytes = item.path
+            with open(item.path, "rb", buffering=0) as file:
+                head = file.read(_HEAD)
+        else:
+            source = read_bytes(item)
+            head = source[:_HEAD]
+    except (OSError, ValueError) as error:
+        return Header(error=_line(error))
+    return _header_of(source, head, medium)
+
+
+def read_header_of_bytes(data: bytes, medium: Medium) -> Header:
+    """Says what the bytes of a whole media file are, as `read_header` does."""
+    return _header_of(data, data[:_HEAD], medium)
+
+
+def _header_of(source: str | bytes, head: bytes, medium: Medium) -> Header:
+    content = sniffed(head)
+    if content in STAND_INS:
+        return Header(content=content, error=f"it is {STAND_INS[content]}")
+    if content in PICTURES and not (content == "gif" and medium == "video"):
+        return _picture(source, content)
+    if medium == "audio":
+        return _sound(source, content)
+    if medium == "image" and not content:
+        return _picture(source, content)
+    return _container(source, content)
+
+
+def _picture(source: str | bytes, content: str) -> Header:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            width, height = image.size
+            return Header("image", content or (image.format or "").lower(), 1, height, width)
+    except UnidentifiedImageError:  # its own words are those of a path
+        what = f"no whole {content}" if content else "nothing that is known"
+        return Header(content=content, error=f"it cannot be opened: {what}")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return Header(content=content, error=f"it cannot be opened: {_line(error)}")
+
+
+def _sound(source: str | bytes, content: str) -> Header:
+    import soundfile
+
+    if content not in ("wav", "flac", "ogg", "mp3"):
+        return _container(source, content)
+    try:
+        # libsndfile takes no file name of bytes that are no UTF-8; an open file it always takes
+        with open(source, "rb") if isinstance(source, str) else io.BytesIO(source) as file:
+            gone = missing_bytes(file)
+            with soundfile.SoundFile(file) as sound:
+                seconds = sound.frames / sound.samplerate if sound.samplerate else 0.0
+                return Header("audio", content, 0, 0, 0, 0.0, seconds, sound.samplerate, sound.channels, gone)
+    except (OSError, RuntimeError, ValueError):
+        return _container(source, content)
+
+
+def _container(source: str | bytes, content: str) -> Header:
+    import av
+
+    from .audio_pyav import CONTAINERS
+
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    try:
+        gone = missing_bytes(source)
+        opened = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
+        with av.open(opened, options=options, metadata_errors="replace") as container:
+            rate = channels = 0
+            seconds = float(container.duration or 0) / 1e6
+            if container.streams.audio:
+                sound = container.streams.audio[0]
+                rate, channels = int(sound.codec_context.sample_rate or 0), int(sound.codec_context.channels or 0)
+            if not container.streams.video:
+                if not rate:
+                    return Header(content=content, missing=gone, error="it has neither pictures nor sound")
+                return Header("audio", content, 0, 0, 0, 0.0, max(seconds, 0.0), rate, channels, gone)
+            stream = container.streams.video[0]
+            frames = int(stream.frames or sum(1 for packet in container.demux(stream) if packet.size))
+            height, width = int(stream.codec_context.height), int(stream.codec_context.width)
+            fps = float(stream.average_rate or 0)
+            if not frames:
+                return Header("video", content, 0, height, width, fps, 0.0, rate, channels, gone)
+            container.seek(0)
+            first: Any = next(container.decode(stream), None)
+            if first is None:
+                return Header(content=content, missing=gone, error="none of its frames can be decoded")
+            if first.rotation % 180:
+                height, width = width, height
+            seconds = max(seconds, 0.0) or (frames / fps if fps else 0.0)
+            return Header("video", content, frames, height, width, fps, seconds, rate, channels, gone)
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        return Header(content=content, error=f"it cannot be opened: {_line(error)}")
+
+
+def _line(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)  # without the path, which is told beside it
+    return " ".join(str(text).split())[:300] or type(error).__name__
+
+
+_DISK: dict[int, HeaderCache] = {}
+"""The cache on disk by process: a connection must not be carried through a fork."""
+
+
+@lru_cache(maxsize=4096)
+def header_of(path: str, medium: Medium) -> Header:
+    """The header of a whole file, from the cache on disk or else from the file."""
+    item = Item(os.path.basename(path), path, 0, 0)
+    disk = _DISK.get(os.getpid())
+    if disk is None:
+        disk = _DISK.setdefault(os.getpid(), HeaderCache(create=False))
+    key = key_of(item, medium)
+    known = disk.get([key])[0] if key else None
+    return known or read_header(item, medium)
+
+
+def header_of_item(item: Item, medium: Medium) -> Header:
+    """The header of any item: a whole file's as `header_of` gives it; of a part of one or a member, its bytes tell."""
+    if item.whole and item.archive is None:
+        return header_of(item.path, medium)
+    return _header_of_part(item, medium)
+
+
+@lru_cache(maxsize=4096)
+def _header_of_part(item: Item, medium: Medium) -> Header:
+    return read_header(item, medium)
+
+
+def video_header(path: str) -> Header | str:
+    """The header of a video file; a text that says why, where it has none."""
+    return _of(header_of(path, "video"), "video")
+
+
+def image_header(path: str) -> Header | str:
+    """The header of an image file; a text that says why, where it has none."""
+    return _of(header_of(path, "image"), "image")
+
+
+def header_in_bytes(data: bytes, medium: Literal["image", "video"]) -> Header | str:
+    """The header of the bytes of a whole file; a text that says why, where they have none."""
+    return _of(read_header_of_bytes(data, medium), medium)
+
+
+def _of(header: Header, medium: Literal["image", "video"]) -> Header | str:
+    if header.error:
+        return header.error
+    what = "picture" if medium == "image" else medium
+    return header if header.medium == medium else f"it is no {what} but {header.content or header.medium}"
