@@ -15,7 +15,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p build/typed && ln -sfn ../.. build/typed/modalmix
-	cd build/typed && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p modalmix.builders -p modalmix.cards -p modalmix.upload
+	cd build/typed && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -m modalmix -m modalmix.__main__ -p modalmix.builders -p modalmix.cards -p modalmix.upload
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 
+from ..builders.core.names import MODALITIES
 from ..builders.core.report import Report, Shard
-from ..builders.core.sample import MODALITIES
 from ..builders.pipeline import features, grouped_rows
 from .facts import Facts
 

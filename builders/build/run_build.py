@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from ... import cards
 from ..core.counts import Counts
 from ..core.errors import DataError
+from ..core.names import MODALITIES
 from ..core.report import Report, Shard
-from ..core.sample import MODALITIES
 from ..pipeline import features, rejects
 from ..pipeline.options import DEFAULTS, Options
 from . import build_plan as planning

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
-from .data_arguments import SELECTION, add_reading, add_selection, options_of
+from .data_arguments import add_reading, add_selection, options_of
 
 if TYPE_CHECKING:
     from ..build import Standing
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 HELP = "Parquet shards, a card, the rejects and a report"
 DESCRIPTION = "Packs a dataset into Parquet shards with a card, its rejects and a report."
-EPILOG = SELECTION
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
-from ..core.sample import MODALITIES
-from ..formats import NAMES
-from ..formats.turns import Roles
-from ..paths import Rules
-from ..pipeline import conditions
-from ..pipeline.features import ALL, mixes
-from ..pipeline.inputs import known_format
-from ..pipeline.options import Options
-from ..pipeline.selection import Selection
+from ..core.names import ANY_FORMAT, FORMATS, MODALITIES
+
+if TYPE_CHECKING:
+    from ..pipeline.options import Options
 
 
 def add_reading(parser: ArgumentParser) -> None:
@@ -25,8 +21,8 @@ def add_reading(parser: ArgumentParser) -> None:
         help="annotation files, a glob, a YAML mixture, a folder, or hf://datasets/namespace/name[@revision][/path]",
     )
     group = parser.add_argument_group("reading")
-    group.add_argument("--format", default="modalmix", metavar="FORMAT",
-                        help=f"{', '.join(NAMES)}; by default each record is recognised")  # fmt: skip
+    group.add_argument("--format", default=ANY_FORMAT, metavar="FORMAT",
+                        help=f"{', '.join(FORMATS)}; by default each record is recognised")  # fmt: skip
     group.add_argument("--mix", action="append", metavar="MIX", default=[],
                         help="only records of this modality mix, such as image or video_audio; may be given again")  # fmt: skip
     group.add_argument("--media-root", action="append", metavar="DIR", default=[],
@@ -48,7 +44,8 @@ def add_reading(parser: ArgumentParser) -> None:
 
 
 def add_selection(parser: ArgumentParser) -> None:
-    """The arguments that choose among the records, besides ``--mix``; `SELECTION` explains the conditions."""
+    """The arguments that choose among the records, besides ``--mix``; the end of the help explains the conditions."""
+    parser.epilog = _conditions()
     group = parser.add_argument_group("selection")
     group.add_argument("--where", action="append", metavar="CONDITION", default=[],
                        help="only rows that fulfil it, such as 'num_frames <= 32'; may be given again (see below)")  # fmt: skip
@@ -57,15 +54,18 @@ def add_selection(parser: ArgumentParser) -> None:
     group.add_argument("--limit", type=int, metavar="N", help="only the first N rows, in the records' order")
 
 
-SELECTION = "\n".join(
-    (
-        "conditions are written as in Python: and, or, not, in, comparisons, + - * / // %, [ ], and these names",
-        *(f"  {name:<17} {meaning}" for name, (meaning, _) in conditions.NAMES.items()),
-        *(f"  {name + '(…)':<17} {meaning}" for name, (meaning, _) in conditions.FUNCTIONS.items()),
-        "A comparison with something that a record does not have never holds; ask for that with: system is None",
+def _conditions() -> str:
+    """What the help says about conditions."""
+    from ..pipeline import conditions
+
+    return "\n".join(
+        (
+            "conditions use Python's grammar: and, or, not, in, comparisons, + - * / // %, [ ], and these names:",
+            *(f"  {name:<17} {meaning}" for name, (meaning, _) in conditions.NAMES.items()),
+            *(f"  {name + '(…)':<17} {meaning}" for name, (meaning, _) in conditions.FUNCTIONS.items()),
+            "A comparison with a value that a record does not have is false; test for it with: system is None",
+        )
     )
-)
-"""What help says of conditions."""
 
 
 def options_of(arguments: Namespace) -> Options:
@@ -74,6 +74,13 @@ def options_of(arguments: Namespace) -> Options:
     Raises:
         DataError: an argument names something that does not exist.
     """
+    from ..formats.turns import Roles
+    from ..paths import Rules
+    from ..pipeline.features import ALL, mixes
+    from ..pipeline.inputs import known_format
+    from ..pipeline.options import Options
+    from ..pipeline.selection import Selection
+
     wanted = frozenset(arguments.mix or (ALL,))
     known = (ALL, *mixes(MODALITIES))
     for mix in wanted:

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from .. import build
 from ..core.errors import DataError
-from ..loading.registry import load_dataset
+from ..loading.load import load_dataset
 from ..media.cells import data_of
 from ..pipeline.features import MEDIA_COLUMNS
 from ..pipeline.inputs import known_format

@@ -2,6 +2,9 @@
 
 Every command takes DATA (annotation files, a YAML mixture, a folder), prints a table a person can read or, with ``--json``, the
 same as JSON; bad input is one line and exit code 2, findings of severity error are exit code 1.
+
+What a help text needs imports neither `datasets` nor anything else that is slow: the modules of the commands import that when
+they run, and a command adds its arguments when it is the one that is called.
 """
 
 from __future__ import annotations
@@ -48,15 +51,40 @@ def _parser() -> argparse.ArgumentParser:
         description="Reads the training data of omni, video and referring language models in place, finds what is wrong "
         "with it, and packs it into Parquet.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action=_Version, help="print the version, and stop")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser)
     for name in NAMES:
-        module = _module(name)
-        epilog = getattr(module, "EPILOG", None)
-        own = commands.add_parser(
-            name, help=module.HELP, description=module.DESCRIPTION, epilog=epilog, formatter_class=_Help
-        )
-        module.add(own)
+        commands.add_parser(name, help=_module(name).HELP)
     return parser
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """The parser of one command, which gets its arguments when it is the one that parses."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Help, **options)
+        self._is_complete = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if not self._is_complete:
+            module = _module(self.prog.split()[-1])
+            self.description = module.DESCRIPTION
+            module.add(self)
+            self._is_complete = True
+        return super().parse_known_args(args, namespace)
+
+
+class _Version(argparse.Action):
+    """Prints the version, which is looked up for this alone."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"modalmix {version('modalmix')}")
+        parser.exit()
 
 
 class _Help(argparse.HelpFormatter):

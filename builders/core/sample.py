@@ -26,11 +26,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .findings import Finding
+from .names import MODALITIES
 
 NOTES = "modalmix"
 """Key in ``extra`` under which a format notes what it needs to write the record again (any JSON object)."""
-
-MODALITIES = ("image", "video", "audio", "audio_q", "masks")
 
 
 class Turn(NamedTuple):

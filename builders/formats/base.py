@@ -10,10 +10,11 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, cast
 
+from ..core.names import FORMATS
 from ..core.sample import Recognition, Sample
 from .turns import Roles
 
-NAMES = ("ola", "videorefer", "lmms_finetune", "aria", "llava_video")
+NAMES = FORMATS
 
 
 class Format(Protocol):

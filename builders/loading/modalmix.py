@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.sample import MODALITIES
+from ..core.names import MODALITIES
 from .builder import AnnotationBuilder, configs
 
 

@@ -16,12 +16,14 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import DataError
 from ..core.findings import CATALOGUE, Finding
 from ..core.sample import Reference, Sample, Video
-from ..media.items import Media
+
+if TYPE_CHECKING:
+    from ..media.items import Media
 
 Value = Any
 

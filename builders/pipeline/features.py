@@ -13,7 +13,7 @@ from typing import Any
 
 from datasets import Audio, Features, Image, List, Value, Video
 
-from ..core.sample import MODALITIES
+from ..core.names import MODALITIES
 from .metadata_columns import FIELDS, SUFFIX
 
 ALL = "all"

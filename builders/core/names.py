@@ -1,0 +1,10 @@
+"""The names that a person may type, in a module that imports nothing: help texts show them before anything else is loaded."""
+
+FORMATS = ("ola", "videorefer", "lmms_finetune", "aria", "llava_video")
+"""The formats; each is a module of `modalmix.builders.formats`."""
+
+ANY_FORMAT = "modalmix"
+"""In place of a format: the format of each record is recognised."""
+
+MODALITIES = ("image", "video", "audio", "audio_q", "masks")
+"""What a record may hold; a mix is some of these, joined by ``_``."""

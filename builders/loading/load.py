@@ -1,0 +1,79 @@
+"""`load_dataset` of this package: the call of `datasets`, for folders and mixtures too."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import datasets
+
+from ..annotations.sources import HUB
+from ..formats import NAMES, llava_video
+from .registry import BUILDERS
+
+DataFiles = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
+
+
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    *,
+    data_dir: str | None = None,
+    data_files: DataFiles = None,
+    **kwargs: Any,
+) -> Any:
+    """`datasets.load_dataset` for the builders of this package, for folders and mixtures too.
+
+    Stock `load_dataset` lists every file below ``data_dir``, and knows neither ``{a,b}.json`` nor YAML mixtures.  This call
+    finds the annotation files first, puts them into splits by their names, and passes them on.
+
+    Args:
+        path: name of a builder; any other is passed on unchanged.
+        name: config: ``all``, a mix, or (``llava_video``) a folder of the upstream dataset.
+        data_dir: folder with annotation files; also the media root, unless ``media_root`` is given.
+        data_files: annotation files, globs, ``{a,b}.json`` groups, YAML mixtures; or a mapping from split to those.
+        **kwargs: options of the builder (`modalmix.builders.loading.builder.AnnotationConfig`) and of `datasets.load_dataset`.
+
+    Returns:
+        What `datasets.load_dataset` returns.
+
+    Raises:
+        modalmix.builders.core.errors.DataError: there are no annotation files, or one cannot be read.
+    """
+    if path not in BUILDERS or (data_files is None and data_dir is None):
+        return datasets.load_dataset(path, name, data_dir=data_dir, data_files=data_files, **kwargs)
+    from ..pipeline.inputs import TRAIN, splits
+
+    if data_files is not None:
+        by_split = data_files if isinstance(data_files, Mapping) else {TRAIN: data_files}
+        files = {split: [file for one in _listed(given) for file in _files(one)] for split, given in by_split.items()}
+    else:
+        assert data_dir is not None
+        folder = os.path.join(data_dir, name) if name and path == "llava_video" and name in _folders() else data_dir
+        found = splits(folder, format=path if path in NAMES else None)
+        files = {split: [source.path for source in sources] for split, sources in found.items()}
+        kwargs.setdefault("media_root", data_dir)
+    escaped = {
+        split: [file if file.startswith(HUB) else glob.escape(file) for file in named] for split, named in files.items()
+    }
+    return datasets.load_dataset(path, name, data_dir=data_dir, data_files=escaped, **kwargs)
+
+
+def _listed(given: str | Sequence[str]) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given
+
+
+def _files(one: str) -> list[str]:
+    """The annotation files one entry of ``data_files`` stands for; a mixture stands for itself."""
+    from ..annotations import sources
+
+    if one.startswith(HUB):
+        return [one]
+    return [os.path.abspath(one)] if one.endswith((".yaml", ".yml")) else [source.path for source in sources(one)]
+
+
+def _folders() -> Sequence[str]:
+    """The configs of ``llava_video`` that are folders of the upstream dataset."""
+    return llava_video.FOLDERS
