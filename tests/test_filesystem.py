@@ -20,8 +20,8 @@ from test_archives import WRITERS, archive_of, listed, zip_bytes
 from modalmix.builders.cli import example_data
 from modalmix.builders.media import archives
 from modalmix.builders.media.archives import Archive
-from modalmix.builders.media.item_filesystem import item_of, url_of
-from modalmix.builders.media.items import Item, read_bytes
+from modalmix.builders.media.item_filesystem import item_of, url_of, urls_of
+from modalmix.builders.media.items import Item, PatchItems, read_bytes
 
 PICTURES = {
     f"pictures/{name}": example_data.picture(i) for i, name in enumerate(("a.png", "b c.png", "0:01:09.png", "ä#?.png"))
@@ -66,6 +66,32 @@ def test_every_item_comes_back_from_its_url(
 
 def test_a_whole_file_keeps_its_path() -> None:
     assert url_of(Item("a.mp4", "/data/a.mp4", 0, 5)) == "/data/a.mp4"
+
+
+def test_the_urls_of_patches_are_those_of_their_items() -> None:
+    patches = [
+        PatchItems(Item("patch_0", "/data/a b/patch_0", 0, 100), 7, (3, 4, 5)),
+        PatchItems(Item("patch_0", "/data/a b/patch_0", 0, 100), 50, (1,), base64=True),
+        PatchItems(Item("p,1:x", "/data/p,1:x", 0, 1 << 42), 1 << 41, (60_000, 1 << 40)),
+        PatchItems(Item("patch_2", "/data/all.tar", 1536, 4096, whole=False), 0, (1, 4095)),
+    ]
+    for some in ([], patches[:1], patches[:2], patches, [patches[0], [Item("a.mp4", "/data/a.mp4", 0, 5)]]):
+        assert urls_of(some).to_pylist() == [url_of(item) for items in some for item in items]
+
+
+def test_items_of_a_patch_follow_each_other() -> None:
+    patch = PatchItems(Item("patch_2", "/data/all.tar", 1536, 4096, whole=False), 10, (3, 4, 5))
+    found = list(patch)
+    assert [(item.name, item.start, item.size) for item in found] == [
+        ("patch_2.10", 1546, 3),
+        ("patch_2.13", 1549, 4),
+        ("patch_2.17", 1553, 5),
+    ]
+    assert len(patch) == 3
+    assert [patch[i] for i in range(-3, 3)] == [*found, *found]
+    assert patch[1:] == found[1:]
+    with pytest.raises(IndexError):
+        patch[3]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ kind, order and place, are a `Group`; a row without media is one by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..media.items import Item, Media
@@ -65,7 +66,7 @@ def _lead(media: Media) -> Key | None:
 
 
 def _set_of(media: Media) -> _Set:
-    def keys(items: list[Item]) -> tuple[Key, ...]:
+    def keys(items: Sequence[Item]) -> tuple[Key, ...]:
         return tuple(map(key_of, items))
 
     return _Set(

@@ -13,7 +13,7 @@ Records that share their lead with one before them are written behind it (`reord
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..annotations import read
 from ..core.counts import Counts
@@ -104,7 +104,7 @@ def _in_archive_order(plan: Plan, task: Task, moved: Moved, pace: Pace) -> Itera
 def _with(row: Row, archive: Archive, start: int, data: bytes) -> Row:
     """The row with the bytes of a member in place of the item that points to it."""
 
-    def held(items: list[Item]) -> list[Item]:
+    def held(items: Sequence[Item]) -> list[Item]:
         return [
             Held(item.name, len(data), data, item.path, item.start, item.whole)  # type: ignore[misc]
             if item.archive == archive and item.start == start
@@ -113,7 +113,7 @@ def _with(row: Row, archive: Archive, start: int, data: bytes) -> Row:
         ]
 
     media = row.media
-    frames = [held(items) for items in media.frames]
+    frames: list[Sequence[Item]] = [held(items) for items in media.frames]
     return row._replace(
         media=Media(held(media.images), held(media.videos), frames, held(media.audios), held(media.audio_q))
     )

@@ -55,7 +55,7 @@ class MediaNotes:
         whole = ""
         for kind, items in enumerate((media.images, media.videos, None, media.audios, media.audio_q)):
             if items is None:
-                for position, frames in enumerate(media.frames):
+                for position, frames in enumerate(map(list, media.frames)):
                     total += sum(item.size for item in frames)
                     self.numbers["frames given"].append(len(frames))
                     self._frames_seen(frames, here)

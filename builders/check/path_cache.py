@@ -6,7 +6,6 @@ from typing import Literal
 
 import msgspec
 
-from ..core.findings import Finding
 from ..core.sample import Reference
 from ..media.items import Item
 from ..paths import Rewriter
@@ -70,4 +69,4 @@ class Located:
             return False
         reference, medium = Reference(path), KEYS[key]
         item = self.rewriter.video(reference, "") if medium == "video" else self.rewriter.item(reference, medium, "")
-        return False if isinstance(item, (Finding, list)) else Found(key, medium, item, item.size)
+        return Found(key, medium, item, item.size) if isinstance(item, Item) else False

@@ -152,7 +152,7 @@ def _known(media: Media) -> Iterator[Known]:
     groups: list[tuple[str, list[list[Item]]]] = [
         ("image", [[item] for item in media.images]),
         ("video", [[item] for item in media.videos]),
-        ("frames", media.frames),
+        ("frames", [list(frames) for frames in media.frames]),
         ("audio", [[item] for item in (*media.audios, *media.audio_q)]),
     ]
     for medium, items in groups:

@@ -19,13 +19,19 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, unquote
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from fsspec.spec import AbstractFileSystem
 
 from .archives.archive import KINDS, Archive
-from .items import Item, read_bytes
+from .items import Item, PatchItems, read_bytes
 
 PROTOCOL = "modalmix"
 
@@ -43,9 +49,52 @@ def url_of(item: Item) -> str:
     kind = item.archive.kind if item.archive else "base64" if item.base64 else "file"
     numbers = f"{item.start}-{item.size}" + (f"-{item.packed}" if item.packed else "")
     paths = item.archive.paths if item.archive else (item.path,)
-    files = ",".join(quote(os.path.abspath(path), safe="", errors="surrogateescape") for path in paths)
-    name = _IN_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", item.name)
-    return f"{PROTOCOL}://{kind}/{numbers}/{files}/{name}"
+    return f"{PROTOCOL}://{kind}/{numbers}/{','.join(map(_quoted, paths))}/{_quoted_name(item.name)}"
+
+
+def urls_of(groups: Sequence[Sequence[Item]]) -> pa.StringArray:
+    """The URLs of all items of some groups, as `url_of` has them; those of patches by columns, without making the items."""
+    if groups and all(isinstance(group, PatchItems) for group in groups):
+        return _patch_urls(groups)  # type: ignore[arg-type]  # as was just seen
+    return pa.array([url_of(item) for group in groups for item in group], pa.string())
+
+
+def _patch_urls(patches: Sequence[PatchItems]) -> pa.StringArray:
+    lengths = np.array([len(patch) for patch in patches], np.int64)
+    sizes = np.fromiter(chain.from_iterable(patch.sizes for patch in patches), np.int64, int(lengths.sum()))
+    firsts = np.concatenate(([0], lengths.cumsum()[:-1]))
+    before = sizes.cumsum() - sizes
+    firsts_in_patch = np.array([patch.start for patch in patches], np.int64)
+    in_patch = before + (firsts_in_patch - before[firsts]).repeat(lengths)
+    starts = pa.array(in_patch).cast(pa.string())
+    in_file = np.array([patch.file.start for patch in patches], np.int64)
+    starts_in_file = pa.array(in_patch + in_file.repeat(lengths)).cast(pa.string()) if in_file.any() else starts
+    heads = [f"{PROTOCOL}://{'base64' if patch.base64 else 'file'}/" for patch in patches]
+    tails = [f"/{_quoted(patch.file.path)}/{_quoted_name(patch.file.name)}." for patch in patches]
+    of_group = pa.array(np.arange(len(patches), dtype=np.int32).repeat(lengths))
+    return pc.binary_join_element_wise(
+        _each(heads, of_group),
+        starts_in_file,
+        "-",
+        pa.array(sizes).cast(pa.string()),
+        _each(tails, of_group),
+        starts,
+        "",
+    )
+
+
+def _each(texts: list[str], of_group: pa.Array) -> pa.Scalar | pa.Array:
+    """A text for every item: one for all where the groups have the same."""
+    return pa.scalar(texts[0]) if len(set(texts)) == 1 else pa.array(texts, pa.string()).take(of_group)
+
+
+@lru_cache(maxsize=1024)
+def _quoted(path: str) -> str:
+    return quote(os.path.abspath(path), safe="", errors="surrogateescape")
+
+
+def _quoted_name(name: str) -> str:
+    return _IN_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", name)
 
 
 def item_of(url: str) -> Item:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple, overload
 
 from .archives.archive import Archive
 from .archives.joined_file import read_range
@@ -66,12 +68,59 @@ class Held(NamedTuple):
     whole: bool = False
 
 
+class PatchItems(Sequence[Item]):
+    """The items that follow each other in a patch; each is made when it is asked for.
+
+    Attributes:
+        file: the patch, whose bytes lie as they are in a file.
+        start: offset of the first item in the patch.
+        sizes: of the items, in bytes.
+        base64: as of an item.
+    """
+
+    __slots__ = ("base64", "file", "sizes", "start")
+
+    def __init__(self, file: Item, start: int, sizes: Sequence[int], base64: bool = False) -> None:
+        self.file, self.start, self.sizes, self.base64 = file, start, sizes, base64
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[Item]:
+        name, path, first = self.file[:3]
+        base64 = self.base64
+        for start, size in zip(accumulate(self.sizes, initial=self.start), self.sizes, strict=False):
+            yield Item(f"{name}.{start}", path, first + start, size, False, base64)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return list(self)[index]
+        size = self.sizes[index]
+        start = self.start + sum(self.sizes[: index % len(self.sizes)])
+        return Item(f"{self.file.name}.{start}", self.file.path, self.file.start + start, size, False, self.base64)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash((self.file, self.start, self.base64))
+
+    def __repr__(self) -> str:
+        return f"PatchItems({self.file!r}, {self.start!r}, {self.sizes!r}, {self.base64!r})"
+
+
 class Media(NamedTuple):
     """The media items of one row, by column."""
 
     images: list[Item]
     videos: list[Item]
-    frames: list[list[Item]]
+    frames: list[Sequence[Item]]
     audios: list[Item]
     audio_q: list[Item]
 

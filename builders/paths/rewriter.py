@@ -24,7 +24,7 @@ from typing import Any
 
 from ..core.findings import Finding, finding
 from ..core.sample import Reference
-from ..media.items import Item
+from ..media.items import Item, PatchItems
 from .learning import all_roots
 from .path_parts import steps
 from .rules import Rule, Rules
@@ -98,7 +98,7 @@ class Rewriter:
         items = self._patch(found, reference, at)
         return items if isinstance(items, Finding) else items[0]
 
-    def video(self, reference: Reference | list[Reference], at: str) -> Item | list[Item] | Finding:
+    def video(self, reference: Reference | list[Reference], at: str) -> Item | Sequence[Item] | Finding:
         """The item of a container file, or the items of a video's frames (patch, folder, list of pictures)."""
         if isinstance(reference, list):
             frames: list[Item] = []
@@ -143,7 +143,7 @@ class Rewriter:
             return self._disk.index(found.place.root).item(found.place.entry)
         return Item(found.rpartition("/")[2], str(found), 0, found.size)
 
-    def _patch(self, found: Located, reference: Reference, at: str) -> list[Item] | Finding:
+    def _patch(self, found: Located, reference: Reference, at: str) -> Sequence[Item] | Finding:
         file = self._whole(found, reference.path, at)
         if isinstance(file, Finding):
             return file
@@ -151,24 +151,18 @@ class Rewriter:
             return finding(
                 "media-unreadable", f"{reference.path!r} is a patch in a compressed archive ({found}); unpack it", at
             )
-        start = reference.start
-        items: list[Item] = []
-        for size in reference.sizes or ():
-            if size <= 0:
-                return finding("media-empty", f"the part of {reference.path!r} at byte {start} has {size} bytes", at)
-            items.append(
-                Item(f"{file.name}.{start}", file.path, file.start + start, size, whole=False, base64=reference.base64)
-            )
-            start += size
-        if reference.start < 0 or start > found.size or not items:
-            return finding(
-                "patch-out-of-range",
-                f"bytes {reference.start}–{start} of {reference.path!r}, which has {found.size}",
-                at,
-            )
-        return items
+        start, sizes = reference.start, reference.sizes or ()
+        if sizes and min(sizes) <= 0:
+            first = next(i for i, size in enumerate(sizes) if size <= 0)
+            place = f"the part of {reference.path!r} at byte {start + sum(sizes[:first])}"
+            return finding("media-empty", f"{place} has {sizes[first]} bytes", at)
+        stop = start + sum(sizes)
+        if start < 0 or stop > found.size or not sizes:
+            message = f"bytes {start}–{stop} of {reference.path!r}, which has {found.size}"
+            return finding("patch-out-of-range", message, at)
+        return PatchItems(file, start, sizes, reference.base64)
 
-    def _frames(self, folder: Located, at: str) -> list[Item] | Finding:
+    def _frames(self, folder: Located, at: str) -> Sequence[Item] | Finding:
         if folder.place is not None:
             return self._frames_in_archives(folder, at)
         self._disk.watch(str(folder))

@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from ..core.sample import Mask
-from ..media.item_filesystem import url_of
+from ..media.item_filesystem import urls_of
 from ..media.items import Held, Item, Media
 from .features import MEDIA_COLUMNS, of_media
 from .metadata_columns import SUFFIX
@@ -24,7 +24,10 @@ from .rows import Row
 
 _CELL = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
-MediaCells = Callable[[Sequence[Item]], pa.StructArray]
+Groups = Sequence[Sequence[Item]]
+"""Media items list by list, as they stand in the cells of a media column."""
+
+MediaCells = Callable[[Groups], pa.StructArray]
 
 
 class HasMedia(Protocol):
@@ -35,26 +38,28 @@ class HasMedia(Protocol):
         """Its media items."""
 
 
-def referenced(items: Sequence[Item]) -> pa.StructArray:
+def referenced(groups: Groups) -> pa.StructArray:
     """Cells that point to where the media lie: local files by path, parts of files and members of archives by URL.
 
     A URL (`modalmix.builders.media.item_filesystem`) opens wherever modalmix is installed; nothing is read before that.
     """
-    paths = pa.array([url_of(item) for item in items], pa.string())
-    return pa.StructArray.from_arrays([pa.nulls(len(items), pa.binary()), paths], fields=list(_CELL))
+    return _without_bytes(urls_of(groups))
 
 
-def named(items: Sequence[Item]) -> pa.StructArray:
+def named(groups: Groups) -> pa.StructArray:
     """Cells with the file name, whose bytes are written apart (`modalmix.builders.build.parquet`)."""
-    names = pa.array([item.name for item in items], pa.string())
-    return pa.StructArray.from_arrays([pa.nulls(len(items), pa.binary()), names], fields=list(_CELL))
+    return _without_bytes(pa.array([item.name for items in groups for item in items], pa.string()))
 
 
-def at_hand(items: Sequence[Item]) -> pa.StructArray:
+def at_hand(groups: Groups) -> pa.StructArray:
     """Cells with file name and bytes, of items that hold these (`Held`)."""
-    held = cast(Sequence[Held], items)
+    held = cast(Sequence[Held], list(chain.from_iterable(groups)))
     cells = [_joined([one.data for one in held]), pa.array([one.name for one in held], pa.string())]
     return pa.StructArray.from_arrays(cells, fields=list(_CELL))
+
+
+def _without_bytes(paths: pa.StringArray) -> pa.StructArray:
+    return pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), paths], fields=list(_CELL))
 
 
 def _joined(parts: Sequence[bytes]) -> pa.Array:
@@ -105,8 +110,8 @@ def _column(field: pa.Field, rows: Sequence[Row], cells: MediaCells) -> pa.Array
         values = [getattr(row.media, name) for row in rows]
         if name == "frames":
             inner = list(chain.from_iterable(values))
-            return _lists(values, _lists(inner, cells(media_items(rows, name)), field.type.value_type), field.type)
-        return _lists(values, cells(media_items(rows, name)), field.type)
+            return _lists(values, _lists(inner, cells(inner), field.type.value_type), field.type)
+        return _lists(values, cells(values), field.type)
     if name.endswith(SUFFIX):
         return _metadata(name.removesuffix(SUFFIX), rows, field.type)
     return _PLAIN[name](rows, field.type)

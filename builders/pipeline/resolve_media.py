@@ -23,7 +23,7 @@ def resolve(sample: Sample, rewriter: Rewriter) -> Media | Finding:
         if isinstance(found, Finding):
             return found
     videos: list[Item] = []
-    frames: list[list[Item]] = []
+    frames: list[Sequence[Item]] = []
     for i, video in enumerate(sample.videos):
         resolved = rewriter.video(video, f"/video/{i}" if len(sample.videos) > 1 else "/video")
         if isinstance(resolved, Finding):

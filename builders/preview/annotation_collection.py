@@ -200,10 +200,10 @@ def _media(sample: Sample, rewriter: Rewriter) -> dict[str, Cells]:
     frames: list[Cell | Sequence[Cell]] = []
     for i, video in enumerate(sample.videos):
         found = rewriter.video(video, f"/video/{i}" if len(sample.videos) > 1 else "/video")
-        if isinstance(found, list):
-            frames.append(found)
-        else:
+        if isinstance(found, (Item, Finding)):
             videos.append(found)
+        else:
+            frames.append(list(found))
     return {
         "images": each(sample.images, "image", "/image"),
         "videos": videos,
