@@ -48,7 +48,7 @@ def __getattr__(name: str) -> Any:
         return import_module(".loading.load", __name__).load_dataset
     if name in _FOLDERS:
         return import_module(f".{name}", __name__)
-    if name == "turns":  # where `plain_text` was, under the name of `plain`, in the first version
+    if name == "turns":  # the place of `views.plain_text` in version 0.1: turns.plain
         return import_module(".formats.turns", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -148,3 +148,14 @@ def test_other_builders_are_found_as_ever(tmp_path: object) -> None:
     with open(f"{tmp_path}/a.json", "w") as file:
         file.write('{"a": 1}\n')
     assert datasets.load_dataset("json", data_dir=str(tmp_path), split="train")["a"] == [1]
+
+
+def test_names_of_the_first_version_still_answer() -> None:
+    code = """
+import modalmix.builders
+from modalmix.builders import load_dataset, views
+assert modalmix.builders.load_dataset is load_dataset
+assert modalmix.builders.turns.plain is modalmix.builders.formats.turns.plain is views.plain_text
+print(views.plain_text("the \\\\<video> tag"))
+"""
+    assert run(code) == "the <video> tag"

@@ -14,7 +14,7 @@ from modalmix.builders.formats.turns import (
     first_tag,
     order_findings,
     placeholders,
-    plain,
+    plain_text,
     read_image_turns,
     read_turns,
     rename,
@@ -72,9 +72,9 @@ def test_a_canonical_text_is_cut_at_its_placeholders_alone(text: str) -> None:
     value = canonical(text, {"image": "image", "speech": "audio"})
     tags, texts = split(value)
     assert len(texts) == len(tags) + 1
-    assert "".join(a + b for a, b in zip(map(plain, texts), [f"<{tag}>" for tag in tags] + [""], strict=True)) == plain(
-        value
-    )
+    assert "".join(
+        a + b for a, b in zip(map(plain_text, texts), [f"<{tag}>" for tag in tags] + [""], strict=True)
+    ) == plain_text(value)
     assert tags == ["image" if tag == "<image>" else "audio" for tag in _in_order(text, ("<image>", "<speech>"))]
 
 
@@ -83,7 +83,7 @@ def _in_order(text: str, tags: tuple[str, ...]) -> list[str]:
 
 
 def test_a_reader_sees_literal_tags_without_their_backslash() -> None:
-    assert plain("<video>\nThe \\<video> tag") == "<video>\nThe <video> tag"
+    assert plain_text("<video>\nThe \\<video> tag") == "<video>\nThe <video> tag"
 
 
 def test_placeholders_are_renamed_from_left_to_right_and_literal_tags_are_not() -> None:

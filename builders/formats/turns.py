@@ -75,9 +75,13 @@ def upstream(text: str, tags: Mapping[str, str]) -> str:
     return _translated(text, _CANONICAL_TAG, translate)
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     r"""The canonical text for a reader: literal tags without their backslash, placeholders as they are."""
     return upstream(text, {})
+
+
+plain = plain_text
+"""The name in version 0.1."""
 
 
 def rename(text: str, name: Callable[[str], str]) -> str:

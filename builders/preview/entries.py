@@ -13,7 +13,7 @@ import msgspec
 
 from ..core.findings import CATALOGUE, Finding
 from ..core.sample import Mask, Turn
-from ..formats.turns import plain, split
+from ..formats.turns import plain_text, split
 from ..media.items import Item
 
 State = Literal["row", "rejected", "file"]
@@ -143,7 +143,7 @@ def severity(codes: Iterable[str]) -> str:
 def _lead(text: str) -> str:
     """The start of a text without the placeholders of media, on one line."""
     tags, texts = split(text[: 40 * LEAD])
-    said = plain(texts[0])
+    said = plain_text(texts[0])
     for tag, following in zip(tags, texts[1:], strict=True):
-        said += ("<region>" if tag == "region" else " ") + plain(following)
+        said += ("<region>" if tag == "region" else " ") + plain_text(following)
     return " ".join(said[: 4 * LEAD].split())[:LEAD]

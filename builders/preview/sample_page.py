@@ -17,7 +17,7 @@ from typing import Any
 
 from ..core.findings import CATALOGUE, Finding
 from ..core.sample import Mask
-from ..formats.turns import plain, split
+from ..formats.turns import plain_text, split
 from .entries import KINDS, Cell, Shown
 from .thumbnails import colour
 
@@ -71,7 +71,7 @@ def sheet(shown: Shown, n: int) -> Json:
 def _parts(tags: Sequence[str], texts: Sequence[str], supply: dict[str, Iterator[Json]], why: str) -> Iterator[Json]:
     """The parts of a turn in order: what its placeholders stand for, and the texts around them."""
     if texts[0]:
-        yield {"text": plain(texts[0])}
+        yield {"text": plain_text(texts[0])}
     for tag, text in zip(tags, texts[1:], strict=True):
         found = next(supply[tag], None)
         if tag == "region":
@@ -80,7 +80,7 @@ def _parts(tags: Sequence[str], texts: Sequence[str], supply: dict[str, Iterator
         else:
             yield {"medium": found or {"kind": tag, "name": "", "missing": why, "code": ""}}
         if text:
-            yield {"text": plain(text)}
+            yield {"text": plain_text(text)}
 
 
 def _medium(cell: Cell | Sequence[Cell], n: int, column: str, *at: int) -> Json:

@@ -6,12 +6,14 @@
     flatten(ds)       rows that are grouped by their media → a row for each sample
     messages(sample)  a row or a decoded sample → chat messages
     collate(samples)  decoded samples → one ragged batch
+    plain_text(text)  the text of a turn without the backslashes before tags that are no placeholders
 
 >>> from modalmix.builders import views
 >>> train = views.training(ds, num_frames=32, sampling_rate=16_000)
 >>> loader = torch.utils.data.DataLoader(train, batch_size=4, num_workers=2, collate_fn=views.collate)
 """
 
+from ..formats.turns import plain_text
 from .chat import messages, time_instruction
 from .collate import collate
 from .decode_row import Recipe, decoded
@@ -27,6 +29,7 @@ __all__ = [
     "decoded",
     "flatten",
     "messages",
+    "plain_text",
     "time_instruction",
     "training",
 ]

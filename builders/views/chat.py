@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from ..formats.turns import plain, split
+from ..formats.turns import plain_text, split
 
 _ROLES = {"human": "user", "gpt": "assistant"}
 _MEDIA_TAG = re.compile("<(?:image|video|audio)>")
@@ -126,7 +126,7 @@ def _instruction(sample: Mapping[str, Any]) -> str:
 
 def _literal(text: str, style: str) -> str:
     """The text around placeholders as it is meant, its tags without backslashes."""
-    meant = plain(text)
+    meant = plain_text(text)
     if style == "text" and (found := _MEDIA_TAG.search(meant)):
         raise ValueError(f"{found[0]} is meant literally, but a trainer would take it for a placeholder")
     return meant
