@@ -196,6 +196,22 @@ def test_training_gives_the_samples_of_the_ungrouped_rows_and_decodes_a_clip_onc
             assert [one["id"] for one in train.__getitems__([5, 0, 2, 7])] == ["b2", "a0", "a2"]
 
 
+def test_random_frames_of_a_grouped_sample_are_the_same_by_index_and_by_iteration(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    encode(str(folder / "a.mp4"))
+    records = [
+        {"id": str(i), "video": "a.mp4", "conversations": example_data.turns("<video>\nWhat?", "It.")} for i in range(4)
+    ]
+    (folder / "train.json").write_text(json.dumps(records))
+    options = Options(format="lmms_finetune", media_root=(str(folder),))
+    building.build(str(folder), str(tmp_path / "out"), options, Settings(group_by="media"))
+    train = views.training(loaded(tmp_path / "out"), num_frames=5, sampling="jitter")
+    iterated = [one["frame_indices"][0].tolist() for one in train]
+    assert [train[i]["frame_indices"][0].tolist() for i in range(4)] == iterated
+    assert [one["frame_indices"][0].tolist() for one in train.__getitems__([3, 2])] == iterated[2:]
+
+
 def test_masks_of_each_sample_come_with_the_pictures_of_their_own_frames(
     example_folders: Folders, tmp_path: Path
 ) -> None:

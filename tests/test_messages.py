@@ -106,7 +106,7 @@ def test_literal_tags_are_text_in_parts() -> None:
 
 
 def test_a_literal_tag_is_refused_where_the_trainer_would_take_it_for_a_placeholder() -> None:
-    with pytest.raises(ValueError, match="<video> is meant literally"):
+    with pytest.raises(ValueError, match="literal <video>"):
         views.messages(row(r"What does \<video> do?", "A."), "text")
     assert views.messages(row(r"What does \<region> do?", "A."), "text")[0]["content"] == "What does <region> do?"
 
@@ -160,7 +160,7 @@ def test_a_time_instruction_needs_times() -> None:
     with pytest.raises(KeyError, match="durations"):
         views.messages(row("<video>", "A.", videos=["v"]), time_instruction=True)
     unknown = row("<video>", "A.", videos=["v"], durations=[float("nan")], frame_times=[[float("nan")]])
-    with pytest.raises(ValueError, match="not known"):
+    with pytest.raises(ValueError, match="unknown"):
         views.messages(unknown, time_instruction=True)
     assert views.messages(row("Hi", "Ho"), time_instruction=True)[0]["content"] == [text("Hi")]
 
@@ -230,7 +230,8 @@ def test_a_processor_of_transformers_takes_messages_and_arrays_as_they_are(tmp_p
     )
     rows = modalmix.builders.load_dataset("lmms_finetune", data_dir=str(tmp_path), split="train", streaming=True)
     (sample,) = views.training(rows, num_frames=4)
-    sound = views.decoded({"audios": [{"bytes": None, "path": str(tmp_path / "tone.wav")}]}, views.Recipe())["audios"]
+    cell = {"bytes": None, "path": str(tmp_path / "tone.wav")}
+    sound = views.decoded({"audios": [cell]}, views.DecodeOptions())["audios"]
     sample = {**sample, "audios": sound, "conversations": [
         {"from": "human", "value": "<image>\nWhat moves in <video> and sounds in <audio> ?"}, sample["conversations"][1]
     ]}  # fmt: skip

@@ -146,7 +146,7 @@ def test_needed_frames_are_never_missing(indices: list[int], needed: list[int]) 
 
 
 def test_nonsense_is_told() -> None:
-    with pytest.raises(ValueError, match="'random' is none of uniform, midpoint"):
+    with pytest.raises(ValueError, match="'random' is not one of uniform, midpoint"):
         frame_sampling.indices("random", 10, 25.0, 4)
     with pytest.raises(ValueError, match="has no option seed"):
         frame_sampling.indices("uniform", 10, 25.0, 4, seed=1)

@@ -149,8 +149,8 @@ def test_a_sample_is_the_same_out_of_a_folder_and_out_of_an_archive(tmp_path: Pa
     }
     masks = {"masks": [[_cell(Mask(2, 64, 96, example_data.rle(2)["counts"]))]], "images": []}
     for more in ({}, masks):
-        loose = views.decoded({**{column: [path] for column, path in files.items()}, **more}, views.Recipe())
-        packed = views.decoded({**{column: [item] for column, item in members.items()}, **more}, views.Recipe())
+        loose = views.decoded({**{column: [path] for column, path in files.items()}, **more}, views.DecodeOptions())
+        packed = views.decoded({**{column: [item] for column, item in members.items()}, **more}, views.DecodeOptions())
         assert same(loose, packed)
     assert loose["masks"][0].any() and len(loose["videos"][0]) == 8
 
@@ -450,7 +450,7 @@ def test_a_view_pickles(streaming: bool, clip: str) -> None:
 def test_a_tally_whose_maker_is_gone_counts_anew() -> None:
     view = views.training(dataset(*picture_cells(1)))
     kept = pickle.dumps(view)
-    os.unlink(view._outcome.tally._path)  # what the end of its process does
+    os.unlink(view._outcomes.counter._path)  # what the end of its process does
     copy = pickle.loads(kept)
     assert len(list(copy)) == 1 and copy.counts == (1, 1, 0)
 

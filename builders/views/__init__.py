@@ -1,9 +1,9 @@
-"""Views: what a trainer sees of a dataset, whether it was loaded in place or built.
+"""Views: what a trainer sees of a dataset, loaded in place or built.
 
 ::
 
     training(ds)      rows → decoded pictures, frames, sounds, masks, for Dataset and IterableDataset alike
-    flatten(ds)       rows that are grouped by their media → a row for each sample
+    flatten(ds)       rows that are grouped by their media → one row for each sample
     messages(sample)  a row or a decoded sample → chat messages
     collate(samples)  decoded samples → one ragged batch
     plain_text(text)  the text of a turn without the backslashes before tags that are no placeholders
@@ -16,12 +16,14 @@
 from ..formats.turns import plain_text
 from .chat import messages, time_instruction
 from .collate import collate
-from .decode_row import Recipe, decoded
+from .decode_options import DecodeOptions
+from .decode_row import decoded
 from .flatten import flatten
-from .training_view import SampleRejected, StreamView, TableView, training
+from .sample_outcomes import SampleRejected
+from .training_view import StreamView, TableView, training
 
 __all__ = [
-    "Recipe",
+    "DecodeOptions",
     "SampleRejected",
     "StreamView",
     "TableView",

@@ -7,7 +7,7 @@ r"""Chat: samples as the messages that trainers and chat templates take.
     parts  {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is <region>? Not an <image> tag."}]}
     text   {"role": "user", "content": "<image>\nWhat is <region>? …"}
 
-Parts are what ``apply_chat_template`` of transformers and TRL read, text what ms-swift and LLaMA-Factory read.
+``apply_chat_template`` of transformers and TRL reads parts; ms-swift and LLaMA-Factory read text.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from ..formats.turns import plain_text, split
+
+Content = list[tuple[str, Any]]
+"""The parts of a message: kind (``text`` or a kind of media) and value."""
 
 _ROLES = {"human": "user", "gpt": "assistant"}
 _MEDIA_TAG = re.compile("<(?:image|video|audio)>")
@@ -33,61 +36,48 @@ def messages(
 ) -> list[dict[str, Any]]:
     r"""The chat messages of a sample: the system prompt first, then its turns.  The sample is not changed.
 
-    A spoken question (``audio_q``) that has no ``<audio>`` of its own stands in front of the first user message, where
-    Ola's trainer puts it.
+    A spoken question (``audio_q``) without an ``<audio>`` of its own stands in front of the first user message, where Ola's
+    trainer puts it.
 
     Args:
         sample: a row of a dataset, or a sample of `training`.
-        style: ``"parts"``: content is a list of ``{"type": "image" | "video" | "audio" | "text", …}``; ``"text"``: content is
-            a text with the placeholders ``<image>``, ``<video>``, ``<audio>``.
-        media: parts carry the sample's media under the name of their type (``{"type": "image", "image": …}``), as
-            ``apply_chat_template(…, tokenize=True)`` wants them; else the processor takes them apart.
-        region: what ``<region>`` is written as; a token of the trainer tells it from a ``<region>`` that is meant literally.
+        style: ``"parts"``: the content is a list of ``{"type": "image" | "video" | "audio" | "text", …}``; ``"text"``: the
+            content is a text with the placeholders ``<image>``, ``<video>``, ``<audio>``.
+        media: parts hold the sample's media under the name of their type (``{"type": "image", "image": …}``), as
+            ``apply_chat_template(…, tokenize=True)`` needs them; otherwise the processor takes the media separately.
+        region: the text for each ``<region>``; a token of the trainer distinguishes it from a literal ``<region>``.
         keep_newlines: parts keep the newline between a placeholder and its text.  It belongs to the notation
-            ``<image>\nWhat?``, and chat templates bring their own, so one is dropped.
-        time_instruction: LLaVA-Video's words on the length of the video and the times of its frames, right behind the
-            first ``<video>``; needs the ``durations`` and ``frame_times`` of `training`.
+            ``<image>\nWhat?``, and chat templates add their own, so by default it is dropped.
+        time_instruction: add LLaVA-Video's sentence on the length of the video and the times of its frames behind the first
+            ``<video>``; it needs the ``durations`` and ``frame_times`` of `training`.
 
     Raises:
-        ValueError: placeholders and media differ in number; the style is unknown; the video has no known times; or, in the
+        ValueError: placeholders and media differ in number; the style is unknown; the video's times are unknown; or, in the
             style ``"text"``, a text holds a literal ``<image>``, ``<video>`` or ``<audio>``, which the trainer would take
             for a placeholder.
         KeyError: `time_instruction` for a sample without times.
     """
     if style not in ("parts", "text"):
-        raise ValueError(f'style is {style!r}; it is "parts" or "text"')
+        raise ValueError(f'style is {style!r}; it must be "parts" or "text"')
     turns = [(_ROLES.get(turn["from"], turn["from"]), *split(turn["value"])) for turn in sample["conversations"]]
     supply, spoken = _supply(sample, [tag for _, tags, _ in turns for tag in tags if tag != "region"])
-    instruction = _instruction(sample) if time_instruction and supply["video"] else ""
-    made: list[dict[str, Any]] = []
+    unused = {kind: iter(values) for kind, values in supply.items()}
+    contents = [(role, _content(tags, texts, unused, region, style)) for role, tags, texts in turns]
+    if spoken:
+        _put_first([("audio", sound) for sound in spoken], contents)
+    if time_instruction and supply["video"]:
+        _add_instruction(_instruction(sample), contents)
+    chat = [_message(role, content, style, media, keep_newlines) for role, content in contents]
     if sample.get("system") is not None:
-        made.append(_message("system", [("text", sample["system"])], style, media, True))
-    waiting = {kind: iter(values) for kind, values in supply.items()}
-    for role, tags, texts in turns:
-        content: list[tuple[str, Any]] = []
-        if role == "user" and spoken:
-            content, spoken = [("audio", sound) for sound in spoken], []
-        text = _literal(texts[0], style)
-        for tag, raw in zip(tags, texts[1:], strict=True):
-            following = _literal(raw, style)
-            if tag == "region":
-                text += region + following
-                continue
-            content += [("text", text), (tag, next(waiting[tag]))]
-            if tag == "video" and instruction:
-                text = following if instruction in following else f"\n{instruction}\n{following}"
-                instruction = ""
-            else:
-                text = following
-        made.append(_message(role, [*content, ("text", text)], style, media, keep_newlines))
-    return made
+        chat.insert(0, _message("system", [("text", sample["system"])], style, media, True))
+    return chat
 
 
 def time_instruction(duration: float, times: Sequence[float]) -> str:
-    """What LLaVA-Video tells the model about a video's length and the times of its frames.
+    """LLaVA-Video's sentence on a video's length and the times of its frames.
 
-    The wording is what the published models were trained on (``add_time_instruction`` in
-    https://github.com/LLaVA-VL/LLaVA-NeXT/blob/main/llava/train/train.py); upstream writes it into the row in memory, where
+    The wording is the one that the published models were trained on (``add_time_instruction`` in
+    https://github.com/LLaVA-VL/LLaVA-NeXT/blob/main/llava/train/train.py).  Upstream writes it into the row in memory, where
     it grows with each visit.
 
     Args:
@@ -102,7 +92,7 @@ def time_instruction(duration: float, times: Sequence[float]) -> str:
 
 
 def _supply(sample: Mapping[str, Any], tags: Sequence[str]) -> tuple[dict[str, list[Any]], list[Any]]:
-    """The media by kind of placeholder, and the spoken questions that have none."""
+    """The media for each kind of placeholder, and the spoken questions without a placeholder."""
     audios, spoken = list(sample.get("audios") or ()), list(sample.get("audio_q") or ())
     if tags.count("audio") == len(audios) + len(spoken):
         audios, spoken = audios + spoken, []
@@ -117,36 +107,71 @@ def _supply(sample: Mapping[str, Any], tags: Sequence[str]) -> tuple[dict[str, l
     return supply, spoken
 
 
+def _content(
+    tags: Sequence[str], texts: Sequence[str], unused: Mapping[str, Iterator[Any]], region: str, style: str
+) -> Content:
+    """The content of a turn: texts and media in turn, a text first and last; a region is part of its text."""
+    content: Content = []
+    text = _literal(texts[0], style)
+    for tag, raw in zip(tags, texts[1:], strict=True):
+        following = _literal(raw, style)
+        if tag == "region":
+            text += region + following
+        else:
+            content += [("text", text), (tag, next(unused[tag]))]
+            text = following
+    return [*content, ("text", text)]
+
+
+def _put_first(spoken: Content, contents: Sequence[tuple[str, Content]]) -> None:
+    """Puts spoken questions in front of the first user message."""
+    for role, content in contents:
+        if role == "user":
+            content[:0] = spoken
+            return
+
+
+def _add_instruction(instruction: str, contents: Sequence[tuple[str, Content]]) -> None:
+    """Puts the time instruction behind the first video, unless it is there already."""
+    for _, content in contents:
+        for i, (kind, _) in enumerate(content):
+            if kind == "video":
+                following = content[i + 1][1]  # a text follows each medium
+                if instruction not in following:
+                    content[i + 1] = "text", f"\n{instruction}\n{following}"
+                return
+
+
 def _instruction(sample: Mapping[str, Any]) -> str:
     duration, times = float(sample["durations"][0]), [float(time) for time in sample["frame_times"][0]]
     if not all(time == time for time in (duration, *times)):
-        raise ValueError("the times of the video's frames are not known, as it is a list of pictures")
+        raise ValueError("the times of the video's frames are unknown: it is a list of pictures")
     return time_instruction(duration, times)
 
 
 def _literal(text: str, style: str) -> str:
-    """The text around placeholders as it is meant, its tags without backslashes."""
-    meant = plain_text(text)
-    if style == "text" and (found := _MEDIA_TAG.search(meant)):
-        raise ValueError(f"{found[0]} is meant literally, but a trainer would take it for a placeholder")
-    return meant
+    """A text between placeholders, without the backslashes in front of literal tags."""
+    unescaped = plain_text(text)
+    if style == "text" and (found := _MEDIA_TAG.search(unescaped)):
+        raise ValueError(f"the text holds a literal {found[0]}, and a trainer would take it for a placeholder")
+    return unescaped
 
 
-def _message(
-    role: str, content: Sequence[tuple[str, Any]], style: str, media: bool, keep_newlines: bool
-) -> dict[str, Any]:
+def _message(role: str, content: Content, style: str, media: bool, keep_newlines: bool) -> dict[str, Any]:
     if style == "text":
-        return {"role": role, "content": "".join(what if kind == "text" else f"<{kind}>" for kind, what in content)}
+        texts = [value if kind == "text" else f"<{kind}>" for kind, value in content]
+        return {"role": role, "content": "".join(texts)}
     return {"role": role, "content": list(_parts(content, media, keep_newlines))}
 
 
-def _parts(content: Sequence[tuple[str, Any]], media: bool, keep_newlines: bool) -> Iterator[dict[str, Any]]:
-    for i, (kind, what) in enumerate(content):
+def _parts(content: Content, media: bool, keep_newlines: bool) -> Iterator[dict[str, Any]]:
+    for i, (kind, value) in enumerate(content):
         if kind != "text":
-            yield {"type": kind, kind: what} if media else {"type": kind}
+            yield {"type": kind, kind: value} if media else {"type": kind}
             continue
+        text = value
         if not keep_newlines:
-            what = what[1:] if i and what.startswith("\n") else what
-            what = what[:-1] if i + 1 < len(content) and what.endswith("\n") else what
-        if what or len(content) == 1:
-            yield {"type": "text", "text": what}
+            text = text[1:] if i and text.startswith("\n") else text
+            text = text[:-1] if i + 1 < len(content) and text.endswith("\n") else text
+        if text or len(content) == 1:
+            yield {"type": "text", "text": text}

@@ -7,16 +7,16 @@ from typing import Any
 
 
 def collate(samples: Iterable[Mapping[str, Any] | None]) -> dict[str, list[Any]]:
-    """A ragged batch: for each key the values of all samples, in their order.
+    """A ragged batch: for each key, the values of all samples in order.
 
-    Nothing is padded, stacked or cut, as media differ in number and size; what a model wants padded, its processor pads.
-    It is the ``collate_fn`` of a `torch.utils.data.DataLoader`; tensors in it are pinned and moved as in any batch.
+    Nothing is padded, stacked or cut, because media differ in number and size; a model's processor pads what it needs padded.
+    It is a ``collate_fn`` for `torch.utils.data.DataLoader`; tensors in the batch are pinned and moved as in any other.
 
     Args:
-        samples: of one view or of several with different columns; None stands for a rejected sample.
+        samples: of one view, or of several with different columns; None stands for a rejected sample.
 
     Returns:
-        Key → one value per sample; None where a sample has no such key.  Empty if there is no sample at all.
+        Key → one value for each sample; None if a sample does not have the key.  Empty if there is no sample.
     """
     present = [sample for sample in samples if sample is not None]
     keys = dict.fromkeys(key for sample in present for key in sample)

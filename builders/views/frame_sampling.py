@@ -1,20 +1,20 @@
-"""Sampling: which frames of a video a model sees, as pure functions of how many there are and how fast they go.
+"""Frame sampling: which frames of a video a model sees, as pure functions of their number and the frame rate.
 
-Each takes the number of shown frames, and gives 0-based indices in ascending order::
+Each takes the number of shown frames and returns 0-based indices in ascending order::
 
     4 of 12     0  1  2  3  4  5  6  7  8  9 10 11
     uniform     ^           ^        ^           ^   both ends, rounded           each frame at most once
-    linspace    ^        ^           ^           ^   both ends, cut off           each frame at most once   LLaVA, Ola
+    linspace    ^        ^           ^           ^   both ends, truncated         each frame at most once   LLaVA, Ola
     midpoint       ^        ^        ^        ^      middles of equal parts       a short video repeats     VideoRefer
     arange      ^        ^        ^        ^         starts of equal parts        a short video repeats     lmms-finetune
-    aria        ^        ^        ^        ^         the same, in whole numbers   a short video repeats     Aria
+    aria        ^        ^        ^        ^         the same, in integers        a short video repeats     Aria
     jitter            ^        ^     ^     ^         anywhere in equal parts      each frame at most once
     clip                             ^  ^  ^  ^      neighbours, random start     each frame at most once
-    stride_fps  ^     ^     ^     ^     ^     ^      one in so many seconds, thinned out to a maximum       LLaVA
+    stride_fps  ^     ^     ^     ^     ^     ^      one per so many seconds, up to a maximum               LLaVA
 
-All give ``[]`` for a video without frames.  `indices` calls them by name; `with_needed` adds frames that must not be missed.
+All return ``[]`` for a video without frames.  `indices` calls a sampler by its name; `with_needed` adds required frames.
 
-Do not use these indices for masks: an annotation names the very frame it is about (see `modalmix.builders.media.video`).
+Do not use these indices for masks: an annotation names its own frame (see `modalmix.builders.media.video`).
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ import numpy as np
 
 
 def uniform(frames: int, num_frames: int) -> list[int]:
-    """The whole video, its first frame and its last, evenly; the frame in the middle where only one is asked for.
+    """Evenly spaced frames from the first to the last; one frame is the middle one.
 
     Args:
-        frames: number of frames there are.
-        num_frames: number of frames asked for.
+        frames: number of frames of the video.
+        num_frames: number of frames to choose.
 
     Returns:
-        `num_frames` indices; all there are, once each, where the video has no more than that.
+        `num_frames` indices; all frames, once each, if the video has no more than that.
 
     Raises:
-        ValueError: a number of frames that can be none.
+        ValueError: a number of frames is invalid.
     """
     _check(frames, num_frames)
     if frames <= num_frames:
         return list(range(frames))
     if num_frames == 1:
         return [(frames - 1) // 2]
-    # in whole numbers, halves up: no machine rounds it otherwise
+    # in integers, halves up: the result is the same on every machine
     return [(2 * i * (frames - 1) + num_frames - 1) // (2 * (num_frames - 1)) for i in range(num_frames)]
 
 
 def linspace(frames: int, num_frames: int) -> list[int]:
-    """``np.linspace(0, frames - 1, num_frames)`` cut off to whole numbers, if the video has more frames than that.
+    """``np.linspace(0, frames - 1, num_frames)`` truncated to integers, if the video has more frames than that.
 
-    As LLaVA-NeXT (``llava/utils.py``) and Ola take them from a video that is too long.  Ola's ``frames_upbound`` of 0, its
-    default, ends in an unbound variable there; LLaVA's ``force_sample`` repeats frames of a short video, which shows nothing more
-    and is left out here.  One frame is the first.
+    LLaVA-NeXT (``llava/utils.py``) and Ola thin out a long video this way.  With Ola's default ``frames_upbound`` of 0, its
+    code fails on an unbound variable.  LLaVA's ``force_sample`` repeats the frames of a short video; that shows nothing
+    more, so it is left out here.  One frame is the first.
 
     Raises:
-        ValueError: a number of frames that can be none.
+        ValueError: a number of frames is invalid.
     """
     _check(frames, num_frames)
     if frames <= num_frames:
@@ -68,11 +68,11 @@ def linspace(frames: int, num_frames: int) -> list[int]:
 def midpoint(frames: int, num_frames: int) -> list[int]:
     """The middle of each of `num_frames` equal parts from the first frame to the last, rounded, halves up.
 
-    As VideoRefer's ``frame_sample`` (``mm_utils.py``) has it; always `num_frames` indices, so frames of a shorter video repeat.
-    Neither the first frame nor the last of a long video is among them.
+    VideoRefer's ``frame_sample`` (``mm_utils.py``).  It always returns `num_frames` indices, so the frames of a shorter
+    video repeat.  It includes neither the first nor the last frame of a long video.
 
     Raises:
-        ValueError: a number of frames that can be none.
+        ValueError: a number of frames is invalid.
     """
     _check(frames, num_frames)
     if not frames:
@@ -81,44 +81,44 @@ def midpoint(frames: int, num_frames: int) -> list[int]:
 
 
 def stride_fps(frames: int, fps: float | None, rate: float = 1.0, maximum: int | None = None) -> list[int]:
-    """A frame every ``round(fps / rate)`` frames from the first on; `linspace` of `maximum` where those were too many.
+    """One frame in every ``round(fps / rate)`` from the first on; if these are more than `maximum`, `linspace` of `maximum`.
 
-    As LLaVA-NeXT's ``video_fps`` and ``frames_upbound`` (``llava/utils.py``).  Where less than half a frame would be stepped over
-    (a video slower than half of `rate`), upstream's step is 0 and its reader fails; every frame is taken here.  Upstream also
-    tells the model the time ``i / step``, which is right at one frame a second only: use `VideoReader.times`.
+    LLaVA-NeXT's ``video_fps`` and ``frames_upbound`` (``llava/utils.py``).  For a video slower than half of `rate`, upstream's
+    step is 0 and its reader fails; here every frame is taken.  Upstream also gives the model the time ``i / step``, which is
+    right only at one frame per second: use `VideoReader.times`.
 
     Args:
-        frames: number of frames there are.
-        fps: of the video.
-        rate: frames wanted for each second.
-        maximum: most frames wanted; None or 0 for no bound.
+        frames: number of frames of the video.
+        fps: frames per second of the video.
+        rate: frames to choose per second.
+        maximum: most frames to choose; None or 0 for no bound.
 
     Raises:
-        ValueError: the video's rate is unknown or nonsense, or so is a number asked for.
+        ValueError: the video's frame rate is unknown, or a number is invalid.
     """
     _check(frames, 1 if maximum is None else maximum or 1)
     if fps is None:
-        raise ValueError("the video has no known frame rate (a list of pictures): sample it by number, or tell fps")
+        raise ValueError("the frame rate of the video is unknown (a list of pictures): sample by number, or pass fps")
     if not 0 < fps < float("inf"):
-        raise ValueError(f"fps={fps!r} is no frame rate")
+        raise ValueError(f"fps={fps!r} is not a frame rate")
     if not 0 < rate < float("inf"):
-        raise ValueError(f"rate={rate!r} is no number of frames a second")
+        raise ValueError(f"rate={rate!r} is not a number of frames per second")
     found = list(range(0, frames, max(1, round(fps / rate))))
     return linspace(frames, maximum) if maximum and len(found) > maximum else found
 
 
 def arange(frames: int, num_frames: int) -> list[int]:
-    """The first frame of each of `num_frames` equal parts, by a step that is a fraction.
+    """The first frame of each of `num_frames` equal parts, with a fractional step.
 
-    As lmms-finetune's ``np.arange(0, frames, frames / num_frames)``, with its three defects mended: rounding gives it one index
-    too many at times (17 frames, 7 asked for), frames of a short video are repeated in the indices but not in what its reader
-    returns, and it takes the number of frames from the header, which is 0 in mkv and webm.
+    lmms-finetune's ``np.arange(0, frames, frames / num_frames)``, with three defects fixed: rounding sometimes gives one index
+    too many (7 of 17 frames); the indices repeat the frames of a short video, but its reader does not; and it takes the
+    number of frames from the header, which is 0 in mkv and webm.
 
     Returns:
         `num_frames` indices; those of a shorter video repeat.
 
     Raises:
-        ValueError: a number of frames that can be none.
+        ValueError: a number of frames is invalid.
     """
     _check(frames, num_frames)
     if not frames:
@@ -127,17 +127,17 @@ def arange(frames: int, num_frames: int) -> list[int]:
 
 
 def aria(frames: int, num_frames: int) -> list[int]:
-    """The first frame of each of `num_frames` equal parts, in whole numbers.
+    """The first frame of each of `num_frames` equal parts, in integers.
 
-    Aria's ``int(frames / num_frames) * i`` (``aria/load_video.py``) is this where the parts come out even.  Where they do not, it
-    sees the head of the video alone (half of it at worst: 150 of 299 frames), and only the first frame of a short one; here the
-    parts cover the whole.
+    If the number of frames is a multiple of `num_frames`, this is Aria's ``int(frames / num_frames) * i``
+    (``aria/load_video.py``).  Otherwise Aria sees only the head of the video (half of it at worst: 150 of 299 frames), and
+    only the first frame of a short one; here the parts cover the whole video.
 
     Returns:
         `num_frames` indices; those of a shorter video repeat.
 
     Raises:
-        ValueError: a number of frames that can be none.
+        ValueError: a number of frames is invalid.
     """
     _check(frames, num_frames)
     if not frames:
@@ -146,35 +146,35 @@ def aria(frames: int, num_frames: int) -> list[int]:
 
 
 def jitter(frames: int, num_frames: int, seed: int = 0) -> list[int]:
-    """A random frame of each of `num_frames` equal parts; the same seed gives the same frames, on every machine.
+    """A random frame of each of `num_frames` equal parts; equal seeds give equal frames, on every machine.
 
     Returns:
-        `num_frames` indices; all there are, once each, where the video has no more than that.
+        `num_frames` indices; all frames, once each, if the video has no more than that.
 
     Raises:
-        ValueError: a number of frames that can be none.
+        ValueError: a number of frames is invalid.
     """
     _check(frames, num_frames)
     if frames <= num_frames:
         return list(range(frames))
-    chosen = random.Random(seed)
+    generator = random.Random(seed)
     starts = [i * frames // num_frames for i in range(num_frames + 1)]
-    # random() is the one method whose sequence Python promises to keep
-    return [starts[i] + int(chosen.random() * (starts[i + 1] - starts[i])) for i in range(num_frames)]
+    # random() is the only method whose sequence Python guarantees
+    return [starts[i] + int(generator.random() * (starts[i + 1] - starts[i])) for i in range(num_frames)]
 
 
 def clip(frames: int, num_frames: int, seed: int = 0, stride: int = 1) -> list[int]:
-    """`num_frames` frames, each `stride` after the one before, from a random start; the same seed gives the same clip.
+    """`num_frames` frames, each `stride` after the one before, from a random start; equal seeds give equal clips.
 
     Returns:
-        `num_frames` indices; fewer, from the first frame on, where the video is shorter than such a clip.
+        `num_frames` indices; fewer, from the first frame on, if the video is shorter than the clip.
 
     Raises:
-        ValueError: a number of frames, or a stride, that can be none.
+        ValueError: a number of frames, or the stride, is invalid.
     """
     _check(frames, num_frames)
     if stride < 1:
-        raise ValueError(f"stride={stride}: frames of a clip are at least 1 apart")
+        raise ValueError(f"stride={stride}: it must be 1 or more")
     room = frames - 1 - (num_frames - 1) * stride
     start = int(random.Random(seed).random() * (room + 1)) if room > 0 else 0
     return list(range(start, frames, stride))[:num_frames]
@@ -194,23 +194,23 @@ SAMPLERS: dict[str, Callable[..., list[int]]] = {
 
 
 def indices(name: str, frames: int, fps: float | None, num_frames: int, **options: Any) -> list[int]:
-    """Frames by the name of a sampler.
+    """The frames that a sampler chooses.
 
     Args:
-        name: of `SAMPLERS`.
+        name: a name in `SAMPLERS`.
         frames: number of shown frames.
-        fps: of the video; None where unknown.  Only ``stride_fps`` asks for it.
-        num_frames: frames asked for; the maximum, for ``stride_fps``.
+        fps: frames per second; None if unknown.  Only ``stride_fps`` needs it.
+        num_frames: frames to choose; for ``stride_fps`` the maximum.
         **options: of that sampler: ``rate``, ``seed``, ``stride``.
 
     Raises:
-        ValueError: there is no such sampler, it has no such option, or its arguments are nonsense.
+        ValueError: there is no such sampler, it has no such option, or an argument is invalid.
     """
     sampler = SAMPLERS.get(name)
     if sampler is None:
-        raise ValueError(f"sampling {name!r} is none of {', '.join(SAMPLERS)}")
-    known = {"stride_fps": {"rate"}, "jitter": {"seed"}, "clip": {"seed", "stride"}}.get(name, set())
-    if unknown := options.keys() - known:
+        raise ValueError(f"sampling {name!r} is not one of {', '.join(SAMPLERS)}")
+    has = {"stride_fps": {"rate"}, "jitter": {"seed"}, "clip": {"seed", "stride"}}.get(name, set())
+    if unknown := options.keys() - has:
         raise ValueError(f"sampling {name!r} has no option {', '.join(sorted(unknown))}")
     if name == "stride_fps":
         return stride_fps(frames, fps, maximum=num_frames, **options)
@@ -218,12 +218,12 @@ def indices(name: str, frames: int, fps: float | None, num_frames: int, **option
 
 
 def with_needed(indices: Iterable[int], needed: Iterable[int]) -> list[int]:
-    """The frames of both, ascending, each once: what to decode so that no annotated frame is missed."""
+    """The frames of both, ascending, each once: with the annotated frames as `needed`, none of them is missed."""
     return sorted({*indices, *needed})
 
 
 def _check(frames: int, num_frames: int) -> None:
     if frames < 0:
-        raise ValueError(f"frames={frames}: a video has no negative number of frames")
+        raise ValueError(f"frames={frames}: it must be 0 or more")
     if num_frames < 1:
-        raise ValueError(f"num_frames={num_frames}: at least 1 frame has to be asked for")
+        raise ValueError(f"num_frames={num_frames}: it must be 1 or more")
