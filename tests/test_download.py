@@ -11,10 +11,10 @@ from hub.client import RefusedError
 from hub.releases import releases
 from hub.world import World
 
+from modalmix.builders.pipeline.hub_client import RemoteEntry
 from modalmix.cards.facts import all_facts
+from modalmix.cards.facts.releases import all_releases, chosen_files
 from modalmix.upload import HubError
-from modalmix.upload.downloading import chosen, names
-from modalmix.upload.planning import Remote
 
 REPO = "lmms-lab/LLaVA-Video-178K"
 SUBSET = "0_30_s_academic_v0_1"
@@ -112,13 +112,13 @@ def test_what_cannot_be_downloaded_is_told_before_anything_is(
 def test_a_name_that_leads_out_of_the_folder_is_refused() -> None:
     release = all_facts()["ola-video"].download
     assert release is not None
-    listed = {"video_data/../../.bashrc": Remote(1, None, "")}
+    listed = {"video_data/../../.bashrc": RemoteEntry(1, None, "")}
     with pytest.raises(HubError, match="leads out"):
-        chosen(release, listed, [])
+        chosen_files(release, listed, [])
 
 
 def test_every_subset_of_every_release_has_patterns() -> None:
-    assert set(names()) >= {
+    assert set(all_releases()) >= {
         "ola-audio",
         "ola-video",
         "ola-cross-modality-llava",
@@ -126,7 +126,7 @@ def test_every_subset_of_every_release_has_patterns() -> None:
         "videorefer-700k",
         "finevideo",
     }
-    for facts in names().values():
+    for facts in all_releases().values():
         release = facts.download
         assert release and (release.files or release.subsets or release.open_subsets), facts.name
         assert facts.sources and facts.home, facts.name

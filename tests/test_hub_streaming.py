@@ -24,7 +24,7 @@ from hub.client import Clients, RefusedError, Worker
 from hub.streams import CALLS, asked, by_place, noise, put, speech, tar
 from huggingface_hub.errors import OfflineModeIsEnabled
 
-from modalmix.upload.retrying import passes
+from modalmix.builders.pipeline.hub_retry import passes
 
 pytestmark = pytest.mark.xdist_group("streaming")  # one Hub, not one in each process
 

@@ -4,22 +4,23 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx
 
-from modalmix.upload.errors import one_line
+from modalmix.builders.core.errors import one_line
+from modalmix.builders.pipeline.hub_client import RemoteEntry
+from modalmix.builders.pipeline.hub_retry import Patience, retry, wait_after
 from modalmix.upload.journal import hashed_bytes
-from modalmix.upload.planning import Remote, foreign, plan
-from modalmix.upload.retrying import Patience, retry, wait_after
+from modalmix.upload.planning import foreign, plan
 
 A, B = hashed_bytes(b"a"), hashed_bytes(b"b")
 
 
-def stored(data: bytes) -> Remote:
+def stored(data: bytes) -> RemoteEntry:
     one = hashed_bytes(data)
-    return Remote(one.size, one.sha256, "of the pointer")
+    return RemoteEntry(one.size, one.sha256, "of the pointer")
 
 
-def in_git(data: bytes) -> Remote:
+def in_git(data: bytes) -> RemoteEntry:
     one = hashed_bytes(data)
-    return Remote(one.size, None, one.git_sha1)
+    return RemoteEntry(one.size, None, one.git_sha1)
 
 
 @pytest.mark.parametrize("remote", [stored, in_git])

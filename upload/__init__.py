@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..builders.core.errors import HubError
+from ..builders.pipeline.hub_retry import Patience
 from .downloading import Downloaded, download
-from .errors import HubError
 from .pushing import Push, push
-from .retrying import Patience
 from .verification import Verification, verify
 
 __all__ = ["Downloaded", "HubError", "Patience", "Push", "Verification", "download", "push", "verify"]

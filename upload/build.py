@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..builders.build.storage import STATE
+from ..builders.core.errors import HubError
 from ..builders.core.report import Report, Shard
 from ..builders.pipeline import features, rejects
-from .errors import HubError
 
 VIEWER_LIMIT = 300_000_000
 """Uncompressed bytes of a row group that the Hub's viewer still reads ("Rows from parquet row groups are too big to be read: …

@@ -7,22 +7,18 @@ files.  A file counts as there when its hash is the Hub's, not when its size is.
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from huggingface_hub.errors import GatedRepoError
 
-from ..cards.facts import Download as Release
-from ..cards.facts import Facts, all_facts
-from .errors import HubError
+from ..builders.core.errors import HubError
+from ..builders.pipeline.hub_client import DATASET, Head, Repository, gated
+from ..builders.pipeline.hub_retry import Patience, retry
+from ..cards.facts.releases import all_releases, chosen_files, next_commands
 from .folder import Folder
-from .hub import DATASET, Head, Repository
-from .planning import CARD, Remote
-from .retrying import Patience, retry
 
 _SPARE_BYTES = 1 << 28
 
@@ -47,11 +43,6 @@ class Downloaded(msgspec.Struct):
     commands: list[str]
 
 
-def names() -> dict[str, Facts]:
-    """The releases that can be downloaded: name → facts."""
-    return {name: one for name, one in all_facts().items() if one.download is not None}
-
-
 def download(
     name: str,
     to: str,
@@ -67,7 +58,7 @@ def download(
     """Downloads an upstream release, or some subsets of it.
 
     Args:
-        name: of the release; see `names`.
+        name: of the release; see `modalmix.cards.facts.releases`.
         to: folder to download to.
         subsets: of the release, or patterns of them; see its facts.
         revision: branch or commit; the one of the last download to this folder, or else the newest.
@@ -81,7 +72,7 @@ def download(
         HubError: there is no such release or subset, the disk is too small, the Hub does not give it; nothing is lost: the same
             call goes on.
     """
-    known = names()
+    known = all_releases()
     if name not in known:
         raise HubError(f"there is no release {name!r}: it is one of {', '.join(known)}")
     release = known[name].download
@@ -95,10 +86,10 @@ def download(
                 lambda: target.head(revision or folder.pinned(release.repo)), steps, report, "what the Hub has"
             )
         except GatedRepoError:
-            raise _gated(release.repo) from None
+            raise gated(release.repo) from None
         if head.commit is None:
             raise HubError(f"{release.repo} is not on {target.endpoint}, or this token may not see it")
-        files = {path: head[path].size for path in chosen(release, head, subsets)}
+        files = {path: head[path].size for path in chosen_files(release, head, subsets)}
         missing = {}
         for path, size in files.items():
             problem = folder.wrong(path, head[path])
@@ -121,44 +112,9 @@ def download(
             try:
                 retry(lambda path=path: _get(target, path, head, folder), steps, report, path)  # type: ignore[misc]
             except GatedRepoError:
-                raise _gated(release.repo) from None
+                raise gated(release.repo) from None
             done += size
         return result
-
-
-def chosen(release: Release, listed: Mapping[str, Remote], subsets: Sequence[str]) -> list[str]:
-    """The files of a repository that subsets need, in alphabetical order.
-
-    Raises:
-        HubError: a subset is not known, or the repository holds nothing of it.
-    """
-    folders = sorted({path.partition("/")[0] for path in listed if "/" in path})
-    known = folders if release.open_subsets else list(release.subsets)
-    if release.open_subsets and not subsets:
-        raise HubError(f"name what you need with --subset; {release.repo} holds {', '.join(known)}")
-    wanted = list(release.files)
-    for subset in expanded(subsets, known) or release.default or known:
-        if subset not in known:
-            raise HubError(f"there is no subset {subset!r}: it is one of {', '.join(known) or 'none'}")
-        patterns = [f"{subset}/*"] if release.open_subsets else release.subsets[subset]
-        if not any(fnmatch.fnmatchcase(path, pattern) for path in listed for pattern in patterns):
-            raise HubError(
-                f"{release.repo} holds nothing of the subset {subset!r} ({', '.join(patterns)}); its listing has changed"
-            )
-        wanted += patterns
-    found = [path for path in sorted(listed) if any(fnmatch.fnmatchcase(path, pattern) for pattern in wanted)]
-    if not found:
-        raise HubError(f"{release.repo} holds no {', '.join(wanted)}; its listing has changed")
-    bad = next((path for path in found if path.startswith("/") or ".." in path.split("/")), None)
-    if bad:
-        raise HubError(f"{release.repo} names {bad!r}, which leads out of the folder")
-    return found + [path for path in (CARD,) if path in listed and path not in found]
-
-
-def expanded(subsets: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Subsets with patterns replaced by what they match, in order; what matches nothing stays as it is."""
-    found = [one for subset in subsets for one in fnmatch.filter(known, subset) or [subset]]
-    return list(dict.fromkeys(found))
 
 
 def _get(target: Repository, path: str, head: Head, folder: Folder) -> None:
@@ -191,42 +147,3 @@ def _check_disk(to: str, missing: Mapping[str, int]) -> None:
         raise HubError(
             f"{needed:,} bytes are to be downloaded and only {free:,} are free at {to!r}; name a --subset or another disk"
         )
-
-
-def next_commands(
-    release: Release, to: str, subsets: Sequence[str] = (), files: Sequence[str] | None = None
-) -> list[str]:
-    """The commands that build what was downloaded, for every subset; or else for all of it at once.
-
-    Args:
-        release: where it is from.
-        to: the folder it was downloaded to.
-        subsets: those that were chosen.
-        files: what the download consists of; by default what the patterns of a subset say.
-    """
-    listed = files if files is not None else []
-    folders = sorted({path.partition("/")[0] for path in listed if "/" in path})
-    known = folders if release.open_subsets else list(release.subsets)
-    each = expanded(subsets, known) if any("{subset}" in step or "{data}" in step for step in release.steps) else []
-    out = to.rstrip("/") + "-built"
-    commands = []
-    for subset in each or [""]:
-        patterns = release.subsets.get(subset) or [f"{subset}/*" if subset else "*"]
-        data = [path for path in listed if path.endswith((".json", ".jsonl")) and _matches(path, patterns)]
-        places = {
-            "to": shlex.quote(to),
-            "subset": shlex.quote(subset),
-            "data": " ".join(shlex.quote(os.path.join(to, path)) for path in data) or shlex.quote(to),
-            "out": shlex.quote(os.path.join(out, subset) if subset else out),
-            "media": shlex.quote(to.rstrip("/") + "-media"),
-        }
-        commands += [f"modalmix {step.format(**places)}" for step in release.steps]
-    return commands
-
-
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
-
-
-def _gated(repository: str) -> HubError:
-    return HubError(f"{repository} is gated: agree to its terms on its page, then run hf auth login")

@@ -12,7 +12,7 @@ import os
 
 import msgspec
 
-from .planning import Remote
+from ..builders.pipeline.hub_client import RemoteEntry
 
 FILE = ".modalmix-download.json"
 _CHUNK = 4 << 20
@@ -57,7 +57,7 @@ class Folder:
         """Where a file of a repository lies."""
         return os.path.join(self.path, path)
 
-    def wrong(self, path: str, remote: Remote) -> str | None:
+    def wrong(self, path: str, remote: RemoteEntry) -> str | None:
         """What keeps a file from being that of the Hub, in words; None where its content is the same.
 
         A file of the right size is read to its end, unless it was before and has not been touched since.
@@ -78,7 +78,7 @@ class Folder:
                 self._write()
         return None if known.digest == wanted else "its content is another one"
 
-    def _digest(self, path: str, remote: Remote) -> str:
+    def _digest(self, path: str, remote: RemoteEntry) -> str:
         digest = hashlib.sha256()
         if remote.sha256 is None:
             digest = hashlib.sha1(b"blob %d\0" % remote.size, usedforsecurity=False)

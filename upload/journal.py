@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from .errors import HubError
+from ..builders.core.errors import HubError
 
 FILE = ".push.json"
 LOCK = ".push.lock"

@@ -13,19 +13,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from ..builders.pipeline.hub_client import CARD, RemoteEntry
 from .journal import Hashed
 
-CARD = "README.md"
 _OURS = re.compile(r"data/[^/]+/[^/]+-\d{5,}\.parquet|plots/[^/]+\.png")
 _NEUTRAL = frozenset((".gitattributes", ".gitignore", CARD, "LICENSE", "LICENSE.md", "LICENSE.txt", "CITATION.cff"))
-
-
-class Remote(msgspec.Struct, frozen=True):
-    """A file of the repository: bytes, SHA-256 where it is stored outside git, and the git digest of what git holds."""
-
-    size: int
-    sha256: str | None
-    git_sha1: str
 
 
 class Plan(msgspec.Struct):
@@ -54,7 +46,7 @@ class Plan(msgspec.Struct):
         return bool(self.send or self.delete)
 
 
-def plan(local: Mapping[str, Hashed], remote: Mapping[str, Remote], prefix: str, prune: bool) -> Plan:
+def plan(local: Mapping[str, Hashed], remote: Mapping[str, RemoteEntry], prefix: str, prune: bool) -> Plan:
     """Decides what to send.
 
     Args:
@@ -70,7 +62,7 @@ def plan(local: Mapping[str, Hashed], remote: Mapping[str, Remote], prefix: str,
     return Plan(send, same, stale(local, remote, prefix), prune)
 
 
-def stale(local: Iterable[str], remote: Mapping[str, Remote], prefix: str) -> dict[str, int]:
+def stale(local: Iterable[str], remote: Mapping[str, RemoteEntry], prefix: str) -> dict[str, int]:
     """Shards and plots of a part that are in the repository but not in the build: path → bytes."""
     there = set(local)
     return {
@@ -80,7 +72,7 @@ def stale(local: Iterable[str], remote: Mapping[str, Remote], prefix: str) -> di
     }
 
 
-def is_same(local: Hashed, remote: Remote) -> bool:
+def is_same(local: Hashed, remote: RemoteEntry) -> bool:
     """Whether the repository's file has the content of the local one."""
     if remote.sha256 is not None:
         return remote.sha256 == local.sha256 and remote.size == local.size

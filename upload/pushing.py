@@ -24,13 +24,14 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoCard
 from huggingface_hub.errors import RevisionNotFoundError
 
 from .. import cards
+from ..builders.core.errors import HubError
 from ..builders.core.report import Shard
+from ..builders.pipeline.hub_client import CARD, DATASET, Head, Repository
+from ..builders.pipeline.hub_retry import Patience, Result, retry
 from . import build as builds
-from .errors import HubError
-from .hub import DATASET, Head, Repository
+from .hub import card, create, is_public, owner
 from .journal import Hashed, Journal, Pushed, hashed_bytes, only_one
-from .planning import CARD, Plan, foreign, part_prefix, plan, stale
-from .retrying import Patience, Result, retry
+from .planning import Plan, foreign, part_prefix, plan, stale
 from .verification import Verification, verify_files, verify_rows
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,94}")
@@ -119,7 +120,7 @@ def push(
     target = Repository(repository, token)
     one = _Pushing(build, target, config, prune, patience or Patience(), progress or _silent, told or _silent)
     with only_one(folder), target.errors():
-        one.author = one.wait(target.owner, "who the token belongs to")
+        one.author = one.wait(lambda: owner(target), "who the token belongs to")
         builds.check(build, viewer_limit=row_group_limit, private_paths=private_paths)
         return one.run(private, revision, create_pr, dry_run, private_paths)
 
@@ -208,12 +209,12 @@ class _Pushing:
 
     def _make(self, private: bool | None) -> None:
         """Makes the repository if it is not there."""
-        public = self.target.is_public()
+        public = is_public(self.target)
         if public and private:
             raise HubError(f"{self.target.name} is public already; make it private on its page, or leave --private out")
         if public is None:
-            self.target.create(private)
-            if self.target.is_public() is None:
+            create(self.target, private)
+            if is_public(self.target) is None:
                 raise ConnectionError("the repository was made, but is not there yet")
 
     def _branch(self, revision: str | None, create_pr: bool, local: dict[str, Hashed]) -> str:
@@ -266,7 +267,7 @@ class _Pushing:
 
     def _head(self, revision: str | None) -> Head:
         head = self.target.head(revision)
-        other = foreign(head, self.target.card(head) if CARD in head else None)
+        other = foreign(head, card(self.target, head) if CARD in head else None)
         if other is not None:
             raise HubError(f"{self.target.name} holds something else ({other!r}, …); name another repository")
         return head
@@ -280,7 +281,7 @@ class _Pushing:
                 self.build.report,
                 self.target.name,
                 self.part,
-                self.target.card(head),
+                card(self.target, head),
                 explicit=explicit,
             )
         except cards.CardError as error:
@@ -296,19 +297,19 @@ class _Pushing:
             RepoCard(text, ignore_metadata_errors=False).validate(repo_type=DATASET)
         except ValueError as error:
             raise HubError(f"the Hub refuses the card: {' '.join(str(error).split())}") from None
-        card = text.encode()
-        return card, plan({**local, CARD: hashed_bytes(card)}, head, self.prefix, self.prune)
+        data = text.encode()
+        return data, plan({**local, CARD: hashed_bytes(data)}, head, self.prefix, self.prune)
 
     def _commit(self, local: dict[str, Hashed], branch: str, private_paths: bool) -> Push:
         """Asks, plans, sends and commits once; whoever calls it again is told the same or goes on."""
         head = self._head(branch)
-        card, made = self._planned(local, head, private_paths)
+        data, made = self._planned(local, head, private_paths)
         push = Push(self.target.name, branch, self._url(branch), made, head.commit)
         if made.changes:
             self._send([path for path in made.send if path != CARD and path not in self.stored], made, branch)
             operations: list[Any] = [self.additions[path] for path in made.send if path != CARD]
             if CARD in made.send:
-                operations.append(CommitOperationAdd(CARD, card))
+                operations.append(CommitOperationAdd(CARD, data))
             operations += [CommitOperationDelete(path, is_folder=False) for path in made.delete]
             self.progress("committing", 1, 1)
             done = self.target.api.create_commit(

@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 import pyarrow.parquet as pq
 
+from ..builders.core.errors import HubError
+from ..builders.pipeline.hub_client import RemoteEntry, Repository
+from ..builders.pipeline.hub_retry import Patience, retry
 from ..cards.front import configs
 from . import build as builds
 from .build import Build
-from .errors import HubError
-from .hub import Repository
 from .journal import Hashed, Journal
-from .planning import Remote, is_same, part_prefix
-from .retrying import Patience, retry
+from .planning import is_same, part_prefix
 
 
 class Verification(msgspec.Struct):
@@ -85,7 +85,7 @@ def verify(
         return retry(compare, patience or Patience(), lambda line: None, "comparing")
 
 
-def verify_files(local: Mapping[str, Hashed], remote: Mapping[str, Remote]) -> Verification:
+def verify_files(local: Mapping[str, Hashed], remote: Mapping[str, RemoteEntry]) -> Verification:
     """Compares sizes and hashes."""
     result = Verification()
     for path, file in local.items():

@@ -10,9 +10,11 @@
 JSON arrays, JSON Lines and bare objects one after another, compressed or not, of any size, in bounded memory.
 """
 
-from .slice_reader import Block, read
-from .slices import count, first_row, plan
-from .source import Slice, Source, Take
-from .sources import HUB, sources
+from .read_slice import read
+from .record_counts import count, first_row
+from .slice_reader import Block
+from .slices import plan
+from .source import LocalCopy, Slice, Source, Take
+from .sources import sources
 
-__all__ = ["HUB", "Block", "Slice", "Source", "Take", "count", "first_row", "plan", "read", "sources"]
+__all__ = ["Block", "LocalCopy", "Slice", "Source", "Take", "count", "first_row", "plan", "read", "sources"]

@@ -1,4 +1,4 @@
-"""Cutting an annotation file into slices, and counting its records.
+"""Cutting an annotation file into slices.
 
 `plan` looks at a few kilobytes around each nominal offset and takes the next place that looks like the file's first
 records and decodes; nothing is read in between, so that 10 GB take milliseconds.  A guess that lies inside of a record
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 
-from ..core.errors import DataError
 from .byte_window import BLANK
 from .file_head import Head, compressed, head
 from .slice_reader import BLOCK_BYTES, MAX_RECORD_BYTES, SliceReader
@@ -19,9 +18,6 @@ from .source import Slice, Source
 SLICE_BYTES = 64 << 20
 _LOOK = 16 << 10
 _FURTHEST = 8 << 20
-
-_known: dict[tuple[str, int, int], dict[int, int]] = {}
-"""Ordinals at byte offsets, by the file's path, size and time; the offset -1 has the number of all records."""
 
 
 def plan(source: Source, *, slice_bytes: int = SLICE_BYTES, exact: bool = False) -> list[Slice]:
@@ -93,52 +89,3 @@ def _start_near(file: int, known: Head, nominal: int, size: int) -> int | None:
         if low + len(data) >= size or look >= _FURTHEST:
             return None
         look *= 4
-
-
-def _rows(path: str) -> dict[int, int]:
-    status = os.stat(path)
-    if len(_known) > 1024:
-        _known.clear()
-    return _known.setdefault((path, status.st_size, status.st_mtime_ns), {0: 0})
-
-
-def count(path: str) -> int:
-    """The number of records of a file, broken ones among them; counted once in a process as long as it is not changed.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    rows = _rows(path)
-    if -1 not in rows:
-        whole = Slice(path, os.path.basename(path), 0, -1, 0)
-        rows[-1] = sum(run.ordinals for run in SliceReader(whole, 0, BLOCK_BYTES, MAX_RECORD_BYTES, build=False).runs())
-    return rows[-1]
-
-
-def remember(path: str, offset: int, row: int) -> None:
-    """Keep the ordinal of the record that starts at a proven boundary: who reads slice after slice never has to count."""
-    _rows(path)[offset] = row
-
-
-def first_row(part: Slice) -> int:
-    """The ordinal of a slice's first record, by counting the bytes before it if need be; then known in this process.
-
-    Raises:
-        DataError: the slice starts inside of a record.
-        OSError: the file cannot be read.
-    """
-    if part.row is not None:
-        return part.row
-    if part.start <= 0:
-        return 0
-    rows = _rows(part.path)
-    if part.start not in rows:
-        nearest = max(offset for offset in rows if 0 <= offset < part.start)
-        before = Slice(part.path, part.file, nearest, part.start, rows[nearest])
-        reader = SliceReader(before, rows[nearest], BLOCK_BYTES, MAX_RECORD_BYTES, build=False)
-        for run in reader.runs():
-            del run
-        if reader.window.offset(reader.window.pos) != part.start:
-            raise DataError(f"{part.file}: the file ends before byte {part.start:,}; it was changed after planning")
-        rows[part.start] = reader.row
-    return rows[part.start]

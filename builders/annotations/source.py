@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -70,6 +70,20 @@ class Source(msgspec.Struct, frozen=True):
     file: str
     take: Take = Take()
     url: str = ""
+
+
+class LocalCopy(NamedTuple):
+    """The copy of an annotation file that is elsewhere.
+
+    Attributes:
+        path: of the copy.
+        folder: of the copy; it stands for the place that the file is named under.
+        url: where the file itself is.
+    """
+
+    path: str
+    folder: str
+    url: str
 
 
 class Slice(msgspec.Struct, frozen=True):

@@ -36,11 +36,11 @@ def run(arguments: Namespace) -> int:
     import msgspec
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    from ...cards.facts.releases import all_releases
     from ...upload import download
-    from ...upload.downloading import names
 
     if not arguments.name:
-        for name, one in names().items():
+        for name, one in all_releases().items():
             subsets = ", ".join(one.download.subsets) if one.download else ""
             print(f"{name:28} {one.title}{f' ({subsets})' if subsets else ''}\n{'':28} {one.sizes}")
         return 0

@@ -18,14 +18,16 @@ import datasets
 import pyarrow as pa
 from datasets.builder import Key
 
-from ..annotations import HUB, Slice, Source, plan, sources
+from ..annotations import Slice, Source, plan
 from ..core.counts import Counts
 from ..core.errors import DataError
 from ..formats.turns import Roles
 from ..paths import Rewriter, Rules
 from ..pipeline import features, rejects
 from ..pipeline.arrow_tables import referenced, table
+from ..pipeline.hub_urls import HUB
 from ..pipeline.infer_rules import looked_up
+from ..pipeline.inputs import annotation_files
 from ..pipeline.options import Options
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import Reject, Row, rows
@@ -159,7 +161,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             raise DataError("no annotation files: pass data_files=… or data_dir=…")
         root = str(self.config.data_dir) if self.config.data_dir else None
         return {
-            str(split): sources(
+            str(split): annotation_files(
                 [file if file.startswith(HUB) else glob.escape(file) for file in map(str, files)],
                 seed=self.config.seed,
                 root=root,

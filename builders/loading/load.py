@@ -9,8 +9,8 @@ from typing import Any
 
 import datasets
 
-from ..annotations.sources import HUB
 from ..formats import NAMES, llava_video
+from ..pipeline.hub_urls import HUB
 from .registry import BUILDERS
 
 DataFiles = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None

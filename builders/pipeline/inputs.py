@@ -10,13 +10,35 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from ..annotations import HUB, Source, sources
+from ..annotations import LocalCopy, Source, sources
 from ..annotations.sources import is_annotation
 from ..core.errors import DataError
 from ..formats import NAMES, formats
 from ..formats.recognition import format_of, unrecognised
+from .hub_client import annotations_of
+from .hub_urls import is_remote
 
 TRAIN = "train"
+
+
+def annotation_files(
+    data: str | Sequence[str], *, seed: int = 42, root: str | None = None, token: str | None = None
+) -> list[Source]:
+    """The annotation files of DATA, in a fixed order; those on the Hub are fetched into the client's cache.
+
+    Args:
+        data: see the module.
+        seed: for ``random:N`` of a mixture.
+        root: files under it are named relative to it; else relative to the folder, or the repository, they were named under.
+        token: for the Hub, instead of the one that is logged in.
+
+    Raises:
+        DataError: there is nothing to read, it cannot be read, or the Hub does not give it.
+    """
+    items: list[str | LocalCopy] = []
+    for name in [data] if isinstance(data, (str, os.PathLike)) else data:
+        items += annotations_of(name, token) if is_remote(name) else [name]
+    return sources(items, seed=seed, root=root)
 
 
 def splits(data: str | Sequence[str], *, format: str | None = None, seed: int = 42) -> dict[str, list[Source]]:
@@ -30,13 +52,13 @@ def splits(data: str | Sequence[str], *, format: str | None = None, seed: int = 
     Raises:
         DataError: there is nothing to read, or no format recognises any of it.
     """
-    found = sources(data, seed=seed)
+    found = annotation_files(data, seed=seed)
     if format is None:
         reasons = [unrecognised(source.path) for source in found]
         if reasons[0] and all(reasons):
             raise DataError(f"no format recognises {found[0].file!r}: {reasons[0]}")
     folder = data if isinstance(data, str) else data[0] if len(data) == 1 else ""
-    if not os.path.isdir(folder) and not (folder.startswith(HUB) and not is_annotation(folder)):
+    if not os.path.isdir(folder) and not (is_remote(folder) and not is_annotation(folder)):
         return {TRAIN: found}
     by_split: dict[str, list[Source]] = {}
     for source in found:

@@ -16,9 +16,9 @@ CALLS = (
 from datasets.distributed import split_dataset_by_node
 import modalmix.builders
 from modalmix.builders.loading.hub import remote_file, stream_state
-from modalmix.builders.pipeline import hub_urls
+from modalmix.builders.pipeline import hub_client
 from dataset_rows import bytes_of, undecoded
-hub_urls.PATIENCE = remote_file.PATIENCE = PATIENCE
+hub_client.PATIENCE = remote_file.PATIENCE = PATIENCE
 warnings = []
 import logging
 logging.getLogger("modalmix").addFilter(lambda one: warnings.append(one.getMessage()) or True)

@@ -54,7 +54,7 @@ _wait = _http._http_backoff_base
 _http._http_backoff_base = lambda *given, **named: _wait(
     *given, **{**named, "base_wait_time": 0.01, "max_wait_time": 0.1}
 )
-upload.retrying.Patience.__new__.__defaults__ = (0.02, 0.2, 20)
+upload.Patience.__new__.__defaults__ = (0.02, 0.2, 20)
 PATIENCE = upload.Patience()
 
 

@@ -21,12 +21,11 @@ from huggingface_hub import constants, get_session, hf_hub_url
 from huggingface_hub.errors import GatedRepoError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # no __all__ there
 
-from ....upload.errors import one_line
-from ....upload.hub import DATASET, Repository
-from ....upload.retrying import wait_after
-from ...core.errors import DataError
+from ...core.errors import DataError, one_line
 from ...media.archives.joined_file import Whole
-from ...pipeline.hub_urls import PATIENCE, Place, gated, place_of
+from ...pipeline.hub_client import DATASET, PATIENCE, Repository, gated
+from ...pipeline.hub_retry import wait_after
+from ...pipeline.hub_urls import Place, place_of
 
 _FURTHER = 1 << 20
 """Bytes that are read and dropped rather than asked for anew behind them."""

@@ -9,15 +9,15 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 
 from ....cards.facts import Download as Release
-from ....upload.downloading import chosen, names, next_commands
-from ....upload.planning import Remote
+from ....cards.facts.releases import all_releases, chosen_files, next_commands
 from ...annotations import Source
 from ...annotations.sources import is_annotation
 from ...core.errors import DataError
 from ...media.archives import Archive, group
 from ...media.archives.detect import kind_by_name
 from ...paths.path_parts import extension, is_medium
-from ...pipeline.hub_urls import Place, is_inside, is_remote, listed, place_of
+from ...pipeline.hub_client import RemoteEntry, listed
+from ...pipeline.hub_urls import Place, is_inside, is_remote, place_of
 from ...pipeline.options import Options
 from .remote_file import RemoteFile
 
@@ -101,12 +101,12 @@ def of_release(
         DataError: there is no such release or subset, or it holds nothing that can be streamed.
     """
     name, _, revision = name.partition("@")
-    known = names()
+    known = all_releases()
     if name not in known:
         raise DataError(f"there is no release {name!r}: it is one of {', '.join(known)}")
     release = cast(Release, known[name].download)
     head = listed(release.repo, revision or None, token)
-    files = {path: head[path] for path in chosen(release, head, subsets)}
+    files = {path: head[path] for path in chosen_files(release, head, subsets)}
     passes = _passes(_files(release.repo, str(head.commit), files, ""), token)
     by_split: dict[str, list[Source]] = {}
     for path in files:
@@ -123,7 +123,7 @@ def of_release(
 def local_part(name: str, subsets: Sequence[str]) -> str:
     """What to do to have a release on this disk: the commands in one line."""
     plain = name.partition("@")[0]
-    release = names()[plain].download if plain in names() else None
+    release = all_releases()[plain].download if plain in all_releases() else None
     wanted = "".join(f" --subset {subset}" for subset in subsets)
     build = f", then {' && '.join(next_commands(release, 'DIR', subsets))}" if release else ""
     return f"{plain} is not on this disk: pass streaming=True, or run modalmix download {plain}{wanted} --to DIR{build}"
@@ -137,7 +137,7 @@ class _File(NamedTuple):
     name: str
 
 
-def _files(repository: str, commit: str, files: Mapping[str, Remote], root: str) -> dict[str, _File]:
+def _files(repository: str, commit: str, files: Mapping[str, RemoteEntry], root: str) -> dict[str, _File]:
     """URL → file."""
     return {
         Place(repository, commit, path).url: _File(

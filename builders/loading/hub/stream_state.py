@@ -18,7 +18,8 @@ import msgspec
 from ...annotations import Source
 from ...core.counts import Counts
 from ...media.items import Item
-from ...pipeline.hub_urls import fetched, is_remote, place_of
+from ...pipeline.hub_client import fetched
+from ...pipeline.hub_urls import is_remote, place_of
 from ...pipeline.rows import Reject, Row
 from . import member_cache
 from .loose_files import Loose
