@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..builders.build.storage import STATE
 from ..builders.core.errors import HubError
-from ..builders.core.report import Report, Shard
+from ..builders.core.report import STATE, Report, Shard
 from ..builders.pipeline import features, rejects
 
 VIEWER_LIMIT = 300_000_000

@@ -12,6 +12,7 @@ import os
 
 import msgspec
 
+from ..builders.core.atomic_files import write_file
 from ..builders.pipeline.hub_client import RemoteEntry
 
 FILE = ".modalmix-download.json"
@@ -88,8 +89,4 @@ class Folder:
         return digest.hexdigest()
 
     def _write(self) -> None:
-        with open(f"{self._file}.tmp", "wb") as file:
-            file.write(msgspec.json.encode(self._contents))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(f"{self._file}.tmp", self._file)
+        write_file(self._file, msgspec.json.encode(self._contents), temporary=f"{self._file}.tmp")

@@ -7,7 +7,6 @@ in it: the Hub is asked.  The file is replaced as a whole; one that cannot be re
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,7 +14,9 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
+from ..builders.core.atomic_files import write_file
 from ..builders.core.errors import HubError
+from ..builders.core.locks import LockedError, acquire
 
 FILE = ".push.json"
 LOCK = ".push.lock"
@@ -86,12 +87,8 @@ class Journal:
         self._write()
 
     def _write(self) -> None:
-        temporary = f"{self._path}.tmp"
-        with open(temporary, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(self._contents), indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._path)
+        text = msgspec.json.format(msgspec.json.encode(self._contents), indent=1)
+        write_file(self._path, text, temporary=f"{self._path}.tmp")
 
 
 @contextmanager
@@ -101,12 +98,11 @@ def only_one(folder: str) -> Iterator[None]:
     Raises:
         HubError: another push of this folder is running.
     """
-    descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise HubError(f"another push of {folder!r} is running") from None
+        descriptor = acquire(os.path.join(folder, LOCK), wait=False)
+    except LockedError:
+        raise HubError(f"another push of {folder!r} is running") from None
+    try:
         yield
     finally:
         os.close(descriptor)

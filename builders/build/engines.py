@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from ..core.errors import DataError
+from ..core.file_digests import sha256
 from ..pipeline.options import Options
 from . import build_plan as planning
 from . import reorder_spill
@@ -14,7 +15,6 @@ from .build_plan import Plan, Settings, Task
 from .local_engine import run_all
 from .progress import State, size_of
 from .storage import Folder, Output
-from .storage.atomic_files import sha256
 from .task import run as run_task
 
 NAMES = ("local", "ray")

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from ..core.errors import DataError
+from ..core.file_digests import sha256
 from ..core.report import modalmix_version
 from ..pipeline.options import Options
 from ..pipeline.rejects import RejectedRow
@@ -32,7 +33,6 @@ from .build_plan import Plan, Settings, Task
 from .local_engine import WorkerDied
 from .progress import State, size_of
 from .storage import STATE, Folder, Output, at
-from .storage.atomic_files import sha256
 
 logger = logging.getLogger("modalmix")
 

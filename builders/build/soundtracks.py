@@ -10,7 +10,6 @@ continues where it was.  Each video is decoded in a process of its own that may 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import posixpath
@@ -24,6 +23,7 @@ import msgspec
 from ..annotations import plan, read
 from ..core.errors import DataError
 from ..core.findings import Finding
+from ..core.locks import LockedError, acquire
 from ..core.sample import Reference
 from ..media.items import Item
 from ..pipeline.infer_rules import looked_up
@@ -263,12 +263,11 @@ def _part(out: str, wav: str) -> str:
 @contextmanager
 def _alone_in(folder: str) -> Iterator[None]:
     """Holds the output folder against other runs for as long as this process lives."""
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another run is writing to {folder!r}") from None
+        descriptor = acquire(folder, wait=False)
+    except LockedError:
+        raise DataError(f"another run is writing to {folder!r}") from None
+    try:
         yield
     finally:
         os.close(descriptor)

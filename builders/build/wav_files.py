@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..core.atomic_files import atomic_file
 from ..media.audio import decoded
 from ..media.errors import MediaError
 from ..media.items import Item
@@ -35,16 +36,8 @@ def write(video: Item | str, wav: str, part: str) -> Result:
     """Writes the sound of a video as 16 kHz mono wav of 16 bits; the wav is there whole or not at all."""
     try:
         os.makedirs(os.path.dirname(wav), exist_ok=True)
-        try:
-            with open(part, "wb") as file:
-                seconds = _encode(video, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, wav)
-        except BaseException:
-            if os.path.lexists(part):
-                os.unlink(part)
-            raise
+        with atomic_file(wav, temporary=part) as file:
+            seconds = _encode(video, file)
         return "written", seconds, ""
     except NoSoundError:
         return "silent", 0.0, ""

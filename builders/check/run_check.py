@@ -23,6 +23,7 @@ import numpy as np
 
 from ..annotations import Slice, Source, plan
 from ..annotations.slices import SLICE_BYTES
+from ..core.atomic_files import atomic_file
 from ..core.counts import Counts
 from ..core.findings import CODE, Finding, finding, rejects
 from ..core.int_columns import Columns, Numbers, members, place, repeats
@@ -94,10 +95,8 @@ def check(
         raise ValueError(f"depth is {depth!r}, not one of {', '.join(DEPTHS)}")
     own = cache is None
     cache = HeaderCache(create=depth != "quick") if cache is None else cache
-    folder = os.path.dirname(os.path.abspath(findings)) if findings else None
-    handle, spool_path = tempfile.mkstemp(prefix=".findings-", suffix=".jsonl", dir=folder)
     try:
-        with os.fdopen(handle, "wb") as spool, MediaStore() as store:
+        with atomic_file(findings) if findings else tempfile.TemporaryFile() as spool, MediaStore() as store:
             doctor = _Doctor(data, options, depth, seed, spool, store, progress, workers)
             doctor.read(max_errors)
             doctor.compare()
@@ -106,25 +105,10 @@ def check(
             doctor.look_into_archives()
             doctor.look_around()
             doctor.tell_late()
-            told = doctor.told()
-            spool.flush()
-            if findings:
-                os.fsync(spool.fileno())
-        if findings:
-            os.chmod(spool_path, 0o666 & ~_umask())
-            os.replace(spool_path, findings)
-        return told
+            return doctor.told()
     finally:
         if own:
             cache.close()
-        if os.path.exists(spool_path):
-            os.unlink(spool_path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class _Awaited(Rewriters):

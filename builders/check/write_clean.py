@@ -17,6 +17,7 @@ import msgspec
 
 from ..annotations import Source, plan, read
 from ..annotations.file_head import head
+from ..core.atomic_files import atomic_file
 from ..core.errors import DataError
 from ..core.findings import Finding, rejects
 from ..core.int_columns import members, place
@@ -76,12 +77,12 @@ def write_clean(told: Told, out: str, options: Options, *, fix: bool = False) ->
     rewriters = Rewriters(options)
     copied: dict[str, Copied] = {}
     os.makedirs(out, exist_ok=True)
-    with _whole(os.path.join(out, MENDS)) if fix else _nowhere() as mends:
+    with atomic_file(os.path.join(out, MENDS)) if fix else _nowhere() as mends:
         for file, source in enumerate(told.sources):
             target = os.path.join(out, source.file)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             result = copied[source.file] = Copied()
-            with _whole(target) as raw, _compressed(raw, source.path) as stream:
+            with atomic_file(target) as raw, _compressed(raw, source.path) as stream:
                 _write(stream, _kept(told, file, source, options, rewriters, fix, result, mends), source)
     return copied
 
@@ -186,21 +187,6 @@ def _write(stream: BinaryIO, records: Iterator[dict[str, Any]], source: Source) 
         first = False
     if array:
         stream.write(b"[]\n" if first else b"\n]\n")
-
-
-@contextmanager
-def _whole(path: str) -> Iterator[BinaryIO]:
-    """A file that appears when it is complete, and not at all on an error."""
-    temporary = f"{path}.{os.getpid()}.part"
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 @contextmanager

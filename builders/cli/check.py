@@ -120,14 +120,9 @@ def _media_bar(shown: ExitStack, quiet: bool) -> Callable[[int, int], None] | No
 
 def _write(path: str, text: str) -> None:
     """Writes a file whole or not at all."""
-    temporary = f"{path}.{os.getpid()}.part"
-    try:
-        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    from ..core.atomic_files import write_file
+
+    write_file(path, text.encode("utf-8", "backslashreplace"), fsync=False)
 
 
 def _show(console: Console, diagnosis: Diagnosis) -> None:

@@ -9,6 +9,9 @@ import msgspec
 
 from .counts import Counts
 
+STATE = ".build"
+"""Folder, in an output, of what a build needs to go on: plan, journals, locks.  It goes when the build ends."""
+
 
 class Shard(msgspec.Struct, frozen=True):
     """One file of a built dataset: path relative to its folder, rows, and size in bytes."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..core.atomic_files import atomic_path
 from ..core.cache_dir import cache_folder
 from ..core.findings import Finding
 from ..media import archives
@@ -379,18 +379,10 @@ def _save(path: str, made: Index) -> None:
                         "member": entries.member})  # fmt: skip
     members = pa.table(dict(zip(("archive", "start", "packed"), made.members, strict=True)))
     # A name of its own for each writer, threads too: a file that others have mapped must never be written to again.
-    descriptor, temporary = tempfile.mkstemp(suffix=".tmp", dir=os.path.dirname(path))
-    os.close(descriptor)
-    try:
-        with pa.OSFile(temporary, "wb") as file:
-            for table in (folders, columns, members):
-                with pa.ipc.new_stream(file, table.schema) as stream:
-                    stream.write_table(table)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with atomic_path(path) as temporary, pa.OSFile(temporary, "wb") as file:
+        for table in (folders, columns, members):
+            with pa.ipc.new_stream(file, table.schema) as stream:
+                stream.write_table(table)
 
 
 def _load(path: str, root: str) -> Index | None:

@@ -22,14 +22,13 @@ roots.  What `learn` adds for the reader (`paths`, `examples`, `questions`) deci
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 
+from ..core.atomic_files import write_file
 from ..core.errors import DataError
 from .path_parts import steps
 
@@ -121,20 +120,8 @@ class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
             allow_unicode=True,
             width=120,
         )
-        temporary = f"{path}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "wb") as file:
-                file.write(
-                    b"# How written paths become paths under the media roots; of prefixes, the shorter goes first.\n"
-                )
-                file.write(text.encode("utf-8", "backslashreplace"))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        head = b"# How written paths become paths under the media roots; of prefixes, the shorter goes first.\n"
+        write_file(path, head + text.encode("utf-8", "backslashreplace"))
 
 
 class _Loader(yaml.SafeLoader):

@@ -19,6 +19,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..core.atomic_files import atomic_file
 from ..core.errors import DataError
 from ..media.errors import MediaError
 from .entry_index import Filter
@@ -88,11 +89,10 @@ def export(
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY)}">\n'
         f'<script defer src="{html.escape(assets)}{SAMPLES}"></script>'
     )
-    with open(f"{path}.tmp", "wb") as written:
+    with atomic_file(path, fsync=False) as written:
         written.write(page(html.escape(assets), head))
-    shutil.rmtree(beside, ignore_errors=True)
-    os.replace(making, beside)
-    os.replace(f"{path}.tmp", path)
+        shutil.rmtree(beside, ignore_errors=True)
+        os.replace(making, beside)
     return path
 
 

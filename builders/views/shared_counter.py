@@ -7,12 +7,13 @@ a small file that every copy opens, and each change takes the file's lock.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import struct
 import tempfile
 import weakref
 from typing import NamedTuple
+
+from ..core.locks import locked
 
 _NUMBERS = struct.Struct("<3q")
 
@@ -48,24 +49,19 @@ class SharedCounter:
             How many samples are rejected so far.
         """
         try:
-            file = open(self._path, "r+b", buffering=0)  # noqa: SIM115  closed below
+            with locked(self._path, create=False) as file:
+                read, given_before, rejected_before = _NUMBERS.unpack(os.pread(file, _NUMBERS.size, 0))
+                numbers = _NUMBERS.pack(read + given + rejected, given_before + given, rejected_before + rejected)
+                os.pwrite(file, numbers, 0)
+                return int(rejected_before) + rejected
         except FileNotFoundError:  # the process that created the file has ended, so nobody reads the numbers
             return rejected
-        with file:
-            fcntl.flock(
-                file, fcntl.LOCK_EX
-            )  # each open file has a lock of its own, so threads wait for each other, too
-            counts = ViewCounts(*_NUMBERS.unpack(file.read(_NUMBERS.size)))
-            file.seek(0)
-            file.write(_NUMBERS.pack(counts.read + given + rejected, counts.given + given, counts.rejected + rejected))
-            return counts.rejected + rejected
 
     def counts(self) -> ViewCounts:
         """The numbers as they are now."""
         try:
-            with open(self._path, "rb", buffering=0) as file:
-                fcntl.flock(file, fcntl.LOCK_SH)
-                return ViewCounts(*_NUMBERS.unpack(file.read(_NUMBERS.size)))
+            with locked(self._path, shared=True, create=False) as file:
+                return ViewCounts(*_NUMBERS.unpack(os.pread(file, _NUMBERS.size, 0)))
         except FileNotFoundError:
             return ViewCounts(0, 0, 0)
 

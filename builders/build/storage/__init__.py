@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from .atomic_files import STATE
+from ...core.report import STATE
 from .local_folder import Folder
 
 __all__ = ["STATE", "Folder", "Output", "at"]
@@ -85,7 +85,7 @@ class Output(Protocol):
     def fetch(self, path: str) -> str | None:
         """Where, on this machine, a file or a copy of it lies, until it is discarded; None if it is not there."""
 
-    def alone(self, path: str) -> AbstractContextManager[None]:
+    def alone(self, path: str) -> AbstractContextManager[object]:
         """Waits until nobody else is at work on a file, as far as there are locks: in an object store there are none."""
 
     def is_whole(self, path: str, size: int, checksum: str, stamp: str) -> bool:

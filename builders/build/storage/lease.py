@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...core.errors import DataError
-from .atomic_files import STATE
+from ...core.report import STATE
 
 if TYPE_CHECKING:
     from .object_store import Store

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
+from ...core.atomic_files import sync_folder, write_file
 from ...core.errors import DataError
-from .atomic_files import STATE, sync_folder, write_whole
-from .atomic_files import checksum as checksum_of
+from ...core.file_digests import checksum as checksum_of
+from ...core.locks import LockedError, locked
+from ...core.report import STATE
 
 
 class Folder:
@@ -76,12 +77,9 @@ class Folder:
         """Writes a small file whole."""
         full = self._full(path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
+        write_file(full, data, temporary=f"{full}.tmp", fsync=safe)
         if safe:
-            write_whole(full, data)
-            return
-        with open(f"{full}.tmp", "wb") as file:
-            file.write(data)
-        os.replace(f"{full}.tmp", full)
+            sync_folder(os.path.dirname(full))
 
     def draft(self, path: str) -> str:
         """A temporary name beside the final one.
@@ -114,15 +112,9 @@ class Folder:
         full = self._full(path)
         return full if os.path.exists(full) else None
 
-    @contextmanager
-    def alone(self, path: str) -> Iterator[None]:
+    def alone(self, path: str) -> AbstractContextManager[object]:
         """Holds a lock file beside it."""
-        lock = os.open(f"{self._full(path)}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
+        return locked(f"{self._full(path)}.lock")
 
     def is_whole(self, path: str, size: int, checksum: str, stamp: str) -> bool:
         """Whether the file has these bytes; it is read."""
@@ -146,20 +138,14 @@ class Folder:
     def held(self, part: str) -> Iterator[Callable[[], None]]:
         """Locks the folder for one build, or for the parts of one."""
         os.makedirs(self._full(STATE), exist_ok=True)
-        locks = [
-            os.open(self._full(f"{STATE}/{name}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-            for name in dict.fromkeys(("lock", f"lock{part}"))
-        ]
-        try:
+        with ExitStack() as locks:
             try:
-                for lock, kind in zip(locks, (fcntl.LOCK_SH if part else fcntl.LOCK_EX, fcntl.LOCK_EX), strict=False):
-                    fcntl.flock(lock, kind | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+                locks.enter_context(locked(self._full(f"{STATE}/lock"), shared=bool(part), wait=False))
+                if part:
+                    locks.enter_context(locked(self._full(f"{STATE}/lock{part}"), wait=False))
+            except LockedError as error:
                 raise DataError(f"another build is at work in {self.url!r}") from error
             yield lambda: None
-        finally:
-            for lock in locks:
-                os.close(lock)
 
     def _full(self, path: str) -> str:
         return os.path.join(self.url, path)

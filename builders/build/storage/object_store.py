@@ -149,7 +149,7 @@ class Store:
             return None
         return copy
 
-    def alone(self, path: str) -> AbstractContextManager[None]:
+    def alone(self, path: str) -> AbstractContextManager[object]:
         """Holds nothing."""
         return nullcontext()
 

@@ -7,12 +7,13 @@ held.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 from contextlib import suppress
+
+from ...core.locks import LockedError, acquire, locked
 
 
 class Scratch:
@@ -50,11 +51,12 @@ class Scratch:
     def _make(self) -> None:
         while True:
             folder = tempfile.mkdtemp(prefix=self._prefix)
-            lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            if _locked(lock) and os.path.isdir(folder):  # else another process took it for one that was left
-                self._folder, self._lock = folder, lock
-                return
-            os.close(lock)
+            with suppress(LockedError, FileNotFoundError):  # another process took it for one that was left
+                lock = acquire(folder, wait=False)
+                if os.path.isdir(folder):
+                    self._folder, self._lock = folder, lock
+                    return
+                os.close(lock)
 
     def _sweep(self) -> None:
         """Removes folders whose process has gone; other people's stay."""
@@ -63,18 +65,5 @@ class Scratch:
                 continue
             if entry.stat(follow_symlinks=False).st_uid != os.getuid():
                 continue
-            with suppress(OSError):
-                lock = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                try:
-                    if _locked(lock):
-                        shutil.rmtree(entry.path, ignore_errors=True)
-                finally:
-                    os.close(lock)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            with suppress(OSError), locked(entry.path, wait=False, create=False):
+                shutil.rmtree(entry.path, ignore_errors=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import atexit
 import gzip
 import os
-import tempfile
 from weakref import WeakSet
 
+from ...core.atomic_files import temporary_name
 from ...core.cache_dir import cache_folder
 
 
@@ -35,8 +35,7 @@ class Listing:
         _begun.add(self)
         try:
             os.makedirs(_folder(), exist_ok=True)
-            descriptor, self._temporary = tempfile.mkstemp(dir=_folder(), suffix=".tmp")
-            os.close(descriptor)
+            self._temporary = temporary_name(_path(self._digest))
             self._file = gzip.GzipFile(self._temporary, "wb", compresslevel=1, mtime=0)
         except OSError:
             self.drop()

@@ -9,14 +9,13 @@ A file for each set of paths and archives: four bytes a path, the number of the 
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 
 import numpy as np
 
 from ...core.cache_dir import cache_folder
+from ...core.locks import locked
 
 _SIZE = 4
 
@@ -54,18 +53,11 @@ class Claims:
             self._known[path] = owner
         return owner
 
-    @contextmanager
-    def locked(self) -> Iterator[int]:
+    def locked(self) -> AbstractContextManager[int]:
         """Nobody else is here meanwhile; gives the open file.
 
         Raises:
             OSError: the cache cannot be written.
         """
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        # opened each time: a lock belongs to the open file, which threads and forked processes would share
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-        finally:
-            os.close(file)
+        return locked(self._path)  # opened each time: forked processes would share the lock of an open file

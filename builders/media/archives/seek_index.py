@@ -11,16 +11,16 @@ with a file open, which is what a data loader's worker does.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from ...core.atomic_files import atomic_file
 from ...core.cache_dir import cache_folder
+from ...core.locks import acquire
 from .archive import Archive, DamageError
 from .joined_file import Joined, signature
 
@@ -75,20 +75,11 @@ def save_points(unpacked: Any, archive: Archive, cache: str | None) -> None:
     Where the cache cannot be written, the next process finds them again. The file appears whole or not at all.
     """
     path = points_path(archive, cache)
-    folder = os.path.dirname(path)
-    temporary = ""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as target:
+    with suppress(OSError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with atomic_file(path) as target:
             unpacked.build_full_index()  # reading leaves out those of the last buffer
             unpacked.export_index(fileobj=target)
-            target.flush()
-            os.fsync(target.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        if temporary and os.path.exists(temporary):
-            os.remove(temporary)
 
 
 @contextmanager
@@ -97,12 +88,11 @@ def one_builder(archive: Archive, cache: str | None) -> Iterator[None]:
     path = f"{points_path(archive, cache)}.lock"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:  # a cache that cannot be written: each builds its own
+        lock = acquire(path)
+    except OSError:  # a cache that cannot be written, or has no locks: each builds its own
         yield
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
