@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import wave
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
 from ..core.atomic_files import atomic_file
+from ..core.worker_processes import Send, run_in_workers
 from ..media.audio import decoded
 from ..media.errors import MediaError
 from ..media.items import Item
@@ -80,59 +78,21 @@ def _pcm(samples: Samples) -> bytes:
 def each_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Result]]:
     """Does all jobs, in processes.
 
-    A decoder that crashes takes its process with it, and the pool: the jobs that were under way are then done again, each
-    alone, and the one that crashes again has failed.
+    A decoder that crashes takes its process with it: the job is then done again by another one, and if that crashes, too, it has
+    failed.
 
     Yields:
         The number of a job and its result, as they are ready.
     """
-    left = list(range(len(jobs)))[::-1]
-    while left:
-        suspects: list[int] = []
-        with ProcessPoolExecutor(min(workers, len(left)), _processes()) as pool:
-            running: dict[Future[Result], int] = {}
-            while left or running:
-                try:
-                    while left and len(running) < 2 * workers and not suspects:
-                        running[pool.submit(_bounded, *jobs[left[-1]])] = left[-1]
-                        left.pop()
-                except BrokenProcessPool:
-                    suspects += running.values()
-                    break
-                ready, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    number = running.pop(future)
-                    try:
-                        yield number, future.result()
-                    except BrokenProcessPool:
-                        suspects.append(number)
-                if not running and suspects:
-                    break
-        for number in suspects:
-            yield number, _alone(jobs[number])
+    return run_in_workers(_worker, _bounded, jobs, workers, attempts=2, on_death=_crashed)
 
 
-def _processes() -> Any:
-    """Processes forked off one that has no threads and has imported everything: they start in no time, a crash costs little."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "av", "soundfile", "soxr"])
-    return context
+def _worker(work: Callable[[Item | str, str, str], Result]) -> Callable[[Job, Send], Result]:
+    return lambda job, send: work(*job)
 
 
-def _alone(job: Job) -> Result:
-    with ProcessPoolExecutor(1, _processes()) as pool:
-        try:
-            return pool.submit(_bounded, *job).result()
-        except BrokenProcessPool:
-            pass
-    with ProcessPoolExecutor(1, _processes()) as pool:
-        try:
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool:
-            raise RuntimeError(
-                "worker processes cannot start: a script that calls this needs an ``if __name__ == '__main__':``"
-            ) from None
-    return "failed", 0.0, "the decoder crashed on it, or did not come to an end"
+def _crashed(job: Job, how: str) -> Result:
+    return "failed", 0.0, f"the decoder crashed on it, or did not come to an end ({how})"
 
 
 def _bounded(video: Item | str, wav: str, part: str) -> Result:
