@@ -42,7 +42,7 @@ from typing import Any
 
 from ..core.findings import Finding, finding, quote
 from ..core.sample import Recognition, Reference, Sample, Turn, notes_of
-from .extra import keep, restore
+from .extra import keep, keep_usual, restore
 from .references import of_own_format, path_of, text_of_id
 from .split_names import split_by_name
 from .turns import ROLES, Roles, canonical, count_findings, order_findings, split, upstream
@@ -52,6 +52,7 @@ MODALITIES = ("image", "video")
 
 _ORDER = ("messages", "images", "video")
 _ROLES = {"user": "human", "assistant": "gpt"}
+_SPEAKERS = ("user", "assistant")
 _BACK = {"human": "user", "gpt": "assistant"}
 _PARTS, _MEDIA_TEXT = "parts", "media_text"
 
@@ -60,14 +61,17 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     """The sample of a record; `roles` is not used."""
     images, videos, num_frames, findings = _media(record)
     notes: dict[str, Any] = {}
-    turns = _read_messages(record.get("messages"), findings, notes)
+    turns, found = _usual_messages(record.get("messages"))
+    if found is None:
+        turns = _read_messages(record.get("messages"), findings, notes)
     sample = Sample(
         text_of_id(record.get("id")), turns, images=images, videos=[*videos], num_frames=num_frames, findings=findings
     )
-    findings += count_findings(sample)
+    findings += count_findings(sample, found)
     if images and videos:
         findings.append(finding("combination-unsupported", "images and video"))
-    sample.extra = keep(record, _columns(sample, notes), notes, _ORDER)
+    extra = None if found is None else keep_usual(record, ("messages",), (), _ORDER)
+    sample.extra = keep(record, _columns(sample, notes), notes, _ORDER) if extra is None else extra
     return sample
 
 
@@ -146,6 +150,50 @@ def _positive(value: object) -> int | None:
     elif isinstance(value, float):
         number = int(value) if value.is_integer() else 0
     return number if 0 < number < 1 << 31 else None
+
+
+def _usual_messages(messages: object) -> tuple[list[Turn], dict[str, int] | None]:
+    """Turns as nearly all messages have them: by user and assistant in turn, each part with its text or null.
+
+    Returns:
+        What `_read_messages` gives, and how many placeholders of each kind there are; None in place of that where something
+        is to be said of a message, or to be noted for `_columns`.
+    """
+    turns: list[Turn] = []
+    found: dict[str, int] = {}
+    if type(messages) is not list or not messages or len(messages) % 2:
+        return turns, None
+    for i, message in enumerate(messages):
+        if type(message) is not dict or tuple(message) != ("role", "content"):
+            return turns, None
+        role, content = message.values()
+        if role != _SPEAKERS[i % 2] or type(content) is not list:
+            return turns, None
+        value, after_text = "", False
+        for part in content:
+            if type(part) is not dict or tuple(part) != ("type", "text"):
+                return turns, None
+            kind, text = part.values()
+            if text is None and (kind == "image" or kind == "video"):
+                value += f"<{kind}>"
+                found[kind] = found.get(kind, 0) + 1
+                after_text = False
+            elif (
+                kind == "text"
+                and type(text) is str
+                and text
+                and not after_text
+                and "<" not in text
+                and "\\" not in text
+            ):
+                value += text
+                after_text = True
+            else:
+                return turns, None
+        if not value.strip():
+            return turns, None
+        turns.append(Turn(_ROLES[role], value))
+    return turns, found
 
 
 def _read_messages(messages: object, findings: list[Finding], notes: dict[str, Any]) -> list[Turn]:

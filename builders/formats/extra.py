@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -80,6 +81,43 @@ def keep(
     if own:
         extra[NOTES] = own
     return extra
+
+
+def keep_usual(
+    record: Mapping[str, Any],
+    exact: tuple[str, ...],
+    texts: tuple[str, ...],
+    order: tuple[str, ...],
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """What `keep` gives, where it is known which columns agree with the record.
+
+    Args:
+        record: the record as parsed.
+        exact: keys whose very values the columns give back.
+        texts: keys whose values they give back if these are texts.  All keys of the columns are in the record.
+        order: the usual order, which names all keys of the columns.
+        notes: as of `keep`.
+
+    Returns:
+        None where the keys are not in order, so that `keep` has to note it.
+    """
+    given = [key for key in texts if type(record.get(key)) is str]
+    left = _left(tuple(record), (*exact, *given), order)
+    if left is None:
+        return None
+    extra = {key: record[key] for key in left}
+    if notes:
+        extra[NOTES] = dict(notes)
+    return extra
+
+
+@lru_cache(maxsize=4096)
+def _left(keys: tuple[str, ...], exact: tuple[str, ...], order: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Of a record's keys those that are kept; None where they are not in the usual order, or `NOTES` is among them."""
+    if NOTES in keys or tuple(_ordered(dict.fromkeys(keys), order)) != keys:
+        return None
+    return tuple(key for key in keys if key not in exact)
 
 
 def restore(columns: Mapping[str, Any], extra: Mapping[str, Any], order: Sequence[str] = ()) -> dict[str, Any]:

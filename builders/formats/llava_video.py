@@ -35,10 +35,19 @@ from typing import Any
 
 from ..core.findings import Finding, finding, quote
 from ..core.sample import Recognition, Reference, Sample, notes_of
-from .extra import keep, restore
+from .extra import keep, keep_usual, restore
 from .references import of_own_format, read_paths, text_of_id, write_paths
 from .split_names import words_of
-from .turns import ROLES, Roles, count_findings, first_tag, read_image_turns, write_image_turns
+from .turns import (
+    ROLES,
+    Roles,
+    count_findings,
+    first_tag,
+    image_tag,
+    read_image_turns,
+    usual_turns,
+    write_image_turns,
+)
 
 NAME = "llava_video"
 MODALITIES = ("image", "video")
@@ -68,16 +77,21 @@ _LITERAL = "video_tag"
 def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     """The sample of a record."""
     images, videos, findings = _media(record)
-    turns, more, literal = read_image_turns(
-        record.get("conversations"), len(images), len(videos), {}, roles, () if findings else ("image",)
-    )
-    findings += more
+    conversations, literal = record.get("conversations"), False
+    turns, found = usual_turns(conversations, image_tag(len(images), len(videos), {}), roles)
+    if found is None or (images and videos):
+        found = None
+        turns, more, literal = read_image_turns(
+            conversations, len(images), len(videos), {}, roles, () if findings else ("image",)
+        )
+        findings += more
     sample = Sample(text_of_id(record.get("id")), turns, images=images, videos=[*videos], findings=findings)
-    findings += count_findings(sample)
+    findings += count_findings(sample, found)
     if images and videos:
         findings.append(finding("combination-unsupported", "image and video: the trainer ignores the video"))
     notes = {_LITERAL: "video"} if literal else {}
-    sample.extra = keep(record, _columns(sample, notes, roles), notes, _ORDER)
+    extra = None if found is None else keep_usual(record, ("conversations",), ("id",), _ORDER, notes)
+    sample.extra = keep(record, _columns(sample, notes, roles), notes, _ORDER) if extra is None else extra
     return sample
 
 

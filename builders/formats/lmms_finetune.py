@@ -32,10 +32,10 @@ from typing import Any
 
 from ..core.findings import Finding, finding, quote
 from ..core.sample import Recognition, Reference, Sample
-from .extra import keep, restore
+from .extra import keep, keep_usual, restore
 from .references import of_own_format, read_paths, text_of_id, write_paths
 from .split_names import split_by_name
-from .turns import ROLES, Roles, count_findings, first_tag, read_turns, write_turns
+from .turns import ROLES, Roles, count_findings, first_tag, read_turns, usual_turns, write_turns
 
 NAME = "lmms_finetune"
 MODALITIES = ("image", "video")
@@ -50,17 +50,19 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     ``<image>`` is a placeholder in a record that has images, ``<video>`` in one that has videos.
     """
     images, videos, findings = _media(record)
-    turns, more = read_turns(
-        record.get("conversations"), _tags(images, videos), roles, () if findings else ("image", "video")
-    )
-    findings += more
+    tags, conversations = _tags(images, videos), record.get("conversations")
+    turns, found = usual_turns(conversations, tags, roles)
+    if found is None:
+        turns, more = read_turns(conversations, tags, roles, () if findings else ("image", "video"))
+        findings += more
     system = record.get("system_prompt")
     if system is not None and not isinstance(system, str):
         findings.append(finding("record-shape", f"system_prompt is {quote(system)}, not a text", "/system_prompt"))
         system = None
     sample = Sample(text_of_id(record.get("id")), turns, system, images, [*videos], findings=findings)
-    findings += count_findings(sample)
-    sample.extra = keep(record, _columns(sample, roles), order=_ORDER)
+    findings += count_findings(sample, found)
+    extra = None if found is None else keep_usual(record, ("conversations",), ("id", "system_prompt"), _ORDER)
+    sample.extra = keep(record, _columns(sample, roles), order=_ORDER) if extra is None else extra
     return sample
 
 

@@ -40,10 +40,19 @@ from typing import Any, Literal, NamedTuple
 
 from ..core.findings import Finding, finding, pointer, quote
 from ..core.sample import Recognition, Reference, Sample, Video, notes_of
-from .extra import keep, restore
+from .extra import keep, keep_usual, restore
 from .references import of_own_format, path_of, text_of_id
 from .split_names import split_by_name
-from .turns import ROLES, Roles, count_findings, first_tag, read_image_turns, write_image_turns
+from .turns import (
+    ROLES,
+    Roles,
+    count_findings,
+    first_tag,
+    image_tag,
+    read_image_turns,
+    usual_turns,
+    write_image_turns,
+)
 
 NAME = "ola"
 MODALITIES = ("image", "video", "audio", "audio_q")
@@ -88,10 +97,14 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     media = _read_media(record, findings)
     images, videos, audios, audio_q = media
     tags = {"speech": "audio"} if audios or audio_q else {}
-    turns, more, literal = read_image_turns(
-        record.get("conversations"), len(images), len(videos), tags, roles, () if findings else ("image", "speech")
-    )
-    findings += more
+    conversations, literal = record.get("conversations"), False
+    turns, found = usual_turns(conversations, image_tag(len(images), len(videos), tags), roles)
+    if found is None or (images and videos):
+        found = None
+        turns, more, literal = read_image_turns(
+            conversations, len(images), len(videos), tags, roles, () if findings else ("image", "speech")
+        )
+        findings += more
     text_q = record.get("text_q")
     if text_q is not None and not isinstance(text_q, str):
         findings.append(finding("record-shape", f"text_q is {quote(text_q)}, not a text", "/text_q"))
@@ -101,7 +114,7 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     sample = Sample(
         text_of_id(record.get("id")), turns, None, images, videos, audios, audio_q, text_q, findings=findings
     )
-    findings += count_findings(sample)
+    findings += count_findings(sample, found)
     unsupported = _unsupported(media, "video_long" in record)
     if unsupported:
         findings.append(finding("combination-unsupported", unsupported))
@@ -111,7 +124,8 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     for video in videos:
         if isinstance(video, Reference) and video.sizes and not video.base64 and channel_order(video.path) == "BGR":
             notes[_CHANNEL_ORDER] = "BGR"
-    sample.extra = keep(record, _columns(sample, notes, roles), notes, _ORDER)
+    extra = None if found is None else keep_usual(record, ("conversations",), ("id", "text_q"), _ORDER, notes)
+    sample.extra = keep(record, _columns(sample, notes, roles), notes, _ORDER) if extra is None else extra
     return sample
 
 

@@ -18,7 +18,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from functools import lru_cache
+from itertools import chain, count
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ..core.findings import Finding, finding, quote
@@ -124,6 +126,81 @@ def placeholders(turns: Sequence[Turn]) -> Counter[str]:
     return found
 
 
+_FROM, _VALUE = itemgetter("from"), itemgetter("value")
+_NO_PLACEHOLDERS: dict[str, int] = {}
+
+
+def usual_turns(
+    conversations: Any, tags: Mapping[str, str], roles: Roles = ROLES
+) -> tuple[list[Turn], Mapping[str, int] | None]:
+    """Turns as nearly all conversations have them: of the two speakers in turn, with nothing to say about them.
+
+    Args:
+        conversations: the record's value.
+        tags: as of `canonical`; no two of them mean the same.
+        roles: the names of the two speakers.
+
+    Returns:
+        What `read_turns` gives, and how many placeholders of each kind there are; `write_turns` gives exactly
+        `conversations` back.  None in place of their number where any of this is not so: `read_turns` has to look at
+        every turn.
+    """
+    frame = _frame(len(conversations), roles) if type(conversations) is list else None
+    try:
+        if frame is None or list(chain.from_iterable(conversations)) != frame.keys:
+            return [], None
+        texts = list(map(_VALUE, conversations))
+        if list(map(_FROM, conversations)) != frame.names or not all(map(str.strip, texts)):
+            return [], None
+    except TypeError:  # a turn is no object, or its text no text
+        return [], None
+    found = _NO_PLACEHOLDERS
+    if "<" in "".join(texts):
+        found = {}
+        for i, text in enumerate(texts):
+            if "<" in text:
+                with_tags = _usual_text(text, tags, found)
+                if with_tags is None:
+                    return [], None
+                texts[i] = with_tags
+    return list(map(Turn, frame.roles, texts)), found
+
+
+class _Frame(NamedTuple):
+    """What usual conversations of one length have in common: the keys and speakers of all turns, and their roles."""
+
+    keys: list[str]
+    names: list[str]
+    roles: list[str]
+
+
+@lru_cache(maxsize=256)
+def _frame(turns: int, roles: Roles) -> _Frame | None:
+    """The frame of a conversation of so many turns; None where they are too few, too many, or odd in number."""
+    pairs, odd = divmod(turns, 2)
+    if odd or not 0 < pairs <= 1000:
+        return None
+    return _Frame(["from", "value"] * turns, [*roles] * pairs, ["human", "gpt"] * pairs)
+
+
+def _usual_text(text: str, tags: Mapping[str, str], found: dict[str, int]) -> str | None:
+    """The canonical text, its placeholders added to those found; None where a tag is none, or has a backslash."""
+    here = _TAG.findall(text)
+    if not here:
+        return text
+    kinds = set(here)
+    if "\\<" in text or (len(kinds) > 1 and any(tags.get(tag) != tag for tag in kinds)):
+        return None
+    for tag in kinds:
+        meaning = tags.get(tag)
+        if meaning is None:
+            return None
+        found[meaning] = found.get(meaning, 0) + here.count(tag)
+        if meaning != tag:
+            text = text.replace(f"<{tag}>", f"<{meaning}>")
+    return text
+
+
 def read_turns(
     conversations: object, tags: Mapping[str, str], roles: Roles = ROLES, vocabulary: Sequence[str] = ("image",)
 ) -> tuple[list[Turn], list[Finding]]:
@@ -176,27 +253,32 @@ def order_findings(turns: Sequence[Turn], at: str) -> list[Finding]:
     return []
 
 
-def count_findings(sample: Sample) -> list[Finding]:
+def count_findings(sample: Sample, found: Mapping[str, int] | None = None) -> list[Finding]:
     """Whether the placeholders of a sample are as many as its media and objects.
 
     A spoken question (``audio_q``) need not have an ``<audio>``.  A sample whose media, masks or turns could not be
     read in full gives no finding: the numbers would only repeat that.
+
+    Args:
+        sample: the sample.
+        found: how many placeholders of each kind its turns hold, where that is known.
     """
     if sample.findings and any(f.code not in _COUNTABLE and f.severity == "error" for f in sample.findings):
         return []
-    found = placeholders(sample.turns)
+    if found is None:
+        found = placeholders(sample.turns)
     images, videos, audios, masks = len(sample.images), len(sample.videos), len(sample.audios), len(sample.masks)
     spoken = audios + len(sample.audio_q)
     findings: list[Finding] = []
-    if found.get("image", 0) != images:
-        findings.append(finding("placeholder-count", f"{found['image']} <image> for {images} image(s)"))
-    if found.get("video", 0) != videos:
-        findings.append(finding("placeholder-count", f"{found['video']} <video> for {videos} video(s)"))
-    if found.get("audio", 0) not in (audios, spoken):
+    if (tags := found.get("image", 0)) != images:
+        findings.append(finding("placeholder-count", f"{tags} <image> for {images} image(s)"))
+    if (tags := found.get("video", 0)) != videos:
+        findings.append(finding("placeholder-count", f"{tags} <video> for {videos} video(s)"))
+    if (tags := found.get("audio", 0)) not in (audios, spoken):
         wanted = f"{audios} or {spoken}" if spoken > audios else f"{audios}"
-        findings.append(finding("placeholder-count", f"{found['audio']} <audio> for {wanted} sound(s)"))
-    if found.get("region", 0) != masks:
-        findings.append(finding("region-count", f"{found['region']} <region> for {masks} object(s)"))
+        findings.append(finding("placeholder-count", f"{tags} <audio> for {wanted} sound(s)"))
+    if (tags := found.get("region", 0)) != masks:
+        findings.append(finding("region-count", f"{tags} <region> for {masks} object(s)"))
     return findings
 
 
@@ -257,7 +339,7 @@ def read_image_turns(
         The turns, the findings, and whether the videos' tag is ``<video>``; `write_image_turns` wants to know.
     """
     if not (images and videos):
-        return *read_turns(conversations, _image_tag(images, videos, tags), roles, vocabulary), False
+        return *read_turns(conversations, image_tag(images, videos, tags), roles, vocabulary), False
     turns, findings = read_turns(conversations, {"image": "image", **tags}, roles, vocabulary)
     if placeholders(turns)["image"] == images + videos:
         seen = count()
@@ -277,7 +359,7 @@ def write_image_turns(
 ) -> list[dict[str, Any]]:
     """The inverse of `read_image_turns`; ``<video>`` is also written where ``<image>`` could not be read back."""
     if not (images and videos):
-        return write_turns(turns, _image_tag(images, videos, tags), roles)
+        return write_turns(turns, image_tag(images, videos, tags), roles)
     order = [tag for turn in turns for tag in split(turn.value)[0] if tag in ("image", "video")]
     if literal_video or ("video" in order and order != ["image"] * images + ["video"] * videos):
         return write_turns(turns, {"image": "image", "video": "video", **tags}, roles)
@@ -285,7 +367,8 @@ def write_image_turns(
     return write_turns(one_tag, {"image": "image", **tags}, roles)
 
 
-def _image_tag(images: int, videos: int, tags: Mapping[str, str]) -> Mapping[str, str]:
+def image_tag(images: int, videos: int, tags: Mapping[str, str]) -> Mapping[str, str]:
+    """The tags of `read_image_turns` in a record that has images or videos, but not both."""
     return {"image": "image" if images else "video", **tags} if images or videos else tags
 
 

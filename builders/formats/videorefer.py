@@ -42,8 +42,9 @@ from typing import Any
 
 from ..core.findings import Finding, finding, pointer, quote
 from ..core.mask_payloads import counts_findings, parse_mask, size_finding
+from ..core.rle import PIXELS, all_fit
 from ..core.sample import Mask, Recognition, Reference, Sample, Turn, Video, notes_of
-from .extra import keep, restore
+from .extra import keep, keep_usual, restore
 from .references import read_paths, text_of_id, write_paths
 from .split_names import split_by_name, words_of
 from .turns import (
@@ -55,6 +56,7 @@ from .turns import (
     order_findings,
     placeholders,
     read_turns,
+    usual_turns,
     write_turns,
 )
 
@@ -85,9 +87,12 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     notes: dict[str, Any] = {}
     images, videos = _media(record, findings)
     still = record.get("image") is not None
-    masks, layout = _read_objects(record, still, findings)
-    if layout:
-        notes["masks"] = layout
+    masks, usual = _usual_objects(record, still)
+    if not usual:
+        masks, layout = _read_objects(record, still, findings)
+        if layout:
+            notes["masks"] = layout
+    found: Mapping[str, int] | None = None
     if record.get("conversations") is None and any(key in record for key in _BENCH):
         notes["turns"] = "bench"
         turns, more = _bench_turns(record, "<image>\n" * len(images) + "<video>\n" * len(videos), len(masks))
@@ -99,7 +104,9 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
             turns, more = read_turns(record["conversation"], tags, roles, vocabulary)
             more = [Finding(f.code, f.message, f.pointer.replace("/conversations", "/conversation", 1)) for f in more]
         else:
-            turns, more = read_turns(record.get("conversations"), tags, roles, vocabulary)
+            conversations = record.get("conversations")
+            turns, found = usual_turns(conversations, tags, roles)
+            turns, more = (turns, []) if found is not None else read_turns(conversations, tags, roles, vocabulary)
     findings += more
     if images and videos:
         unused = not placeholders(turns)["video"]
@@ -111,8 +118,11 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
             finding("combination-unsupported", "a row for streaming, which the trainer cannot read", "/stream")
         )
     sample = Sample(text_of_id(record.get("id")), turns, None, images, videos, masks=masks, findings=findings)
-    findings += count_findings(sample)
-    sample.extra = keep(record, _columns(sample, notes, roles), notes, _ORDER)
+    findings += count_findings(sample, found)
+    extra = None
+    if usual and found is not None:
+        extra = keep_usual(record, ("conversations", "annotation"), ("id",), _ORDER)
+    sample.extra = keep(record, _columns(sample, notes, roles), notes, _ORDER) if extra is None else extra
     return sample
 
 
@@ -230,6 +240,57 @@ def _texts(record: Mapping[str, Any], key: str) -> tuple[list[str], list[Finding
 
 
 # ---- objects
+
+
+def _usual_objects(record: Mapping[str, Any], still: bool) -> tuple[list[list[Mask]], bool]:
+    """The masks as nearly all records have them: the first layout above, compressed counts that fill one size.
+
+    Returns:
+        What `_read_objects` gives, and whether that is all there is to say: nothing is wrong, and `_write_objects` gives
+        back exactly what the record has.
+    """
+    objects = record.get("annotation")
+    if type(objects) is not list or not objects or record.get("masks"):
+        return [], False
+    masks: list[list[Mask]] = []
+    counts: list[str] = []
+    first: list[int] | None = None
+    for one in objects:
+        if type(one) is not dict or not one:
+            return [], False
+        of_object: list[Mask] = []
+        for name, level in one.items():
+            if type(level) is not dict or tuple(level) != ("segmentation",):
+                return [], False
+            payload = level["segmentation"]
+            if type(payload) is not dict or tuple(payload) != ("size", "counts"):
+                return [], False
+            size, text = payload.values()
+            frame = _frame(name)
+            if frame is None or type(text) is not str or str(frame) != name or (still and (frame or of_object)):
+                return [], False
+            if first is None:
+                first = _usual_size(record, size)
+            if first is None or size != first or type(size[0]) is not int or type(size[1]) is not int:
+                return [], False
+            of_object.append(Mask(frame, first[0], first[1], text))
+            counts.append(text)
+        masks.append(of_object)
+    assert first is not None
+    return masks, all_fit(counts, [first[0] * first[1]] * len(counts))
+
+
+def _usual_size(record: Mapping[str, Any], size: object) -> list[int] | None:
+    """The size of a mask as height and width, which the record does not contradict."""
+    if type(size) is not list or len(size) != 2 or type(size[0]) is not int or type(size[1]) is not int:
+        return None
+    height, width = size
+    if not (0 < height < 2**31 and 0 < width < 2**31 and height * width < PIXELS):
+        return None
+    for value, own in ((record.get("height"), height), (record.get("width"), width)):
+        if value is not None and (type(value) is not int or value != own):
+            return None
+    return size
 
 
 def _read_objects(
