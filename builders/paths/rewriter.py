@@ -25,8 +25,8 @@ from typing import Any
 from ..core.findings import Finding, finding
 from ..core.sample import Reference
 from ..media.items import Item, PatchItems
-from .learning import all_roots
 from .path_parts import steps
+from .roots import all_roots
 from .rules import Rule, Rules
 from .scan_root import FOLDER
 from .suffix_lookup import Lookup

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
 
 from .path_parts import fold, steps
 from .root_index import Index
+from .roots import Roots
 from .rules import Rule
 from .tree_backends import Place, standing
-
-if TYPE_CHECKING:
-    from .learning import Roots
 
 _AT_ONCE = 32_768
 _CROWD = 64

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from .path_parts import steps
 from .root_index import Index
+from .roots import Roots
 from .rules import AS_WRITTEN, Rule
 from .suffix_lookup import Hit, Lookup
 from .tree_backends import Indexed, Place
-
-if TYPE_CHECKING:
-    from .learning import Roots
 
 _AT_ONCE = 32_768
 _EXAMPLES = 3

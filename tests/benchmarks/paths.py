@@ -116,8 +116,8 @@ def run_one(peer: str, root: str, cache: str, files: int, per_folder: int) -> di
         return {"seconds": time.perf_counter() - began, "cpu": cpu(), "peak": 0, "paths": 0}
 
     from modalmix.builders.paths import Rewriter, Rule, Rules, learn
-    from modalmix.builders.paths.learning import all_roots
     from modalmix.builders.paths.root_index import index
+    from modalmix.builders.paths.roots import all_roots
     from modalmix.builders.paths.verify_rules import verify
 
     before = peak()
