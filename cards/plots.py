@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
-from ..builders.build.storage import Output
+from ..builders.core.storage import Output
 from .statistics import MixStatistics, Statistics
 
 FOLDER = "plots"

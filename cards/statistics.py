@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..builders.build.storage import Output, at
 from ..builders.core.report import Report, Shard
+from ..builders.core.storage import Output, at
 from ..builders.pipeline import features, grouped_rows
 
 FILE = "statistics.json"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ..builders.build.storage import at
 from ..builders.core.report import Report
+from ..builders.core.storage import at
 from . import front, plots, sections
 from .rendering import render
 from .statistics import is_of, statistics
@@ -17,7 +17,7 @@ def write(folder: str, report: Report) -> str:
     """Writes ``README.md``, ``statistics.json`` and ``plots/`` of a build; a person's text in the card stays.
 
     Args:
-        folder: where it is, also as a URL (see `modalmix.builders.build.storage`).
+        folder: where it is, also as a URL (see `modalmix.builders.core.storage`).
         report: of the build.
 
     Returns:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modalmix.builders.build import Settings, storage
+from modalmix.builders.build import Settings
 from modalmix.builders.cli import example_data
+from modalmix.builders.core import storage
 
 SMALL = Settings(row_group_bytes=150_000, shard_bytes=300_000)
 """With these, `make_data` gives some six tasks and a dozen shards."""

@@ -18,8 +18,8 @@ import yaml
 
 from dataset_rows import Folders, bytes_of, ids, modalmix_roots, undecoded
 from modalmix.builders import build as building
-from modalmix.builders.build import storage
 from modalmix.builders.cli import example_data
+from modalmix.builders.core import storage
 from modalmix.builders.core.errors import DataError
 from modalmix.builders.core.report import Report
 from modalmix.builders.pipeline.options import Options

@@ -16,7 +16,8 @@ import pytest
 
 from build_data import SMALL, command, digests, make_data
 from modalmix.builders import build
-from modalmix.builders.build import Settings, build_plan, storage, task
+from modalmix.builders.build import Settings, build_plan, task
+from modalmix.builders.core import storage
 from modalmix.builders.core.errors import DataError
 from modalmix.builders.pipeline.options import DEFAULTS, Options
 from modalmix.builders.pipeline.rejects import RejectedRow

@@ -24,11 +24,11 @@ from modalmix.builders import views
 from modalmix.builders.build import Packer, Settings
 from modalmix.builders.build.grouping import Grouper
 from modalmix.builders.build.lead_media import lead
-from modalmix.builders.build.storage import at
 from modalmix.builders.cli import example_data
 from modalmix.builders.cli.main import main
 from modalmix.builders.core.errors import DataError
 from modalmix.builders.core.sample import Mask, Sample, Turn
+from modalmix.builders.core.storage import at
 from modalmix.builders.media.items import Item, Media
 from modalmix.builders.pipeline import features
 from modalmix.builders.pipeline.arrow_tables import grouped_table, referenced, table

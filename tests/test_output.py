@@ -16,10 +16,11 @@ import pytest
 
 from build_data import SMALL, command, digests, make_data
 from modalmix.builders import build
-from modalmix.builders.build import build_plan, storage
-from modalmix.builders.build.storage import lease
+from modalmix.builders.build import build_plan
 from modalmix.builders.build.task import run as run_task
+from modalmix.builders.core import storage
 from modalmix.builders.core.errors import DataError
+from modalmix.builders.core.storage import lease
 from modalmix.builders.pipeline.options import DEFAULTS
 
 

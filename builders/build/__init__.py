@@ -13,7 +13,7 @@ of them a mix shows; so the config ``all`` reads every mix with one schema.
 
 Rows that share a medium stand together (`reorder_plan`) or are one row (`grouping`), so that it is stored once for them.
 
-OUT is a folder or a place in an object store (`modalmix.builders.build.storage`).
+OUT is a folder or a place in an object store (`modalmix.builders.core.storage`).
 
 A build is planned into tasks (`build_plan`), each task is run (`task`) by this process, by others (`local_engine`) or on a
 Ray cluster (`ray_engine`), and what the tasks have made is put together.  Killed at any moment, the same command goes on

@@ -20,6 +20,7 @@ from ..annotations import Slice, Source, plan
 from ..core.counts import Counts
 from ..core.errors import DataError
 from ..core.report import modalmix_version
+from ..core.storage import STATE, Output
 from ..media.archives import Archive
 from ..pipeline.infer_rules import compressed_archives, looked_up
 from ..pipeline.inputs import splits
@@ -28,7 +29,6 @@ from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import Row, rows
 from ..pipeline.selection import Selection, check
 from .limits import limited
-from .storage import STATE, Output
 
 FILE = f"{STATE}/plan.json"
 _SAMPLED_RECORDS = 200

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from ..core.errors import DataError
 from ..core.file_digests import sha256
+from ..core.storage import Folder, Output
 from ..pipeline.options import Options
 from . import build_plan as planning
 from . import reorder_spill
 from .build_plan import Plan, Settings, Task
 from .local_engine import run_all
 from .progress import State, size_of
-from .storage import Folder, Output
 from .task import run as run_task
 
 NAMES = ("local", "ray")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..core.errors import DataError
+from ..core.storage import at
 from ..core.worker_processes import Send, run_in_workers
 from . import task
 from .build_plan import Task, read
 from .progress import State
-from .storage import at
 
 
 def run_all(out: str, tasks: Sequence[Task], count: int, told: Callable[[State, int], None]) -> None:

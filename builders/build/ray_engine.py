@@ -25,6 +25,7 @@ import msgspec
 from ..core.errors import DataError
 from ..core.file_digests import sha256
 from ..core.report import modalmix_version
+from ..core.storage import STATE, Folder, Output, at
 from ..core.worker_processes import WorkerDied
 from ..pipeline.options import Options
 from ..pipeline.rejects import RejectedRow
@@ -32,7 +33,6 @@ from . import build_plan as planning
 from . import reorder_spill, task
 from .build_plan import Plan, Settings, Task
 from .progress import State, size_of
-from .storage import STATE, Folder, Output, at
 
 logger = logging.getLogger("modalmix")
 

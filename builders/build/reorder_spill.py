@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from ..annotations import Block, Slice, read
 from ..core.findings import Finding
 from ..core.int_columns import Columns, Numbers, place, placed
+from ..core.storage import STATE, Output
 from .build_plan import Plan, Task
 from .reorder_plan import Arrangement, Files, arrangement
-from .storage import STATE, Output
 
 _ALL = f"{STATE}/moved"
 _INDEX = ("behind", "place", "offset", "size")

@@ -12,6 +12,7 @@ from ..core.counts import Counts
 from ..core.errors import DataError
 from ..core.names import MODALITIES
 from ..core.report import Report, Shard
+from ..core.storage import STATE, Output, at
 from ..pipeline import features, rejects
 from ..pipeline.options import DEFAULTS, Options
 from . import build_plan as planning
@@ -19,7 +20,6 @@ from . import engines, split_assignment
 from .build_plan import Plan, Settings, Task
 from .engines import Engine
 from .progress import Standing, State
-from .storage import STATE, Output, at
 from .task import claimed, shards_of
 
 _OURS = ("README.md", "report.json", "statistics.json", "plots", rejects.FILE, "data")
@@ -50,7 +50,7 @@ def build(
 
     Args:
         data: annotation files; see `modalmix.builders.pipeline.inputs`.
-        out: folder to make, or URL of a place in an object store (see `modalmix.builders.build.storage`); it must not exist, be
+        out: folder to make, or URL of a place in an object store (see `modalmix.builders.core.storage`); it must not exist, be
             empty, or hold an unfinished build of the same.
         options: how records become rows.
         settings: how rows are packed.

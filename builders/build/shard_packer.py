@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from ..core.findings import finding
+from ..core.storage import Output
 from ..media.items import NO_BASE64, Held, Item, read_bytes
 from ..pipeline import features, grouped_rows
 from ..pipeline.arrow_tables import MediaCells, grouped_table, media_items, named, referenced, table
@@ -18,7 +19,6 @@ from .grouping import Grouper
 from .lead_media import items_by_weight
 from .parquet import Cell, FileRange, MediaChanged, ShardWriter
 from .row_groups import TOO_LARGE, Group, RowGroup, key_of, rows_in
-from .storage import Output
 
 
 class DoneShard(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class DoneShard(msgspec.Struct, frozen=True):
         checksum: of its bytes (XXH3, 128 bits, hexadecimal).
         lost: lines of ``rejected.jsonl`` for rows whose media could no longer be read when their turn came.
         codes: the code of each of them.
-        stamp: what the store says of its content; see `modalmix.builders.build.storage.Output.publish`.
+        stamp: what the store says of its content; see `modalmix.builders.core.storage.Output.publish`.
         records: that its rows are made of; more than rows only where rows are grouped.
     """
 

@@ -16,13 +16,13 @@ import msgspec
 
 from ..core.counts import Counts
 from ..core.report import Shard
+from ..core.storage import STATE, Output
 from ..pipeline import rejects
 from ..pipeline.rows import Reject
 from .build_plan import Plan, Settings, Task
 from .progress import Pace, State, Told, size_of
 from .shard_packer import DoneShard, Packer
 from .split_assignment import Splitter
-from .storage import STATE, Output
 from .task_rows import rows_of
 
 

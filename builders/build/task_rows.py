@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from ..annotations import read
 from ..core.counts import Counts
 from ..core.findings import Finding, finding
+from ..core.storage import Output
 from ..media.archives import Archive, read_through
 from ..media.items import Held, Item, Media
 from ..pipeline.rewriters import Rewriters
@@ -26,7 +27,6 @@ from .build_plan import Plan, Task
 from .lead_media import lead
 from .progress import Pace
 from .reorder_spill import Moved
-from .storage import Output
 
 
 def rows_of(plan: Plan, task: Task, out: Output, pace: Pace) -> Iterator[Row | Reject]:

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ...core.errors import DataError
-from ...core.report import STATE
+from ..errors import DataError
+from ..report import STATE
 
 if TYPE_CHECKING:
     from .object_store import Store
@@ -62,7 +62,7 @@ class Lease(msgspec.Struct):
 
 @contextmanager
 def held(store: Store, part: str) -> Iterator[Callable[[], None]]:
-    """Holds a store; see `modalmix.builders.build.storage.Output.held`."""
+    """Holds a store; see `modalmix.builders.core.storage.Output.held`."""
     path = f"{STATE}/lease{part}.json"
     own = Lease(uuid.uuid4().hex, socket.gethostname(), _machine(), os.getpid(), _started(os.getpid()))
     for rival in _rivals(store, part):

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
-from ...core.atomic_files import sync_folder, write_file
-from ...core.errors import DataError
-from ...core.file_digests import checksum as checksum_of
-from ...core.locks import LockedError, locked
-from ...core.report import STATE
+from ..atomic_files import sync_folder, write_file
+from ..errors import DataError
+from ..file_digests import checksum as checksum_of
+from ..locks import LockedError, locked
+from ..report import STATE
 
 
 class Folder:
-    """A folder; see `modalmix.builders.build.storage.Output`.
+    """A folder; see `modalmix.builders.core.storage.Output`.
 
     The lock is one of the system: it ends with the process that holds it, on file systems that several machines share as well,
     where they do locks.

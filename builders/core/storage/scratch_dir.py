@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 
-from ...core.locks import LockedError, acquire, locked
+from ..locks import LockedError, acquire, locked
 
 
 class Scratch:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from ...core.errors import DataError
+from ..errors import DataError
 from . import lease
 from .scratch_dir import Scratch
 
@@ -36,7 +36,7 @@ _PARTS_AT_ONCE = 4  # of 50 MB each and ten at once by default, which would be m
 
 
 class Store:
-    """A place that fsspec knows; see `modalmix.builders.build.storage.Output`."""
+    """A place that fsspec knows; see `modalmix.builders.core.storage.Output`."""
 
     fsync = False
 

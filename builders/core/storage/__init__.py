@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from ...core.report import STATE
+from ..report import STATE
 from .local_folder import Folder
 
 __all__ = ["STATE", "Folder", "Output", "at"]
