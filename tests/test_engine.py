@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
 import pytest
 
 from build_data import SMALL, command, digests, make_data
@@ -117,6 +118,22 @@ def test_another_input_or_option_is_refused_and_named(data: Path, tmp_path: Path
     (copy / "train.json").write_text(records)
     with pytest.raises(DataError, match=r"train\.json is (new|no longer)"):
         build.build(str(copy), out, settings=SMALL)
+
+
+def test_a_mixture_may_take_from_one_file_twice(data: Path, tmp_path: Path) -> None:
+    mixture, out = data / "mixture.yaml", tmp_path / "resumed" / "built"
+    takes = "".join(f"  - {{json_path: train.json, sampling_strategy: '{take}'}}\n" for take in ("first:7", "end:5"))
+    mixture.write_text(f"datasets:\n{takes}")
+    report = build.build(str(mixture), str(tmp_path / "built"), settings=SMALL)
+    assert report.checksums["train.json"] == report.checksums["train.json#2"] and report.counts.read == 480
+    rows = datasets.load_dataset(str(tmp_path / "built"), "all", split="train", cache_dir=str(tmp_path / "cache"))
+    taken = {(row["file"], row["row"]) for row in rows["source"]}
+    assert taken <= {("train.json", row) for row in range(7)} | {("train.json#2", row) for row in range(235, 240)}
+    assert len(taken) == sum(report.counts.written.values()) >= 9
+    plan = build_plan.make(str(mixture), DEFAULTS, SMALL)
+    build.build_part(str(mixture), str(out), (0, len(plan.tasks) + 1), settings=SMALL)
+    build.build(str(mixture), str(out), settings=SMALL)
+    assert digests(out) == digests(tmp_path / "built")
 
 
 def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_path: Path) -> None:

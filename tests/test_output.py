@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import pytest
 
 from build_data import SMALL, command, digests, make_data
 from modalmix.builders import build
-from modalmix.builders.build import build_plan
+from modalmix.builders.build import build_plan, run_build
 from modalmix.builders.build.task import run as run_task
+from modalmix.builders.cli.main import main
 from modalmix.builders.core import storage
 from modalmix.builders.core.errors import DataError
-from modalmix.builders.core.storage import lease
+from modalmix.builders.core.storage import object_lock
 from modalmix.builders.pipeline.options import DEFAULTS
 
 
@@ -137,55 +138,65 @@ def test_a_second_build_into_an_object_store_is_told_and_stops(data: Path, bucke
     assert told
 
 
-def elsewhere(place: storage.Output, renewed: int = 0) -> None:
-    """Writes the lease of a build on some other machine."""
-    other = lease.Lease("somebody", "gpu-7", "another boot", 12, "34", renewed)
-    place.write(f"{storage.STATE}/lease.json", msgspec.json.encode(other))
+def elsewhere(place: storage.Output, host: str = "gpu-7", pid: int = 12) -> None:
+    """Writes the lock of another build."""
+    other = object_lock.Holder("somebody", host, pid, "2026-01-02 03:04:05 UTC")
+    place.write(f"{storage.STATE}/lock.json", msgspec.json.encode(other))
 
 
-def test_the_lease_of_another_machine_is_watched_before_it_is_taken_over(
-    bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+HELD = r"another build is at work in .* process 12 of gpu-7, since 2026-01-02 03:04:05 UTC; .* pass --take-over"
+
+
+def test_the_lock_of_another_host_is_taken_over_on_demand_alone(
+    data: Path, bucket: str, undisturbed: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lease, "STALE_SECONDS", 0.4)
-    place = storage.at(f"{bucket}/lease/built")
+    out = f"{bucket}/elsewhere/built"
+    place = storage.at(out)
     elsewhere(place)
+    for part in (None, (0, 2)):
+        with pytest.raises(DataError, match=HELD):
+            if part:
+                build.build_part(str(data), out, part, settings=SMALL)
+            else:
+                build.build(str(data), out, settings=SMALL)
+    assert main(["build", str(data), "--out", out, "--quiet"]) == 2
+    build.build(str(data), out, settings=SMALL, take_over=True)
+    assert "taking over from process 12 of gpu-7" in caplog.text
+    assert digests(out) == undisturbed
+
+
+def test_the_lock_of_a_dead_process_of_this_host_is_no_obstacle(bucket: str) -> None:
+    place = storage.at(f"{bucket}/dead/built")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    elsewhere(place, socket.gethostname(), dead.pid)
     with place.held(""):
-        assert "waiting to see whether the build of process 12 of gpu-7 is still at work" in caplog.text
-        assert "has ended without a word; taking over" in caplog.text
-    assert place.size(f"{storage.STATE}/lease.json") is None
-
-    ended = threading.Event()
-
-    def renew() -> None:
-        for renewed in range(1, 1000):
-            elsewhere(place, renewed)
-            if ended.wait(0.05):
-                return
-
-    elsewhere(place)
-    other = threading.Thread(target=renew)
-    other.start()
+        pass
+    elsewhere(place, socket.gethostname(), os.getpid())  # of a process that had the number of this one
+    with place.held(""):
+        pass
+    assert place.size(f"{storage.STATE}/lock.json") is None
+    living = subprocess.Popen(["sleep", "600"])
     try:
-        with pytest.raises(DataError, match=r"another build is at work in .* process 12 of gpu-7"), place.held(""):
+        elsewhere(place, socket.gethostname(), living.pid)
+        with pytest.raises(DataError, match=f"process {living.pid} of"), place.held(""):
             pass
     finally:
-        ended.set()
-        other.join()
+        living.kill()
+    with pytest.raises(DataError, match="an unknown process"):
+        place.write(f"{storage.STATE}/lock.json", b"{")
+        with place.held(""):
+            pass
 
 
-def test_a_build_whose_lease_was_taken_stops(data: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.05)
+def test_a_build_whose_lock_was_taken_stops(data: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_build, "CHECK_SECONDS", 0.0)
     out = f"{bucket}/taken/built"
     place = storage.at(out)
-
-    def during(standing: object) -> None:
-        elsewhere(place)
-        time.sleep(0.5)
-
-    with pytest.raises(DataError, match=r"another build is at work in .* process 12 of gpu-7"):
-        build.build(str(data), out, settings=SMALL, progress=during)
+    with pytest.raises(DataError, match=HELD):
+        build.build(str(data), out, settings=SMALL, progress=lambda _: elsewhere(place))
     assert place.size("report.json") is None
-    assert place.size(f"{storage.STATE}/lease.json") is not None, "it is not ours to remove"
+    assert place.size(f"{storage.STATE}/lock.json") is not None, "it is not ours to remove"
 
 
 def test_parts_hold_an_object_store_against_the_whole_but_not_against_each_other(bucket: str) -> None:

@@ -96,7 +96,7 @@ class Plan(msgspec.Struct, frozen=True):
         options: how records become rows.
         settings: how rows are packed.
         inputs: annotation file → its size in bytes and modification time in nanoseconds.
-        sources: annotation file as it is told → its size in bytes.
+        sources: name of each annotation file → its size in bytes.  A mixture may take from one file twice, under two names.
         passes: archives that are gone through once; the rows that their members lead are left to tasks of their own.
         tasks: in order.
     """
@@ -112,6 +112,10 @@ class Plan(msgspec.Struct, frozen=True):
     def text(self) -> bytes:
         """The plan as JSON."""
         return msgspec.json.encode(self, order="deterministic")
+
+    def paths(self) -> dict[str, str]:
+        """Name of each annotation file → its path."""
+        return {slice_.file: slice_.path for task in self.tasks for slice_ in task.slices}
 
 
 def make(data: str | Sequence[str], options: Options, settings: Settings) -> Plan:
@@ -217,7 +221,7 @@ def _are_one(one: Slice, other: Slice) -> bool:
     return (
         is_unwanted(one)
         and is_unwanted(other)
-        and (one.path, one.stop, one.take) == (other.path, other.start, other.take)
+        and (one.file, one.stop, one.take) == (other.file, other.start, other.take)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -24,7 +25,9 @@ from .task import claimed, shards_of
 
 _OURS = ("README.md", "report.json", "statistics.json", "plots", rejects.FILE, "data")
 _FINISHED = "finished"
-_LOCKS = (f"{STATE}/lock", f"{STATE}/lease")
+_LOCKS = f"{STATE}/lock"
+CHECK_SECONDS = 15.0
+"""How often a build makes sure that it still holds its output."""
 USUAL = Settings()
 
 Progress = Callable[[Standing], None]
@@ -41,6 +44,7 @@ def build(
     engine: str = "local",
     address: str | None = None,
     overwrite: bool = False,
+    take_over: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Builds a dataset, or goes on with a build that was interrupted.
@@ -58,6 +62,7 @@ def build(
         engine: ``"local"`` or ``"ray"``; see `modalmix.builders.build.ray_engine`.
         address: of the Ray cluster; None for ``$RAY_ADDRESS``, or for one on this machine that ends with the build.
         overwrite: replace a build in `out`.
+        take_over: go on in an object store where a build of another host has ended without removing its lock.
         progress: told how far the build is.
 
     Raises:
@@ -69,7 +74,7 @@ def build(
     place = at(out)
     with (
         engines.engine(engine, address, workers) as hands,
-        _begun(data, place, options, settings, hands, overwrite) as (plan, check),
+        _begun(data, place, options, settings, hands, overwrite, take_over) as (plan, check),
     ):
         hands.run(place, plan, plan.tasks, _told(hands, plan.tasks, progress, check))
         check()
@@ -84,6 +89,7 @@ def build_part(
     settings: Settings = USUAL,
     *,
     workers: int | None = None,
+    take_over: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Runs every n-th task of a build, for batch systems; `finish` puts the parts together.
@@ -95,6 +101,7 @@ def build_part(
         options: as for `build`.
         settings: as for `build`.
         workers: as for `build`.
+        take_over: as for `build`; it concerns the lock of this part, and of the whole.
         progress: as for `build`.
 
     Raises:
@@ -104,7 +111,7 @@ def build_part(
     name = f"-{part[0]}-{part[1]}"
     with (
         engines.engine("local", None, workers) as hands,
-        _begun(data, place, options, settings, hands, False, name) as (plan, check),
+        _begun(data, place, options, settings, hands, False, take_over, name) as (plan, check),
     ):
         tasks = plan.tasks[part[0] :: part[1]]
         hands.run(place, plan, tasks, _told(hands, tasks, progress, check))
@@ -115,9 +122,13 @@ def _told(
 ) -> Callable[[State, int], None]:
     """What engines tell the states of tasks to; it makes sure as well that the output is still held."""
     standing = Standing(tasks, hands.sizes(tasks))
+    checked = time.monotonic()
 
     def told(state: State, worker: int = 0) -> None:
-        check()
+        nonlocal checked
+        if time.monotonic() - checked >= CHECK_SECONDS:
+            check()
+            checked = time.monotonic()
         standing.tell(state, worker)
         if progress:
             progress(standing)
@@ -174,7 +185,9 @@ def _finished(out: Output, hands: Engine) -> Report:
         if mix in packed
     }
     counts.written = {mix: n for mix, n in sorted(counts.written.items()) if n}
-    digests = dict(zip(plan.sources, hands.digests(list(plan.inputs)), strict=True))
+    by_path = dict(zip(plan.inputs, hands.digests(list(plan.inputs)), strict=True))
+    paths = plan.paths()
+    digests = {name: by_path[paths[name]] for name in plan.sources}
     report = Report(plan.version, counts, shown, plan.sources, digests, planning.described(plan), by_code)
     cards.write(out.url, report)
     out.write("report.json", report.text().encode())
@@ -213,6 +226,7 @@ def _begun(
     settings: Settings,
     hands: Engine,
     overwrite: bool,
+    take_over: bool,
     part: str = "",
 ) -> Iterator[tuple[Plan, Callable[[], None]]]:
     """The plan, written down in an output that is held: no second build of the same part gets in.
@@ -222,7 +236,7 @@ def _begun(
     split_assignment.check(settings.splits)
     _check(out, overwrite)
     plan = hands.plan(data, options, settings)
-    with out.held(part) as check:
+    with out.held(part, take_over=take_over) as check:
         if overwrite:
             _empty(out)
         before = planning.read(out)

@@ -54,6 +54,8 @@ def add(parser: ArgumentParser) -> None:
     how.add_argument("--slice", metavar="I/N", help="run the I-th of N parts (from 0) only, in a batch system")
     how.add_argument("--finish", action="store_true", help="put the parts together that --slice has made")
     how.add_argument("--overwrite", action="store_true", help="replace a finished build in DIR")
+    how.add_argument("--take-over", action="store_true",
+                     help="go on in an object store where a build of another host was killed")  # fmt: skip
 
 
 def run(arguments: Namespace) -> int:
@@ -85,7 +87,14 @@ def run(arguments: Namespace) -> int:
                 if arguments.engine != "local":
                     raise DataError("--slice is for batch systems; Ray deals out the tasks of a whole build itself")
                 build.build_part(
-                    arguments.data, arguments.out, part, options, settings, workers=workers, progress=meter.told
+                    arguments.data,
+                    arguments.out,
+                    part,
+                    options,
+                    settings,
+                    workers=workers,
+                    take_over=arguments.take_over,
+                    progress=meter.told,
                 )
                 return 0
             report = build.build(
@@ -97,6 +106,7 @@ def run(arguments: Namespace) -> int:
                 engine=arguments.engine,
                 address=arguments.address,
                 overwrite=arguments.overwrite,
+                take_over=arguments.take_over,
                 progress=meter.told,
             )
             standing = meter.standing

@@ -106,11 +106,13 @@ class Output(Protocol):
             last: a file in it that goes after all the others.
         """
 
-    def held(self, part: str) -> AbstractContextManager[Callable[[], None]]:
+    def held(self, part: str, *, take_over: bool = False) -> AbstractContextManager[Callable[[], None]]:
         """Holds the output against other builds.
 
         Args:
             part: empty for all of it; else a name, and other parts may be held by others.
+            take_over: hold it also where another build has left its lock, or still holds it, in an object store.  The lock of a
+                folder ends with the process that holds it, so there is nothing to take over.
 
         Returns:
             A context that gives a function to call now and then: it raises a DataError if the hold was lost.

@@ -135,7 +135,7 @@ class Folder:
         sync_folder(os.path.dirname(full))
 
     @contextmanager
-    def held(self, part: str) -> Iterator[Callable[[], None]]:
+    def held(self, part: str, *, take_over: bool = False) -> Iterator[Callable[[], None]]:
         """Locks the folder for one build, or for the parts of one."""
         os.makedirs(self._full(STATE), exist_ok=True)
         with ExitStack() as locks:

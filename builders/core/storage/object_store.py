@@ -8,7 +8,7 @@ What an object store gives, and what is made of it:
 - What has been sent is on the store's disks.
 - A shard is known by its size and by what the store reports of it right after it was sent (its ETag, say), without reading it
   back.
-- There are no locks; see `lease` for what stands in their place.
+- There are no locks; see `object_lock` for what stands in their place.
 
 A process that is killed while it sends a large object may leave the parts of an unfinished upload in the bucket; a lifecycle
 rule of the bucket removes those.
@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from ..errors import DataError
-from . import lease
+from . import object_lock
 from .scratch_dir import Scratch
 
 _FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "r2"})
@@ -170,9 +170,9 @@ class Store:
             except FileNotFoundError:
                 pass
 
-    def held(self, part: str) -> AbstractContextManager[Callable[[], None]]:
-        """Takes the lease of the place, or of a part of its build."""
-        return lease.held(self, part)
+    def held(self, part: str, *, take_over: bool = False) -> AbstractContextManager[Callable[[], None]]:
+        """Takes the lock of the place, or of a part of its build."""
+        return object_lock.locked(self, part, take_over)
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}"
