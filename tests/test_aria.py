@@ -6,6 +6,7 @@ import pytest
 
 from modalmix.builders.core.sample import NOTES, Reference, Sample, Turn
 from modalmix.builders.formats import aria
+from modalmix.builders.formats.recognition import recognise
 
 IMAGE: dict[str, Any] = {"type": "image", "text": None}
 VIDEO: dict[str, Any] = {"type": "video", "text": None}
@@ -159,6 +160,6 @@ def test_the_split_is_the_files_name(file: str, split: str) -> None:
 
 
 def test_messages_of_parts_are_recognised_and_chat_messages_of_text_are_not() -> None:
-    assert aria.recognise({"messages": messages([text("a")], [text("b")])}).confidence > 0.9
-    assert aria.recognise({"messages": [{"role": "user", "content": "a"}]}).confidence < 0.5
-    assert aria.recognise({"conversations": []}) == (0.0, ["no messages"])
+    assert recognise({"messages": messages([text("a")], [text("b")])})["aria"].confidence > 0.9
+    assert recognise({"messages": [{"role": "user", "content": "a"}]})["aria"].confidence < 0.5
+    assert recognise({"conversations": []})["aria"] == (0.0, ["no messages"])

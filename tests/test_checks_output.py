@@ -18,7 +18,7 @@ import pytest
 from modalmix.builders.annotations import plan, read, sources
 from modalmix.builders.check import check
 from modalmix.builders.check.findings_page import SECTIONS, catalogue, upstream
-from modalmix.builders.check.fixes import mended
+from modalmix.builders.check.fixes import fixed
 from modalmix.builders.check.html_report import page
 from modalmix.builders.check.statistics import Spread
 from modalmix.builders.check.write_clean import write_clean
@@ -185,7 +185,7 @@ def test_fix_mends_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
 def test_a_record_that_needs_no_mend_is_given_back_itself() -> None:
     record = {"image": "a\\b.jpg" * 0 + "a.jpg", "conversations": example_data.turns("<image>", "b")}
     for format_ in ("ola", "videorefer", "lmms_finetune", "aria", "llava_video"):
-        same, mends = mended(format_, record)
+        same, mends = fixed(format_, record)
         assert same is record and not mends
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 from typing import Any
 
@@ -15,7 +16,8 @@ from strategies_turns import copied, damaged, json_values
 from modalmix.builders.core.findings import CATALOGUE, rejects
 from modalmix.builders.core.sample import MODALITIES, NOTES, Sample
 from modalmix.builders.formats import Format, formats
-from modalmix.builders.formats.recognition import recognise
+from modalmix.builders.formats.recognition import RecordFormat, best_of, recognise
+from modalmix.builders.formats.shape import CERTAIN, UNLIKELY
 
 FORMATS = formats()
 STRATEGIES = {name: importlib.import_module(f"strategies_{name}") for name in FORMATS}
@@ -77,7 +79,7 @@ def test_a_damaged_record_is_read_without_raising_and_comes_back(name: str) -> N
     @given(damaged(STRATEGIES[name].records))
     def holds(record: dict[str, Any]) -> None:
         sample = assert_round_trip(FORMATS[name], record)
-        assert FORMATS[name].recognise(record).reasons
+        assert recognise(record)[name].reasons
         for one in sample.findings:
             assert one.code in CATALOGUE and len(one.message) < 400
             place(record, one.pointer.rpartition("/")[0])  # a missing key is named too, so its holder must be there
@@ -91,7 +93,7 @@ def test_any_json_object_is_read_without_raising_and_comes_back(name: str) -> No
     @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), json_values, max_size=6))
     def holds(record: dict[str, Any]) -> None:
         assert_round_trip(FORMATS[name], record)
-        assert 0 <= FORMATS[name].recognise(record).confidence <= 1
+        assert 0 <= recognise(record)[name].confidence <= 1
 
     holds()
 
@@ -133,16 +135,38 @@ def test_a_sample_can_be_written_in_every_format_that_has_its_media(name: str) -
 
 
 @every_example
-def test_no_format_claims_a_typical_record_more_than_its_own(name: str, example: dict[str, Any]) -> None:
-    opinions = recognise(example)
-    assert opinions[name].confidence == max(one.confidence for one in opinions.values()) > 0
-    assert all(0 <= one.confidence <= 1 and one.reasons for one in opinions.values())
+def test_no_format_is_certain_of_a_typical_record_of_another(name: str, example: dict[str, Any]) -> None:
+    found = recognise(example)
+    assert list(found) == sorted(found, key=lambda one: -found[one].confidence)
+    assert all(0 <= one.confidence <= 1 and one.reasons for one in found.values())
+    certain = [one for one in found if found[one].confidence >= CERTAIN]
+    assert name in certain if certain else found[name].confidence > UNLIKELY
+
+
+@every_format
+def test_a_file_of_typical_records_is_in_their_format(name: str) -> None:
+    examples = STRATEGIES[name].EXAMPLES
+    assert best_of(map(recognise, examples)) == name
+    assert {RecordFormat(name)(example) for example in examples} == {name}
 
 
 @every_format
 def test_a_record_of_no_format_is_not_claimed(name: str) -> None:
     for record in ({}, {"id": 1}, {"text": "a"}, {"conversations": None, "messages": 3}):
-        assert FORMATS[name].recognise(record).confidence == 0
+        assert recognise(record)[name].confidence == 0
+
+
+@every_format
+def test_a_format_module_offers_what_the_protocol_asks_for(name: str) -> None:
+    module = FORMATS[name]
+    facts = inspect.get_annotations(Format)
+    functions = {key: value for key, value in vars(Format).items() if isinstance(value, staticmethod)}
+    assert facts and functions
+    for fact, kind in facts.items():
+        assert inspect.get_annotations(module).get(fact, type(getattr(module, fact)).__name__) == kind
+    for key, function in functions.items():
+        assert [*inspect.signature(getattr(module, key)).parameters] == [*inspect.signature(function).parameters]
+    assert name == module.NAME
 
 
 @every_format
@@ -155,3 +179,17 @@ def test_a_file_name_without_a_hint_is_of_the_split_train(name: str) -> None:
 def test_the_modalities_are_named_in_the_usual_order(name: str) -> None:
     mine = FORMATS[name].MODALITIES
     assert mine and [one for one in MODALITIES if one in mine] == list(mine)
+
+
+@quickly
+@given(
+    st.sampled_from(list(STRATEGIES)).flatmap(lambda name: damaged(STRATEGIES[name].records)),
+    st.sampled_from([None, *FORMATS]),
+)
+def test_a_record_is_recognised_the_same_whatever_was_read_before(record: dict[str, Any], main: str | None) -> None:
+    fresh, used = RecordFormat(main), RecordFormat(main)
+    for _, example in EXAMPLES:
+        used(example)
+    assert used(record) == fresh(record) == used(copied(record))
+    best, found = next(iter(recognise(record).items()))
+    assert fresh(record) in ({best, main} if found.confidence else {None})

@@ -6,6 +6,7 @@ import pytest
 
 from modalmix.builders.core.sample import Reference, Sample, Turn
 from modalmix.builders.formats import llava_video
+from modalmix.builders.formats.recognition import recognise
 
 
 def turns(*texts: str) -> list[dict[str, Any]]:
@@ -118,7 +119,7 @@ def test_the_folders_of_the_hub_are_each_named_once() -> None:
 
 def test_it_is_recognised_by_its_source_and_by_the_image_tag_of_a_video() -> None:
     def confidence(**record: Any) -> float:
-        return llava_video.recognise(record).confidence
+        return recognise(record)["llava_video"].confidence
 
     conversations = turns("<image>\n?", "A.")
     assert confidence(video="a.mp4", data_source="x", conversations=conversations) > 0.9

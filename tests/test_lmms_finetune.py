@@ -6,6 +6,7 @@ import pytest
 
 from modalmix.builders.core.sample import NOTES, Reference, Sample, Turn
 from modalmix.builders.formats import lmms_finetune
+from modalmix.builders.formats.recognition import recognise
 from modalmix.builders.formats.turns import Roles
 
 
@@ -113,7 +114,7 @@ def test_a_sample_of_another_format_is_written_with_its_media() -> None:
 
 def test_it_is_recognised_by_its_video_tag_and_system_prompt() -> None:
     def confidence(**record: Any) -> float:
-        return lmms_finetune.recognise(record).confidence
+        return recognise(record)["lmms_finetune"].confidence
 
     assert confidence(video="a.mp4", conversations=turns("<video>?", "A.")) > 0.7
     assert confidence(video="a.mp4", conversations=turns("<image>?", "A.")) < 0.2

@@ -6,6 +6,7 @@ import pytest
 
 from modalmix.builders.core.sample import NOTES, Reference, Sample, Turn
 from modalmix.builders.formats import ola
+from modalmix.builders.formats.recognition import recognise
 
 PATCH = {"patch": "/mnt/p/patch_00000", "start_num": 7, "size": 90}
 FRAMES = {"patch": "/mnt/p/patch_000000", "start_num": 26608266, "size": [3, 2, 1]}
@@ -262,10 +263,10 @@ def test_frames_one_by_one_are_written_as_their_folder() -> None:
 
 def test_what_only_ola_has_is_recognised_in_words() -> None:
     conversations = turns("<image>\nWhat?", "A.")
-    assert ola.recognise({"audio_q": "q.wav", "conversations": conversations}).reasons == [
+    assert recognise({"audio_q": "q.wav", "conversations": conversations})["ola"].reasons == [
         "has audio_q, which only Ola has"
     ]
-    assert ola.recognise({"video": FRAMES, "conversations": conversations}).confidence > 0.9
-    assert ola.recognise({"image": [PATCH], "conversations": conversations}).confidence > 0.9
-    assert 0 < ola.recognise({"image": "a.jpg", "conversations": conversations}).confidence <= 0.5
-    assert ola.recognise({"id": 1}) == (0.0, ["no conversations"])
+    assert recognise({"video": FRAMES, "conversations": conversations})["ola"].confidence > 0.9
+    assert recognise({"image": [PATCH], "conversations": conversations})["ola"].confidence > 0.9
+    assert 0 < recognise({"image": "a.jpg", "conversations": conversations})["ola"].confidence <= 0.5
+    assert recognise({"id": 1})["ola"] == (0.0, ["no conversations"])

@@ -11,7 +11,7 @@ from modalmix.builders.formats.turns import (
     Roles,
     canonical,
     count_findings,
-    first_tag,
+    first_tags,
     order_findings,
     placeholders,
     plain_text,
@@ -173,9 +173,10 @@ def test_turns_with_one_tag_for_images_and_videos_come_back(texts: list[str], im
     assert write_image_turns(read, images, videos, {"speech": "audio"}, Roles(), literal) == written
 
 
-def test_the_first_tag_is_found_in_whatever_turn() -> None:
-    assert first_tag([{"value": "a < b"}, 3, {"value": None}, {"value": "\\<speech><image>"}]) == "speech"
-    assert first_tag([{"value": "a"}]) == ""
+def test_the_tags_of_the_first_turn_with_any_are_found() -> None:
+    turns = [{"value": "a < b"}, 3, {"value": None}, {"value": "\\<speech><image><speech>"}, {"value": "<video>"}]
+    assert first_tags(turns) == ("speech", "image")
+    assert first_tags([{"value": "a"}]) == () == first_tags("<image>")
 
 
 @settings(max_examples=100, deadline=None, database=None)

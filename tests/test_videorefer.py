@@ -10,6 +10,7 @@ from strategies_videorefer import EXAMPLES, LAYOUTS, PICTURE, POLYGON, REGION, S
 
 from modalmix.builders.core.sample import NOTES, Mask, Reference, Sample, Turn
 from modalmix.builders.formats import videorefer
+from modalmix.builders.formats.recognition import recognise
 from modalmix.builders.formats.turns import Roles
 from modalmix.builders.media.masks import media_findings
 
@@ -39,7 +40,7 @@ def test_any_json_object_is_read_and_comes_back(record: dict[str, Any]) -> None:
     before = json.dumps(record)
     sample = videorefer.read(record)
     assert json.dumps(videorefer.write(sample)) == before == json.dumps(record)
-    confidence, reasons = videorefer.recognise(record)
+    confidence, reasons = recognise(record)["videorefer"]
     assert 0 <= confidence <= 1 and reasons
 
 
@@ -344,7 +345,7 @@ def test_masks_changed_after_reading_are_written_as_they_are_now() -> None:
     ],
 )
 def test_a_record_is_recognised_by_its_objects(record: dict[str, Any], low: float, high: float) -> None:
-    confidence, reasons = videorefer.recognise(record)
+    confidence, reasons = recognise(record)["videorefer"]
     assert low <= confidence <= high
     assert all(reasons)
 
@@ -352,7 +353,7 @@ def test_a_record_is_recognised_by_its_objects(record: dict[str, Any], low: floa
 def test_every_record_with_objects_is_recognised() -> None:
     with_objects = [example for example in EXAMPLES if "annotation" in example or "masks" in example]
     assert len(with_objects) > 8
-    assert all(videorefer.recognise(example).confidence > 0.9 for example in with_objects)
+    assert all(recognise(example)["videorefer"].confidence > 0.9 for example in with_objects)
 
 
 @pytest.mark.parametrize(

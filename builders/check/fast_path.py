@@ -27,7 +27,8 @@ import numpy as np
 
 from ..annotations.slice_reader import Block
 from ..core.sample import Reference
-from ..formats.llava_video import TELLING
+from ..formats import formats
+from ..formats.recognition import path_words
 from ..formats.references import text_of_id
 from ..formats.turns import layout
 from ..pipeline.rows import Row
@@ -37,6 +38,7 @@ from .record_hashes import Fingerprints, fingerprints
 
 _FRONTS = frozenset({"<image>\n", "<video>\n", "<audio>\n"})
 """How nearly all conversations with a medium begin; of one length."""
+_CONTENT_KEYS = frozenset(key for format_ in formats().values() for key in format_.CONTENT_KEYS)
 _MOST_SHAPES = 10_000
 _KEYS_OF = attrgetter("keys")
 _CONTAINERS = frozenset({list, dict})
@@ -116,7 +118,7 @@ def _front(beginning: str) -> tuple[Hashable, ...]:
 def _more(table: Transposed) -> tuple[list[Hashable], set[int]]:
     """How many media stand in the lists of records of one frame; and the indices of those that are like no others."""
     every = range(table.size)
-    if "stream" in table.columns or "messages" in table.columns:
+    if not _CONTENT_KEYS.isdisjoint(table.keys):
         return [None for _ in every], set(every)
     kinds = dict(zip(table.keys, table.kinds, strict=True))
     lists = [key for key, kind in kinds.items() if kind in _CONTAINERS and key != "conversations"]
@@ -131,8 +133,8 @@ def _more(table: Transposed) -> tuple[list[Hashable], set[int]]:
                 unlike.add(i)
     if kinds.get("video") is str:
         for i, video in enumerate(table.columns["video"]):
-            if TELLING in video:
-                more[i] = (more[i], TELLING)
+            if words := path_words(video):
+                more[i] = (more[i], words)
     return more, unlike
 
 

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 from ..core.findings import Finding, finding
-from ..core.sample import Mask, Reference, Sample, notes_of
+from ..core.sample import Mask, Reference, Sample
+from ..formats import formats
 from ..paths import Rewriter
-from .placeholder_checks import placement
-
-_RELATIVE = frozenset({"aria"})
-"""Formats whose trainers put a folder in front of a path that is absolute, too; the others take it as it is."""
 
 
 def notes(format_: str | None, sample: Sample, record: Mapping[str, Any]) -> list[Finding]:
@@ -26,32 +23,14 @@ def notes(format_: str | None, sample: Sample, record: Mapping[str, Any]) -> lis
     found: list[Finding] = []
     if sample.masks:
         found += empty_masks(sample)
-    if format_ in _RELATIVE:
-        absolute = next((one for one in references(sample) if one.path.startswith("/")), None)
-        if absolute is not None:
-            found.append(finding("path-absolute", f"{absolute.path!r}"))
     groups = (("image", sample.images), ("video", sample.videos), ("audio", sample.audios), ("audio_q", sample.audio_q))
     for key, group in groups:
         for i, one in enumerate(group):
             if isinstance(one, Reference) and "\\" in one.path:  # a learned rule has found it; the trainer knows none
                 found.append(_backslash(one, f"/{key}/{i}" if len(group) > 1 else f"/{key}"))
-    found += placement(format_, sample, record)
-    if format_ == "ola" and sample.videos and notes_of(sample.extra).get("channel_order") == "BGR":
-        patch = next((one.path for one in sample.videos if isinstance(one, Reference)), "")
-        found.append(finding("patch-channels", f"{patch!r}", "/video"))
+    if format_ is not None:
+        found += formats()[format_].trainer_findings(record, sample)
     return found
-
-
-def references(sample: Sample) -> Iterator[Reference]:
-    """All references of a sample, frames one by one."""
-    yield from sample.images
-    for video in sample.videos:
-        if isinstance(video, Reference):
-            yield video
-        else:
-            yield from video
-    yield from sample.audios
-    yield from sample.audio_q
 
 
 def empty_masks(sample: Sample) -> list[Finding]:

@@ -28,13 +28,13 @@ from ..core.counts import Counts
 from ..core.findings import CODE, Finding, finding, rejects
 from ..core.int_columns import Columns, Numbers, members, place, repeats
 from ..core.report import modalmix_version
-from ..formats.recognition import opinions
 from ..loading.hub.requested_paths import AWAITING, check_awaited
 from ..media.header_cache import HeaderCache
 from ..paths import Rewriter
 from ..pipeline.infer_rules import archive_findings, looked_up
 from ..pipeline.inputs import splits
 from ..pipeline.options import DEFAULTS, Options
+from ..pipeline.recognise_files import first_record
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.selection import EVERYTHING
 from .cross_record_checks import contradictions, misfits, too_large, too_many
@@ -145,7 +145,7 @@ class _Doctor:
                 source.file,
                 split,
                 os.path.getsize(source.path),
-                opinions(source.path),
+                first_record(source.path),
                 Counts(),
                 url=source.url if self.awaited else "",
             )

@@ -22,6 +22,7 @@ from ..core.errors import DataError
 from ..core.findings import Finding, rejects
 from ..core.int_columns import members, place
 from ..core.sample import Sample
+from ..formats import Fix
 from ..media.items import Item, Media
 from ..media.read_header import read_header
 from ..paths import Rewriter
@@ -30,7 +31,7 @@ from ..pipeline.resolve_media import mask_findings, resolve
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import reading
 from .diagnosis import Told
-from .fixes import Mend, mended
+from .fixes import fixed
 from .media_store import Known, judged
 
 MENDS = "mends.log"
@@ -120,7 +121,7 @@ def _kept(
                         result.not_selected += 1
                         continue
                     if fix:
-                        changed, changes = mended(name, record)
+                        changed, changes = fixed(name, record)
                         if changes and _sound(read_as(changed)[1], rewriter, verified):
                             result.mended += 1
                             for one in changes:
@@ -162,7 +163,7 @@ def _known(media: Media) -> Iterator[Known]:
             yield Known(0, medium, one, header)
 
 
-def _line(file: str, row: int, id_: str | None, one: Mend) -> bytes:
+def _line(file: str, row: int, id_: str | None, one: Fix) -> bytes:
     entry = {"file": file, "row": row, "id": id_, **one._asdict()}
     return _encoded(entry) + b"\n"
 

@@ -1,7 +1,10 @@
 """The names that a person may type, in a module that imports nothing: help texts show them before anything else is loaded."""
 
-FORMATS = ("ola", "videorefer", "lmms_finetune", "aria", "llava_video")
-"""The formats; each is a module of `modalmix.builders.formats`."""
+FORMATS = ("lmms_finetune", "llava_video", "ola", "videorefer", "aria")
+"""The formats: each is a module of `modalmix.builders.formats` and a builder.
+
+The plainest first: of formats that a record fits equally well, the first is taken.
+"""
 
 ANY_FORMAT = "modalmix"
 """In place of a format: the format of each record is recognised."""

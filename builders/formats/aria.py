@@ -36,19 +36,29 @@ What is known to be peculiar:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from ..core.findings import Finding, finding, quote
 from ..core.sample import Recognition, Reference, Sample, Turn, notes_of
+from .base import Fix
 from .extra import keep, keep_usual, restore
 from .references import of_own_format, path_of, text_of_id
+from .shape import LISTS, NO, POSSIBLE, Kinds, Shape
 from .split_names import split_by_name
 from .turns import ROLES, Roles, canonical, count_findings, order_findings, split, upstream
 
 NAME = "aria"
-MODALITIES = ("image", "video")
+TITLE = "Aria"
+MODALITIES: tuple[str, ...] = ("image", "video")
+RELEASE: str | None = None
+FOLDERS: tuple[str, ...] = ()
+
+OWN: Kinds = {"messages": frozenset({"parts"})}
+NEVER: Kinds = {}
+PATH_WORDS: tuple[str, ...] = ()
+CONTENT_KEYS: tuple[str, ...] = ("messages",)
 
 _ORDER = ("messages", "images", "video")
 _ROLES = {"user": "human", "assistant": "gpt"}
@@ -93,24 +103,32 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
     return restore(_columns(sample, notes_of(sample.extra)), extra, _ORDER)
 
 
-def recognise(record: Mapping[str, Any]) -> Recognition:
-    """How well a record fits, and why."""
-    messages = record.get("messages")
-    if not isinstance(messages, list):
-        return Recognition(0.0, ["no messages"])
-    first = messages[0] if messages else None
-    if not isinstance(first, dict):
-        return Recognition(0.2, ["has messages, but the first is no object"])
-    if not isinstance(first.get("content"), list):
-        return Recognition(0.3, ["has messages, but their content is no list of parts"])
-    if "conversations" in record:
-        return Recognition(0.5, ["has messages of content parts, but conversations too"])
-    return Recognition(0.95, ["has messages of content parts, which only Aria has"])
+def fit(shape: Shape) -> Recognition:
+    """How well a record fits that has no key that only one format has, and why."""
+    kind = shape.kinds.get("messages")
+    if kind not in LISTS:
+        return Recognition(NO, ["no messages"])
+    if kind == "messages":
+        return Recognition(POSSIBLE, ["has messages, but their content is no list of parts"])
+    return Recognition(POSSIBLE, ["has messages, but the first has no content"])
 
 
 def split_of(file: str) -> str:
     """``train`` for train.jsonl, ``test`` for test.jsonl, ``validation`` for val.jsonl; ``train`` for other names."""
     return split_by_name(file)
+
+
+def trainer_findings(record: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
+    """An absolute path: the trainer puts its folder in front of it, too."""
+    references = (*sample.images, *(video for video in sample.videos if isinstance(video, Reference)))
+    absolute = next((reference for reference in references if reference.path.startswith("/")), None)
+    if absolute is not None:
+        yield finding("path-absolute", f"{absolute.path!r}")
+
+
+def fixes(record: Mapping[str, Any]) -> Iterator[Fix]:
+    """None."""
+    return iter(())
 
 
 def _media(record: Mapping[str, Any]) -> tuple[list[Reference], list[Reference], int | None, list[Finding]]:

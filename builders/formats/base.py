@@ -1,20 +1,30 @@
-"""Formats: how each upstream project writes a sample.
-
-A format is a module that holds everything the project knows of it, as plain functions (`Format`); this module lists them.
-"""
+"""What a format is: a module that holds everything the project knows of how one upstream project writes a sample."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-from importlib import import_module
-from typing import Any, Protocol, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
-from ..core.names import FORMATS
+from ..core.findings import Finding
 from ..core.sample import Recognition, Sample
+from .shape import Kinds, Shape
 from .turns import Roles
 
-NAMES = FORMATS
+
+class Fix(NamedTuple):
+    """One change to a record that alters how something is written, never what it says.
+
+    Attributes:
+        code: of the finding that it removes.
+        pointer: JSON pointer to the value.
+        was: the value.
+        now: the value in its place.
+    """
+
+    code: str
+    pointer: str
+    was: Any
+    now: Any
 
 
 class Format(Protocol):
@@ -25,8 +35,34 @@ class Format(Protocol):
     """
 
     NAME: str
+    """The name of the module and of the builder."""
+    TITLE: str
+    """The name of the upstream project, for people."""
     MODALITIES: tuple[str, ...]
     """The modalities its records may hold, in the order of `modalmix.builders.core.sample.MODALITIES`."""
+    RELEASE: str | None
+    """The upstream release (see `modalmix.cards.facts`) that the builder's folders belong to."""
+    FOLDERS: tuple[str, ...]
+    """The folders of `RELEASE`, each a config of the builder."""
+
+    # ---- recognition
+
+    OWN: Kinds
+    """Keys that only this format has, where their values are of these kinds (`modalmix.builders.formats.shape.kind_of`)."""
+    NEVER: Kinds
+    """Keys that this format cannot read when their values are of these kinds."""
+    PATH_WORDS: tuple[str, ...]
+    """Words in the path of a video by which `fit` recognises a record."""
+
+    @staticmethod
+    def fit(shape: Shape) -> Recognition:
+        """How well a record fits that has no key that only one format has, and why."""
+
+    @staticmethod
+    def split_of(file: str) -> str:
+        """The split an annotation file belongs to by its name."""
+
+    # ---- records and samples
 
     @staticmethod
     def read(record: Mapping[str, Any], roles: Roles = ...) -> Sample:
@@ -36,16 +72,15 @@ class Format(Protocol):
     def write(sample: Sample, roles: Roles = ...) -> dict[str, Any]:
         """The record of a sample."""
 
-    @staticmethod
-    def recognise(record: Mapping[str, Any]) -> Recognition:
-        """How well a record fits, and why."""
+    # ---- the trainer
+
+    CONTENT_KEYS: tuple[str, ...]
+    """Keys whose values can give findings beyond their types: a record that has one is always read in full."""
 
     @staticmethod
-    def split_of(file: str) -> str:
-        """The split an annotation file belongs to by its name."""
+    def trainer_findings(record: Mapping[str, Any], sample: Sample) -> Iterable[Finding]:
+        """Warnings and notes about a record that `read` accepts but the trainer reads differently, or not at all."""
 
-
-@cache
-def formats() -> dict[str, Format]:
-    """The format modules by name."""
-    return {name: cast("Format", import_module(f".{name}", __package__)) for name in NAMES}
+    @staticmethod
+    def fixes(record: Mapping[str, Any]) -> Iterable[Fix]:
+        """The changes that remove what the trainer stumbles over, without guessing."""

@@ -30,29 +30,25 @@ What is known to be peculiar:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.findings import Finding, finding, quote
 from ..core.sample import Recognition, Reference, Sample, notes_of
+from .base import Fix
 from .extra import keep, keep_usual, restore
+from .front_tags import front_tag_findings, front_tag_fixes
 from .references import of_own_format, read_paths, text_of_id, write_paths
+from .shape import CERTAIN, FITS, LIKELY, LISTS, NO, OBJECTS, POSSIBLE, UNLIKELY, Kinds, Shape
 from .split_names import words_of
-from .turns import (
-    ROLES,
-    Roles,
-    count_findings,
-    first_tag,
-    image_tag,
-    read_image_turns,
-    usual_turns,
-    write_image_turns,
-)
+from .turns import ROLES, Roles, count_findings, image_tag, read_image_turns, usual_turns, write_image_turns
 
 NAME = "llava_video"
-MODALITIES = ("image", "video")
+TITLE = "LLaVA-Video"
+MODALITIES: tuple[str, ...] = ("image", "video")
+RELEASE: str | None = "llava-video-178k"
 
-FOLDERS = (
+FOLDERS: tuple[str, ...] = (
     *(
         f"{length}_{source}_v0_1"
         for length in ("0_30_s", "30_60_s", "1_2_m", "2_3_m")
@@ -65,8 +61,10 @@ FOLDERS = (
 )
 """The folders of LLaVA-Video-178K; its README says ``…_activitynet`` where a folder is ``…_activitynetqa``."""
 
-TELLING = "shareVideoGPTV"
-"""A word in a path by which its record is recognised."""
+OWN: Kinds = {}
+NEVER: Kinds = {"image": OBJECTS}
+PATH_WORDS: tuple[str, ...] = ("shareVideoGPTV",)
+CONTENT_KEYS: tuple[str, ...] = ()
 
 _SPLITS = {"cap": "caption", "oe": "open_ended", "mc": "multi_choice"}
 _ORDER = ("id", "image", "conversations", "data_source", "video")
@@ -115,40 +113,47 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
     return restore(_columns(sample, notes_of(sample.extra), roles), extra, _ORDER)
 
 
-def recognise(record: Mapping[str, Any]) -> Recognition:
-    """How well a record fits, and why."""
-    conversations = record.get("conversations")
-    if not isinstance(conversations, list):
-        return Recognition(0.0, ["no conversations"])
-    for key in ("audio", "audio_q", "annotation", "masks", "system_prompt"):
-        if key in record:
-            return Recognition(0.05, [f"has {key}, which LLaVA-Video does not have"])
-    image, video = record.get("image"), record.get("video")
-    if isinstance(image, dict) or (isinstance(image, list) and image and isinstance(image[0], dict)):
-        return Recognition(0.0, ["its images are objects, not paths"])
-    if video is not None:
-        if not isinstance(video, str):
-            return Recognition(0.05, ["its video is no path"])
-        if "data_source" in record:
-            return Recognition(0.95, ["has data_source, as LLaVA-Video-178K has, and a video"])
-        tag = first_tag(conversations)
-        if tag == "video":
-            return Recognition(0.1, ["the video's placeholder is <video>, not <image>"])
-        if TELLING in video:
-            return Recognition(0.9, [f"the video's path holds {TELLING}"])
-        if tag == "image":
-            return Recognition(0.6, ["the video's placeholder is <image>"])
-        return Recognition(0.3, ["the video has no placeholder"])
-    if image is not None:
-        if "data_source" in record:
-            return Recognition(0.7, ["has data_source, as LLaVA-Video-178K has, and images"])
-        return Recognition(0.4, ["has images and conversations"])
-    return Recognition(0.25, ["has conversations"])
+def fit(shape: Shape) -> Recognition:
+    """How well a record fits that has no key that only one format has, and why."""
+    if shape.kinds.get("conversations") not in LISTS:
+        return Recognition(NO, ["no conversations"])
+    if shape.has("video"):
+        if shape.kinds["video"] != "text":
+            return Recognition(UNLIKELY, ["its video is no path"])
+        if "data_source" in shape.kinds:
+            return Recognition(CERTAIN, ["has data_source, as LLaVA-Video-178K has, and a video"])
+        if shape.tag == "video":
+            return Recognition(UNLIKELY, ["the video's placeholder is <video>, not <image>"])
+        if shape.path_words:
+            return Recognition(CERTAIN, [f"the video's path holds {shape.path_words[0]}"])
+        if shape.tag == "image":
+            return Recognition(LIKELY, ["the video's placeholder is <image>"])
+        return Recognition(POSSIBLE, ["the video has no placeholder"])
+    if not shape.has("image"):
+        return Recognition(FITS, ["has conversations"])
+    if "data_source" in shape.kinds:
+        return Recognition(LIKELY, ["has data_source, as LLaVA-Video-178K has, and images"])
+    return Recognition(FITS, ["has images and conversations"])
 
 
 def split_of(file: str) -> str:
     """``caption``, ``open_ended`` or ``multi_choice`` by the name's word ``cap``, ``oe`` or ``mc``, else ``train``."""
     return next((_SPLITS[word] for word in words_of(file) if word in _SPLITS), "train")
+
+
+def trainer_findings(record: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
+    """Turns whose tag the trainer moves."""
+    return front_tag_findings(record, _front_tags(record), most=1)
+
+
+def fixes(record: Mapping[str, Any]) -> Iterator[Fix]:
+    """The tag of a turn goes in front."""
+    return front_tag_fixes(record, _front_tags(record), most=1)
+
+
+def _front_tags(record: Mapping[str, Any]) -> list[str]:
+    """The tag that the trainer puts in front of a turn that has exactly one (``llava/train/train.py``, lines 381-398)."""
+    return ["image"] if record.get("image") is not None or record.get("video") is not None else []
 
 
 def _media(record: Mapping[str, Any]) -> tuple[list[Reference], list[Reference], list[Finding]]:

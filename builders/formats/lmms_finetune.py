@@ -27,18 +27,28 @@ What is known to be broken, all in ``datasets.py`` of the project:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.findings import Finding, finding, quote
 from ..core.sample import Recognition, Reference, Sample
+from .base import Fix
 from .extra import keep, keep_usual, restore
 from .references import of_own_format, read_paths, text_of_id, write_paths
+from .shape import CERTAIN, FITS, LIKELY, LISTS, NO, OBJECTS, POSSIBLE, UNLIKELY, Kinds, Shape
 from .split_names import split_by_name
-from .turns import ROLES, Roles, count_findings, first_tag, read_turns, usual_turns, write_turns
+from .turns import ROLES, Roles, count_findings, read_turns, split, usual_turns, write_turns
 
 NAME = "lmms_finetune"
-MODALITIES = ("image", "video")
+TITLE = "lmms-finetune"
+MODALITIES: tuple[str, ...] = ("image", "video")
+RELEASE: str | None = None
+FOLDERS: tuple[str, ...] = ()
+
+OWN: Kinds = {}
+NEVER: Kinds = {"image": OBJECTS, "video": OBJECTS}
+PATH_WORDS: tuple[str, ...] = ()
+CONTENT_KEYS: tuple[str, ...] = ()
 
 _ORDER = ("id", "system_prompt", "video", "image", "conversations")
 """The usual order of a record's keys (the example in the project's ``docs/dataset.md``)."""
@@ -83,40 +93,45 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
     return restore(_columns(sample, roles), extra, _ORDER)
 
 
-def recognise(record: Mapping[str, Any]) -> Recognition:
-    """How well a record fits, and why."""
-    conversations = record.get("conversations")
-    if not isinstance(conversations, list):
-        return Recognition(0.0, ["no conversations"])
-    for key in ("audio", "audio_q", "annotation", "masks"):
-        if key in record:
-            return Recognition(0.05, [f"has {key}, which lmms-finetune does not read"])
-    image, video = record.get("image"), record.get("video")
-    for value in (image, video):
-        first = value[0] if isinstance(value, list) and value else value
-        if isinstance(first, dict):
-            return Recognition(0.0, ["its media are objects, not paths"])
-    if "system_prompt" in record:
-        return Recognition(0.9, ["has system_prompt, which only lmms-finetune has"])
-    own = 0.05 if "id" not in record and "data_source" not in record else 0.0
-    reasons = ["has no id, as lmms-finetune needs none"] if own else []
-    if video is not None:
-        tag = first_tag(conversations)
-        if tag == "video" or (tag == "image" and image is not None):
-            return Recognition(
-                0.8 + own, ["the video's placeholder is <video>" if tag == "video" else "has both media", *reasons]
-            )
-        if tag == "image":
-            return Recognition(0.1 + own, ["the video's placeholder is <image>, not <video>", *reasons])
-        return Recognition(0.3 + own, ["the video has no placeholder", *reasons])
-    if image is not None:
-        return Recognition(0.4 if own else 0.35, ["has images and conversations", *reasons])
-    return Recognition(0.25 + own, ["has conversations", *reasons])
+def fit(shape: Shape) -> Recognition:
+    """How well a record fits that has no key that only one format has, and why."""
+    if shape.kinds.get("conversations") not in LISTS:
+        return Recognition(NO, ["no conversations"])
+    if "system_prompt" in shape.kinds:
+        return Recognition(CERTAIN, ["has system_prompt, which only the trainer of lmms-finetune reads"])
+    needless = next((key for key in ("id", "data_source") if key in shape.kinds), None)
+    if shape.has("video"):
+        if shape.tag == "video" or (shape.tag == "image" and shape.has("image")):
+            reasons = ["the video's placeholder is <video>" if shape.tag == "video" else "has images and videos"]
+            return Recognition(LIKELY, reasons) if needless else Recognition(CERTAIN, [*reasons, "has no id"])
+        if shape.tag == "image":
+            return Recognition(UNLIKELY, ["the video's placeholder is <image>, not <video>"])
+        return Recognition(POSSIBLE, ["the video has no placeholder"])
+    if not shape.has("image"):
+        return Recognition(FITS, ["has conversations"])
+    if needless:
+        return Recognition(
+            POSSIBLE, ["has images and conversations", f"has {needless}, which lmms-finetune does not need"]
+        )
+    return Recognition(FITS, ["has images and conversations"])
 
 
 def split_of(file: str) -> str:
     """``train``, unless the file's name says ``test`` or ``validation`` (the trainer takes one file for each)."""
     return split_by_name(file)
+
+
+def trainer_findings(record: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
+    """Placeholders in answers: the collators count those of the user's turns alone."""
+    if sample.images or sample.videos:
+        for i, turn in enumerate(sample.turns):
+            if turn.role == "gpt" and "<" in turn.value and (tags := split(turn.value)[0]):
+                yield finding("placeholder-unseen", f"<{tags[0]}> in an answer", f"/conversations/{i}/value")
+
+
+def fixes(record: Mapping[str, Any]) -> Iterator[Fix]:
+    """None."""
+    return iter(())
 
 
 def _media(record: Mapping[str, Any]) -> tuple[list[Reference], list[Reference], list[Finding]]:

@@ -35,27 +35,29 @@ What is known to be broken:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ..core.findings import Finding, finding, pointer, quote
+from ..core.findings import CODE, Finding, finding, pointer, quote
 from ..core.sample import Recognition, Reference, Sample, Video, notes_of
+from .base import Fix
 from .extra import keep, keep_usual, restore
+from .front_tags import front_tag_findings, front_tag_fixes
 from .references import of_own_format, path_of, text_of_id
+from .shape import ANY, FITS, LISTS, NO, OBJECTS, POSSIBLE, UNLIKELY, Kinds, Shape
 from .split_names import split_by_name
-from .turns import (
-    ROLES,
-    Roles,
-    count_findings,
-    first_tag,
-    image_tag,
-    read_image_turns,
-    usual_turns,
-    write_image_turns,
-)
+from .turns import ROLES, Roles, count_findings, image_tag, read_image_turns, usual_turns, write_image_turns
 
 NAME = "ola"
-MODALITIES = ("image", "video", "audio", "audio_q")
+TITLE = "Ola"
+MODALITIES: tuple[str, ...] = ("image", "video", "audio", "audio_q")
+RELEASE: str | None = None
+FOLDERS: tuple[str, ...] = ()
+
+OWN: Kinds = {"audio_q": ANY, "text_q": ANY, "audio": ANY, "video_long": ANY, "image": OBJECTS, "video": OBJECTS}
+NEVER: Kinds = {}
+PATH_WORDS: tuple[str, ...] = ()
+CONTENT_KEYS: tuple[str, ...] = ()
 
 _MEDIA = ("image", "video", "video_long", "audio", "audio_q")
 _ORDER = ("id", "audio_q", "text_q", "image", "video", "audio", "conversations")
@@ -152,39 +154,61 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
     return restore(_columns(sample, notes_of(sample.extra), roles), extra, _ORDER)
 
 
-def recognise(record: Mapping[str, Any]) -> Recognition:
-    """How well a record fits, and why."""
-    conversations = record.get("conversations")
-    if not isinstance(conversations, list):
-        return Recognition(0.0, ["no conversations"])
-    for key in ("annotation", "masks", "system_prompt"):
-        if key in record:
-            return Recognition(0.05, [f"has {key}, which Ola does not have"])
-    for key in ("audio_q", "text_q", "audio", "video_long"):
-        if key in record:
-            return Recognition(0.97, [f"has {key}, which only Ola has"])
-    image, video = record.get("image"), record.get("video")
-    for value in (video, image):
-        first = value[0] if isinstance(value, list) and value else value
-        if isinstance(first, dict) and ("patch" in first or "img_path" in first):
-            return Recognition(0.97, ["has media in a patch, which only Ola has"])
-    if video is not None:
-        if not isinstance(video, str):
-            return Recognition(0.05, ["its video is neither a path nor a patch"])
-        tag = first_tag(conversations)
-        if tag == "video":
-            return Recognition(0.1, ["the video's placeholder is <video>, not <image>"])
-        if tag == "image":
-            return Recognition(0.5, ["the video's placeholder is <image>"])
-        return Recognition(0.3, ["the video has no placeholder"])
-    if image is not None:
-        return Recognition(0.4, ["has images and conversations"])
-    return Recognition(0.25, ["has conversations"])
+def fit(shape: Shape) -> Recognition:
+    """How well a record fits that has no key that only one format has, and why."""
+    if shape.kinds.get("conversations") not in LISTS:
+        return Recognition(NO, ["no conversations"])
+    if shape.has("video"):
+        if shape.kinds["video"] not in {"text", *OBJECTS}:
+            return Recognition(UNLIKELY, ["its video is neither a path nor a patch"])
+        if shape.tag == "video":
+            return Recognition(UNLIKELY, ["the video's placeholder is <video>, not <image>"])
+        if shape.tag == "image":
+            return Recognition(FITS, ["the video's placeholder is <image>"])
+        return Recognition(POSSIBLE, ["the video has no placeholder"])
+    return Recognition(FITS, ["has images and conversations" if shape.has("image") else "has conversations"])
 
 
 def split_of(file: str) -> str:
     """``train``, unless the file's name says ``test`` or ``validation``; the project publishes training data only."""
     return split_by_name(file)
+
+
+# ---- the trainer
+
+
+def trainer_findings(record: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
+    """Turns whose tags the trainer moves, and patches of frames whose red and blue it swaps (`channel_order`)."""
+    yield from front_tag_findings(record, _front_tags(record))
+    if sample.videos and notes_of(sample.extra).get(_CHANNEL_ORDER) == "BGR":
+        patch = next((video.path for video in sample.videos if isinstance(video, Reference)), "")
+        yield finding("patch-channels", f"{patch!r}", "/video")
+
+
+def fixes(record: Mapping[str, Any]) -> Iterator[Fix]:
+    """``"size": [n]`` of an image or a sound becomes ``"size": n``; the tags of a turn go in front."""
+    for key in ("image", "audio", "audio_q"):
+        value = record.get(key)
+        patches = enumerate(value) if isinstance(value, list) else [(-1, value)]
+        for i, patch in patches:
+            if isinstance(patch, dict) and isinstance(size := patch.get("size"), list) and len(size) == 1:
+                yield Fix(CODE["patch-size-list"], pointer(*([key] if i < 0 else [key, i]), "size"), size, size[0])
+    yield from front_tag_fixes(record, _front_tags(record))
+
+
+def _front_tags(record: Mapping[str, Any]) -> list[str]:
+    """The tags that the trainer puts in front of a turn, in this order.
+
+    ``preprocess_multimodal`` (``ola/train/train.py``, lines 299-323) takes all ``<image>``, or one ``<speech>`` and one
+    ``<image>``, or all ``<speech>``; not those of a spoken question.
+    """
+    if "audio_q" in record:
+        return []
+    tags = ["speech"] if record.get("audio") is not None else []
+    return [*tags, "image"] if record.get("image") is not None or record.get("video") is not None else tags
+
+
+# ---- media
 
 
 def _read_media(record: Mapping[str, Any], findings: list[Finding]) -> _Media:

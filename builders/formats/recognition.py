@@ -1,111 +1,160 @@
-"""Recognition: which format a record is in, and a file as a whole.
+"""Recognition: which format a record is in.
 
-A record is judged by what it says.  Many records fit several formats (an image, a question, an answer are written alike in
-most); then the file they stand in decides, by its first records: the same for every slice of it, so that no record depends
-on how the file was cut.
+Each format gives facts: keys that only it has (``OWN``), keys that it cannot read (``NEVER``), and how well a record fits that
+has no such key (``fit``).  No format names the keys of another: what one has alone speaks against all others.  Many records fit
+several formats (an image, a question, an answer are written alike in most); then the file decides
+(`modalmix.builders.pipeline.recognise_files`), the same for every slice of it.
 """
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Mapping
-from functools import lru_cache
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..annotations import Slice, Source, Take, plan, read
-from ..core.findings import finding
-from ..core.sample import Recognition, Sample
-from .base import NAMES, formats
-from .turns import Roles
+from ..core.sample import Recognition
+from .base import Format
+from .registry import formats
+from .shape import ANY, CERTAIN, NO, POSSIBLE, UNLIKELY, Shape, kind_of
+from .turns import first_tags
 
-CERTAIN = 0.85
-"""From this confidence on, a record's own words decide."""
+_PATH_WORDS = tuple(word for format_ in formats().values() for word in format_.PATH_WORDS)
+_MOST_SHAPES = 10_000
+_KINDS: dict[type, str] = {str: "text", dict: "object"}
+_PHRASES = {
+    "text": "a text",
+    "object": "an object",
+    "objects": "a list of objects",
+    "parts": "a list of messages of parts",
+}
 
-_HEAD_RECORDS = 256
-_PLAINEST_FIRST = ("lmms_finetune", "llava_video", "ola", "videorefer", "aria")
+
+def path_words(path: object) -> tuple[str, ...]:
+    """The formats' ``PATH_WORDS`` that stand in a path."""
+    if not isinstance(path, str):
+        return ()
+    return tuple([word for word in _PATH_WORDS if word in path])
+
+
+def shape_of(record: Mapping[str, Any]) -> Shape:
+    """The shape of a record."""
+    kinds = {key: kind_of(value) for key, value in record.items()}
+    return Shape(kinds, first_tags(record.get("conversations")), path_words(record.get("video")))
 
 
 def recognise(record: Mapping[str, Any]) -> dict[str, Recognition]:
-    """Each format's opinion of a record, the most confident first; where they tie, the plainest format first."""
-    opinions = {name: formats()[name].recognise(record) for name in _PLAINEST_FIRST}
-    return dict(sorted(opinions.items(), key=lambda item: -item[1].confidence))
+    """How well a record fits each format, and why; the best first, and of those that fit equally well the plainest."""
+    return recognise_shape(shape_of(record))
 
 
-def format_of(path: str) -> str | None:
-    """The format an annotation file is in by its first records; None where no format recognises any.
+def recognise_shape(shape: Shape) -> dict[str, Recognition]:
+    """How well a shape fits each format, and why; in the order of `recognise`."""
+    own = {name: format_.OWN and shape.keys_of(format_.OWN) for name, format_ in formats().items()}
+    by_itself = {name: _by_itself(format_, shape, own[name]) for name, format_ in formats().items()}
+    readers = [name for name, found in by_itself.items() if found.confidence > NO]
+    found = {
+        name: _among_others(name, by_itself[name], shape, own, readers) if name in readers else by_itself[name]
+        for name in by_itself
+    }
+    return dict(sorted(found.items(), key=lambda item: -item[1].confidence))
 
-    Records that are certain decide; where there are none, the sum of the confidences.
+
+def _by_itself(format_: Format, shape: Shape, own: Iterable[str]) -> Recognition:
+    """How well a shape fits a format by the format's facts alone."""
+    never = shape.keys_of(format_.NEVER)
+    if never and not own:
+        return Recognition(NO, [f"cannot read {_phrase(shape, never[0])}"])
+    return format_.fit(shape)
+
+
+def _among_others(
+    name: str, found: Recognition, shape: Shape, own: Mapping[str, Iterable[str]], readers: Iterable[str]
+) -> Recognition:
+    """How well a shape fits a format that can read it, given the keys that only one of the formats has.
 
     Args:
-        path: the annotation file.
-
-    Raises:
-        OSError: the file cannot be read.
+        name: of the format.
+        found: how well the shape fits it by itself.
+        shape: of the record.
+        own: format → the keys of the record that only this format has.
+        readers: the formats that can read the record.
     """
-    return _format_of(path, os.stat(path).st_mtime_ns)
+    title = formats()[name].TITLE
+    others = next((key for other in readers if other != name for key in own[other] if key not in own[name]), None)
+    mine = next(iter(own[name]), None)
+    if mine is not None and others is not None:
+        return Recognition(POSSIBLE, [f"has {mine}, which only {title} has, but {others} too, which it does not have"])
+    if others is not None:
+        return Recognition(UNLIKELY, [f"has {others}, which {title} does not have"])
+    if mine is not None:
+        what = mine if formats()[name].OWN[mine] == ANY else _phrase(shape, mine)
+        return Recognition(CERTAIN, [f"has {what}, which only {title} has"])
+    return found
 
 
-@lru_cache(maxsize=1024)
-def _format_of(path: str, _modified: int) -> str | None:
-    certain: Counter[str] = Counter()
-    hoped: dict[str, float] = dict.fromkeys(_PLAINEST_FIRST, 0.0)
-    left = _HEAD_RECORDS
-    for block in read(plan(Source(path, path, Take()))[0]):
-        for record in block.records[:left]:
-            opinions = recognise(record)
-            name, best = next(iter(opinions.items()))
-            if best.confidence >= CERTAIN:
-                certain[name] += 1
-            for name, opinion in opinions.items():
-                hoped[name] += opinion.confidence
-        left -= len(block.records)
-        if left <= 0:
-            break
-    if certain:
-        return min(certain, key=lambda name: (-certain[name], NAMES.index(name)))
-    name = max(hoped, key=lambda name: hoped[name])
-    return name if hoped[name] > 0 else None
+def _phrase(shape: Shape, key: str) -> str:
+    """A key and what it holds, in words."""
+    return f"{key}, {_PHRASES.get(shape.kinds[key], 'a list')}"
 
 
-def opinions(path: str) -> dict[str, tuple[float, list[str]]]:
-    """Each format's confidence in the first record of an annotation file, and its reasons; empty where there is no record."""
-    for block in read(plan(Source(path, path, Take()))[0]):
-        for record in block.records:
-            return {name: (opinion.confidence, opinion.reasons) for name, opinion in recognise(record).items()}
-    return {}
+def best_of(found: Iterable[Mapping[str, Recognition]]) -> str | None:
+    """The format that several records are in together; None where no format recognises any of them.
+
+    Records that one format is certain of decide; where there are none, the sum of the confidences.
+    """
+    certain = dict.fromkeys(formats(), 0)
+    sums: dict[str, list[float]] = {name: [] for name in formats()}
+    for of_record in found:
+        name, best = next(iter(of_record.items()))
+        if best.confidence >= CERTAIN:
+            certain[name] += 1
+        for name, one in of_record.items():
+            sums[name].append(one.confidence)
+    if any(certain.values()):
+        return max(certain, key=lambda name: certain[name])
+    totals = {name: math.fsum(confidences) for name, confidences in sums.items()}
+    name = max(totals, key=lambda name: totals[name])
+    return name if totals[name] > 0 else None
 
 
-def unrecognised(path: str) -> str | None:
-    """Why no format recognises an annotation file, by its first record; None where one does, or it has no records."""
-    if format_of(path) is not None:
-        return None
-    for block in read(plan(Source(path, path, Take()))[0]):
-        for record in block.records:
-            return _reasons(recognise(record))
-        for one in block.findings:
-            return one.message
-    return None
+class RecordFormat:
+    """Says which format each record of a file is in.
+
+    Args:
+        main: the format of the file as a whole, which its records are in where they are certainly in no other.
+    """
+
+    def __init__(self, main: str | None) -> None:
+        self._main = main
+        self._by_shape: dict[object, str | None] = {}
+
+    def __call__(self, record: Mapping[str, Any]) -> str | None:
+        """The format of a record; None where no format recognises it."""
+        values = record.values()
+        key = (
+            tuple(record),
+            tuple([_KINDS.get(type(value)) or kind_of(value) for value in values]),
+            first_tags(record.get("conversations")),
+            path_words(record.get("video")),
+        )
+        try:
+            return self._by_shape[key]
+        except KeyError:
+            if len(self._by_shape) >= _MOST_SHAPES:
+                self._by_shape.clear()
+            name = self._by_shape[key] = self._decide(Shape(dict(zip(*key[:2], strict=True)), *key[2:]))
+            return name
+
+    def _decide(self, shape: Shape) -> str | None:
+        found = recognise_shape(shape)
+        name, best = next(iter(found.items()))
+        if best.confidence <= NO:
+            return None
+        if best.confidence < CERTAIN and self._main is not None and found[self._main].confidence > NO:
+            return self._main
+        return name
 
 
-def _reasons(opinions: Mapping[str, Recognition]) -> str:
-    return "; ".join(f"{name}: {', '.join(opinion.reasons)}" for name, opinion in opinions.items())
-
-
-class Recogniser:
-    """Reads the records of a slice, each in the format it is in."""
-
-    def __init__(self, piece: Slice, roles: Roles) -> None:
-        """A reader for a slice; `roles` are the speakers' names."""
-        self._main = format_of(piece.path)
-        self._roles = roles
-
-    def __call__(self, record: Mapping[str, Any]) -> tuple[str | None, Sample]:
-        """The format of a record and its sample; no format, and a finding, where none recognises it."""
-        opinions = recognise(record)
-        name, best = next(iter(opinions.items()))
-        if best.confidence <= 0:
-            return None, Sample(findings=[finding("format-unknown", _reasons(opinions))])
-        if best.confidence < CERTAIN and self._main is not None and opinions[self._main].confidence > 0:
-            name = self._main
-        return name, formats()[name].read(record, self._roles)
+def reasons(found: Mapping[str, Recognition]) -> str:
+    """Why each format fits, or does not, on one line."""
+    return "; ".join(f"{name}: {', '.join(one.reasons)}" for name, one in found.items())

@@ -307,16 +307,15 @@ def layout(text: str) -> tuple[str, ...]:
     return tuple(pieces)
 
 
-def first_tag(conversations: Sequence[object]) -> str:
-    """The first tag, upstream or canonical, that stands in ``from``/``value`` turns; empty where there is none."""
+def first_tags(conversations: object) -> tuple[str, ...]:
+    """The tags, upstream or canonical, in the first ``from``/``value`` turn that has any, each once; empty where none has."""
+    if not isinstance(conversations, list):
+        return ()
     for turn in conversations:
-        if isinstance(turn, dict):
-            value = turn.get("value")
-            if isinstance(value, str) and "<" in value:
-                match = _TAG.search(value)
-                if match is not None:
-                    return match[1]
-    return ""
+        value = turn.get("value") if isinstance(turn, dict) else None
+        if isinstance(value, str) and "<" in value and (tags := _TAG.findall(value)):
+            return (tags[0],) if len(tags) == 1 else tuple(dict.fromkeys(tags))
+    return ()
 
 
 def read_image_turns(

@@ -40,28 +40,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..core.findings import Finding, finding, pointer, quote
+from ..core.findings import CODE, Finding, finding, pointer, quote
 from ..core.mask_payloads import counts_findings, parse_mask, size_finding
 from ..core.rle import PIXELS, all_fit
 from ..core.sample import Mask, Recognition, Reference, Sample, Turn, Video, notes_of
+from .base import Fix
 from .extra import keep, keep_usual, restore
+from .front_tags import front_tag_findings, front_tag_fixes
 from .references import read_paths, text_of_id, write_paths
+from .shape import LIKELY, LISTS, NO, OBJECTS, POSSIBLE, UNLIKELY, Kinds, Shape
 from .split_names import split_by_name, words_of
 from .turns import (
     ROLES,
     Roles,
     canonical,
     count_findings,
-    first_tag,
     order_findings,
     placeholders,
     read_turns,
+    split,
     usual_turns,
     write_turns,
 )
 
 NAME = "videorefer"
-MODALITIES = ("image", "video", "masks")
+TITLE = "VideoRefer"
+MODALITIES: tuple[str, ...] = ("image", "video", "masks")
+RELEASE: str | None = None
+FOLDERS: tuple[str, ...] = ()
+
+OWN: Kinds = {"annotation": LISTS, "masks": LISTS}
+NEVER: Kinds = {"image": OBJECTS, "video": OBJECTS}
+PATH_WORDS: tuple[str, ...] = ()
+CONTENT_KEYS: tuple[str, ...] = ("stream",)
 
 _ORDER = ("id", "image", "video", "height", "width", "conversations", "annotation", "masks")
 """The usual order of a record's keys."""
@@ -146,47 +157,80 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
     return restore(_columns(sample, notes_of(sample.extra), roles), extra, _ORDER)
 
 
-def recognise(record: Mapping[str, Any]) -> Recognition:
-    """How well a record fits, and why."""
-    objects = next((key for key in ("annotation", "masks") if isinstance(record.get(key), list)), "")
-    conversations = record.get("conversations")
-    if not isinstance(conversations, list):
-        if objects and any(key in record for key in _BENCH):
-            key = next(key for key in _BENCH if key in record)
-            return Recognition(0.97, [f"has {key} and {objects}, as the rows of VideoRefer-Bench"])
-        if isinstance(record.get("conversation"), list) and ("stream" in record or objects):
-            return Recognition(0.6, ["has conversation, as VideoLLaMA3's rows for streaming"])
-        return Recognition(0.0, ["no conversations"])
-    for key in ("audio", "audio_q", "text_q"):
-        if key in record:
-            return Recognition(0.05, [f"has {key}, which VideoRefer does not read"])
-    if objects:
-        return Recognition(0.98, [f"has {objects}, a list of objects, which only VideoRefer has"])
-    image, video = record.get("image"), record.get("video")
-    for value in (image, video):
-        if isinstance(value[0] if isinstance(value, list) and value else value, dict):
-            return Recognition(0.0, ["its media are objects, not paths"])
+def fit(shape: Shape) -> Recognition:
+    """How well a record fits that has no key that only one format has, and why."""
+    objects = shape.keys_of(OWN)
+    if shape.kinds.get("conversations") not in LISTS:
+        if objects and any(key in shape.kinds for key in _BENCH):
+            return Recognition(LIKELY, ["has a question or a caption and objects, as the rows of VideoRefer-Bench"])
+        if shape.kinds.get("conversation") in LISTS and ("stream" in shape.kinds or objects):
+            return Recognition(LIKELY, ["has conversation, as VideoLLaMA3's rows for streaming"])
+        return Recognition(NO, ["no conversations"])
     for key in ("masked_video", "timestamps"):
-        if key in record:
-            return Recognition(0.7, [f"has {key}, which VideoRefer's frame lists have"])
-    if any(isinstance(turn, dict) and "<region>" in str(turn.get("value")) for turn in conversations):
-        return Recognition(0.6, ["has <region> in its turns, but no objects"])
-    for key in ("system_prompt", "data_source"):
-        if key in record:
-            return Recognition(0.05, [f"has {key}, which VideoRefer does not have"])
-    if video is not None:
-        tag = first_tag(conversations)
-        if tag == "video":
-            return Recognition(0.4, ["the video's placeholder is <video>, but there are no objects"])
-        return Recognition(0.1, ["the video's placeholder is not <video>, and there are no objects"])
-    if image is not None:
-        return Recognition(0.25, ["has images and conversations, but no objects"])
-    return Recognition(0.1, ["has conversations, but no objects"])
+        if key in shape.kinds:
+            return Recognition(LIKELY, [f"has {key}, which VideoRefer's frame lists have"])
+    if "region" in shape.tags:
+        return Recognition(LIKELY, ["has <region> in its turns, but no objects"])
+    if shape.has("video") and shape.tag != "video":
+        return Recognition(UNLIKELY, ["the video's placeholder is not <video>, and there are no objects"])
+    return Recognition(POSSIBLE, ["has no objects"])
 
 
 def split_of(file: str) -> str:
     """``test`` for the files of VideoRefer-Bench; else ``train``, unless the file's name says another split."""
     return "test" if "bench" in words_of(file) else split_by_name(file)
+
+
+# ---- the trainer
+
+
+def trainer_findings(record: Mapping[str, Any], sample: Sample) -> Iterator[Finding]:
+    """Turns whose tags the trainer moves, and regions that it does not see.
+
+    Of ``<region>`` the trainer counts those after the last picture or video alone (``videorefer_arch.py``, lines 244-266).
+    """
+    yield from front_tag_findings(record, _front_tags(record))
+    if not sample.masks:
+        return
+    tags = [split(turn.value)[0] if "<" in turn.value else [] for turn in sample.turns]
+    last = max((i for i, found in enumerate(tags) if "image" in found or "video" in found), default=0)
+    for i, found in enumerate(tags[:last]):
+        if "region" in found:
+            message = f"<region> in turn {i}, before the picture or video of turn {last}"
+            yield finding("placeholder-unseen", message, f"/conversations/{i}/value")
+
+
+def fixes(record: Mapping[str, Any]) -> Iterator[Fix]:
+    """A flat polygon ``[x, y, …]``, or one of points ``[[x, y], …]``, becomes ``[[x, y, …]]``; the tags of a turn go in front."""
+    for key in OWN:
+        if isinstance(objects := record.get(key), list):
+            for i, payload in enumerate(objects):
+                yield from _polygon_fixes(payload, pointer(key, i), 3)
+    yield from front_tag_fixes(record, _front_tags(record))
+
+
+def _front_tags(record: Mapping[str, Any]) -> list[str]:
+    """The tag that the trainer puts in front of a turn (``videorefer/train.py``, lines 230-236)."""
+    return ["image"] if record.get("image") is not None else ["video"] if record.get("video") is not None else []
+
+
+def _polygon_fixes(value: Any, at: str, depth: int) -> Iterator[Fix]:
+    if isinstance(value, dict):
+        if "counts" not in value and depth:
+            for key, inner in value.items():
+                yield from _polygon_fixes(inner, at + pointer(key), depth - 1)
+        return
+    if not isinstance(value, list) or len(value) < 3:
+        return
+    if _are_numbers(value):
+        if len(value) >= 6 and len(value) % 2 == 0:
+            yield Fix(CODE["mask-payload"], at, value, [value])
+    elif all(isinstance(point, list) and len(point) == 2 and _are_numbers(point) for point in value):
+        yield Fix(CODE["mask-payload"], at, value, [[number for point in value for number in point]])
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 # ---- media and turns

@@ -14,9 +14,9 @@ from ..annotations import LocalCopy, Source, sources
 from ..annotations.sources import is_annotation
 from ..core.errors import DataError
 from ..formats import NAMES, formats
-from ..formats.recognition import format_of, unrecognised
 from .hub_client import annotations_of
 from .hub_urls import is_remote
+from .recognise_files import format_of, why_unrecognised
 
 TRAIN = "train"
 
@@ -54,7 +54,7 @@ def splits(data: str | Sequence[str], *, format: str | None = None, seed: int = 
     """
     found = annotation_files(data, seed=seed)
     if format is None:
-        reasons = [unrecognised(source.path) for source in found]
+        reasons = [why_unrecognised(source.path) for source in found]
         if reasons[0] and all(reasons):
             raise DataError(f"no format recognises {found[0].file!r}: {reasons[0]}")
     folder = data if isinstance(data, str) else data[0] if len(data) == 1 else ""

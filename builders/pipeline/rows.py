@@ -21,11 +21,11 @@ from ..core.counts import Counts
 from ..core.findings import Finding, rejects
 from ..core.sample import Sample
 from ..formats import formats
-from ..formats.recognition import Recogniser
 from ..media.items import Media
 from ..paths import Rewriter
 from .conditions import Subject
 from .options import Options
+from .recognise_files import RecognisingReader
 from .resolve_media import mask_findings, resolve
 from .selection import Selector
 
@@ -170,6 +170,6 @@ def rows(
 def reading(options: Options, piece: Slice) -> Callable[[dict[str, Any]], tuple[str | None, Sample]]:
     """A function from a record of a slice to its format's name and its sample."""
     if options.format is None:
-        return Recogniser(piece, options.roles)
+        return RecognisingReader(piece, options.roles)
     name, read_one, roles = options.format, formats()[options.format].read, options.roles
     return lambda record: (name, read_one(record, roles))
