@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from modalmix.builders.cli import example_data
 from modalmix.builders.pipeline.options import Options
-from modalmix.builders.preview import Server, Told, Viewer, open_collection
+from modalmix.builders.preview import CheckFindings, Server, Viewer, open_collection
 
 HOSTILE = (
     "<script>window.pwned=1</script><img src=x onerror='window.pwned=2'> \"quotes\" 'single' &lt;b&gt; "
@@ -56,7 +56,7 @@ def write_awkward_samples(folder: Path) -> str:
 @contextmanager
 def served(*data: str, options: Options | None = None, findings: str = "") -> Iterator[Server]:
     """A server over DATA, all of which is listed."""
-    viewer = Viewer(open_collection(list(data), options or Options()), Told(findings) if findings else None)
+    viewer = Viewer(open_collection(list(data), options or Options()), CheckFindings(findings) if findings else None)
     viewer.list_all()
     server = Server(viewer)
     server.start()

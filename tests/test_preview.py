@@ -20,7 +20,7 @@ from modalmix.builders.pipeline.options import Options
 from modalmix.builders.preview import Server, Viewer, export, open_collection, thumbnails
 from modalmix.builders.preview.entries import Entry
 from modalmix.builders.preview.entry_index import Filter, Index
-from modalmix.builders.preview.temp_media import Spill
+from modalmix.builders.preview.temp_media import TempMedia
 from preview_server import HOSTILE, HOSTILE_ID, ask, get, json_of, media_of, served, write_awkward_samples
 
 
@@ -468,11 +468,11 @@ def test_a_folder_that_no_build_made_is_told(tmp_path: Path) -> None:
 
 
 def test_temporary_copies_are_bounded(tmp_path: Path) -> None:
-    spill = Spill(limit=250)
-    items = [spill.item(i, f"{i}", lambda: b"x" * 100) for i in range(5)]
+    media = TempMedia(limit=250)
+    items = [media.item(i, f"{i}", lambda: b"x" * 100) for i in range(5)]
     assert [os.path.exists(item.path) for item in items] == [False, False, False, True, True]
-    assert spill.item(4, "4", lambda: b"never") == items[4]
-    spill.close()
+    assert media.item(4, "4", lambda: b"never") == items[4]
+    media.close()
     assert not os.path.exists(items[4].path)
 
 

@@ -260,7 +260,7 @@ def test_hostile_data_stays_text(browser: Any, hard: Server) -> None:
         )
         == 0
     )
-    said = browser.execute_script("return [...document.querySelectorAll('.said')].map(p => p.textContent)")
+    said = browser.execute_script("return [...document.querySelectorAll('.text')].map(p => p.textContent)")
     assert said == [HOSTILE, HOSTILE, HOSTILE]
     assert browser.execute_script("return document.querySelector('.head bdi').textContent") == HOSTILE_ID
     assert HOSTILE_ID in browser.title
@@ -269,14 +269,14 @@ def test_hostile_data_stays_text(browser: Any, hard: Server) -> None:
 
 def test_what_cannot_be_shown_says_why(browser: Any, hard: Server) -> None:
     show(browser, hard.url, 6)
-    assert "none.jpg" in browser.execute_script("return document.querySelector('.gone').textContent")
+    assert "none.jpg" in browser.execute_script("return document.querySelector('.missing').textContent")
     show(browser, hard.url, 9)
-    assert "cannot be shown" in until(browser, "document.querySelector('.gone')?.textContent")
+    assert "cannot be shown" in until(browser, "document.querySelector('.missing')?.textContent")
 
 
 def test_long_texts_open_on_demand_and_whole(browser: Any, hard: Server) -> None:
     show(browser, hard.url, 1)
-    said = "document.querySelector('.human .said').textContent"
+    said = "document.querySelector('.human .text').textContent"
     assert len(browser.execute_script(f"return {said}")) < 4000
     browser.execute_script("document.querySelector('.more').click()")
     assert browser.execute_script(f"return {said}") == " ".join(f"Sentence {i} of a long text." for i in range(900))
@@ -285,11 +285,11 @@ def test_long_texts_open_on_demand_and_whole(browser: Any, hard: Server) -> None
 def test_right_to_left_text_runs_right_to_left(browser: Any, hard: Server) -> None:
     show(browser, hard.url, 2)
     directions = browser.execute_script(
-        "return [...document.querySelectorAll('.said')].map(p => getComputedStyle(p).direction)"
+        "return [...document.querySelectorAll('.text')].map(p => getComputedStyle(p).direction)"
     )
     assert directions == ["rtl", "rtl"]
     show(browser, hard.url, 3)
-    assert browser.execute_script("return getComputedStyle(document.querySelector('.said')).direction") == "ltr"
+    assert browser.execute_script("return getComputedStyle(document.querySelector('.text')).direction") == "ltr"
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
@@ -299,7 +299,7 @@ def test_nothing_reaches_over_the_edge(browser: Any, hard: Server, size: tuple[i
         until(browser, f"document.querySelector('.sheet').dataset.n === '{n}'")
         settled(browser)
         wide = browser.execute_script(
-            "return [...document.querySelectorAll('#sample, .sheet, .turn, .said, .head h2, .finding, .media')]"
+            "return [...document.querySelectorAll('#sample, .sheet, .turn, .text, .head h2, .finding, .media')]"
             ".filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.className)"
         )
         assert wide == [], n
@@ -314,7 +314,7 @@ def test_on_a_phone_the_list_slides_in_and_out(browser: Any, hard: Server) -> No
     assert not browser.execute_script(f"return {visible}")
     browser.execute_script("document.getElementById('menu').click()")
     until(browser, visible)
-    until(browser, "document.querySelector('#line-3 .lead')?.textContent.includes('Describe')")
+    until(browser, "document.querySelector('#line-3 .excerpt')?.textContent.includes('Describe')")
     browser.execute_script("document.querySelector('#line-3').click()")
     until(browser, "document.querySelector('.sheet').dataset.n === '3'")
     until(browser, f"!({visible})")
@@ -360,7 +360,7 @@ def test_dark_and_light_differ_and_are_legible(browser: Any, hard: Server) -> No
     lightness = []
     for _ in range(2):
         colours = browser.execute_script(
-            "return [['body', 'backgroundColor'], ['.said', 'color']]"
+            "return [['body', 'backgroundColor'], ['.text', 'color']]"
             ".map(([of, what]) => getComputedStyle(document.querySelector(of))[what])"
         )
         ground, ink = ([int(part) for part in colour[4:-1].split(",")] for colour in colours)
@@ -395,7 +395,7 @@ def test_100_000_samples_are_listed_while_they_are_looked_at_and_few_are_drawn(b
     browser.execute_script("document.getElementById('list').focus()")
     press(browser, "\ue010")  # End
     until(browser, "document.querySelector('.sheet').dataset.n === '99999'")
-    until(browser, "document.querySelector('#line-99999 .lead')?.textContent === 'Question 99999'")
+    until(browser, "document.querySelector('#line-99999 .excerpt')?.textContent === 'Question 99999'")
     browser.execute_script(
         "document.getElementById('list').scrollTop = document.getElementById('list').scrollHeight / 2"
     )

@@ -37,14 +37,14 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Runs the command."""
     from ..core.errors import DataError
-    from ..preview import Told, Viewer, open_collection
+    from ..preview import CheckFindings, Viewer, open_collection
 
     if arguments.samples < 1:
         raise DataError(f"--samples {arguments.samples}: at least one")
     if arguments.serve is not None and not 0 <= arguments.serve < 65536:
         raise DataError(f"--serve {arguments.serve} is no port: it is 0 to 65535")
     collection = open_collection(arguments.data, options_of(arguments), seed=arguments.seed)
-    viewer = Viewer(collection, Told(arguments.findings) if arguments.findings else None)
+    viewer = Viewer(collection, CheckFindings(arguments.findings) if arguments.findings else None)
     try:
         return _export(viewer, arguments) if arguments.out else _serve(viewer, arguments)
     finally:

@@ -1,22 +1,22 @@
-"""Preview: pages to look at samples: annotation files in place, a built folder, a repository of the Hub.
+"""Preview: pages that show samples of annotation files in place, of a built folder, or of a repository of the Hub.
 
-**Collection**: what is looked at; it lists its samples once (`Entry`) and gives any one in full (`Shown`).  **Index**: the
-entries in a temporary database, where mixes, findings and words are looked up.  **Sheet**: one sample as the page draws it, with
-the addresses of its media.  **Viewer**: everything the page can ask for, by address; `serve` answers a browser with it, `export`
-writes the answers for some samples down.
+**Collection**: the samples to show; it lists them once (`Entry`) and gives each one in full (`SampleDetails`).  **Index**: the
+entries in a temporary database, for mixes, findings and search.  **Sheet**: one sample as the page draws it, with the addresses
+of its media.  **Viewer**: the answer to every request of the page; `Server` gives the answers to a browser, `export` writes
+those for some samples to files.
 
 ::
 
     annotations │ Parquet ──entries──► Index ──numbers──► page (list, search, filters)
-                └───────────shown────► sheet, media, frames, masks  (nothing but what is looked at is read)
+                └──────────details───► sheet, media, frames, masks  (only what the page shows is read)
 """
 
 from __future__ import annotations
 
-from .check_findings import Told
+from .check_findings import CheckFindings
 from .export import export
 from .server import Server
 from .sources import open_collection
 from .viewer import Viewer
 
-__all__ = ["Server", "Told", "Viewer", "export", "open_collection"]
+__all__ = ["CheckFindings", "Server", "Viewer", "export", "open_collection"]

@@ -1,7 +1,7 @@
-"""Annotation files as a collection: records are read in place, and a sample is its record read again.
+"""Annotation files as a collection: records are read in place, and to show a sample its record is read again.
 
-The files are cut into small slices; an entry remembers its slice and its ordinal, and one slice is read to show it.  Rejected
-records are shown with whatever of them could be read: their turns, and the media that are there.
+Files are divided into small slices.  An entry remembers its slice and its ordinal, and showing it reads that one slice.  For a
+rejected record, the page shows what can be read of it: its turns, and the media that exist.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ from ..pipeline.options import Options
 from ..pipeline.resolve_media import mask_findings
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import Reject, reading, rows
-from .entries import Cell, Cells, Entry, Shown, Stored, entry
-from .temp_media import Spill
+from .entries import Cell, Cells, Entry, SampleDetails, StoredCell, entry
+from .temp_media import TempMedia
 
 SLICE_BYTES = 1 << 20
-"""Read to show a sample that was not read before: some milliseconds."""
+"""Bytes that are read to show a sample: some milliseconds."""
 
 _RAW = 100_000
+"""Bytes of an invalid record that the page shows at most."""
 
 
-class Annotated:
+class AnnotationCollection:
     """The records of annotation files."""
 
     def __init__(self, data: str | Sequence[str], options: Options, *, seed: int = 42) -> None:
         """Finds the files.
 
         Raises:
-            DataError: there is nothing to read, or no format recognises it.
+            DataError: there is nothing to read, or no format recognises the records.
         """
         found = splits(data, format=options.format, seed=seed)
         self._sources = [source for sources in found.values() for source in sources]
@@ -52,16 +53,17 @@ class Annotated:
         name = os.path.basename(os.path.abspath(given[0])) or given[0]
         self.title = f"{name} and {len(given) - 1} more" if len(given) > 1 else name
         self._options = options
-        self._scanning = Rewriters(options)  # of the thread that lists; a rewriter is for one thread
-        self._showing = self._scanning
-        self._one_at_a_time = Lock()
-        self._pieces: list[Slice] = []
+        # a rewriter is for one thread: one set for the thread that lists, one for the threads that show, which take turns
+        self._list_rewriters = Rewriters(options)
+        self._show_rewriters = self._list_rewriters
+        self._show_lock = Lock()
+        self._slices: list[Slice] = []
         self._file_findings: list[tuple[str, list[Finding]]] = []
-        self._spill = Spill()
+        self._temp_media = TempMedia()
 
     def close(self) -> None:
         """Removes temporary copies."""
-        self._spill.close()
+        self._temp_media.close()
 
     def entries(self) -> Iterator[Entry]:
         """All records, read once.
@@ -70,92 +72,96 @@ class Annotated:
             OSError: a file cannot be read.
         """
         self._options = looked_up(self._options, self._sources)
-        self._scanning, self._showing = Rewriters(self._options), Rewriters(self._options)
+        self._list_rewriters, self._show_rewriters = Rewriters(self._options), Rewriters(self._options)
         for source in self._sources:
             next_row = 0
             try:
-                for one in self._of(source, plan(source, slice_bytes=SLICE_BYTES), 0):
-                    next_row = max(next_row, one.place[1] + 1) if one.place[0] >= 0 else next_row
-                    yield one
-            except DataError:  # a slice that was guessed to start between records does not
-                yield from self._of(source, plan(source, slice_bytes=SLICE_BYTES, exact=True), next_row)
+                for listed in self._entries_of(source, plan(source, slice_bytes=SLICE_BYTES), 0):
+                    next_row = max(next_row, listed.place[1] + 1) if listed.place[0] >= 0 else next_row
+                    yield listed
+            except DataError:  # the guess that a slice starts between records was wrong
+                yield from self._entries_of(source, plan(source, slice_bytes=SLICE_BYTES, exact=True), next_row)
 
-    def _of(self, source: Source, pieces: Sequence[Slice], start: int) -> Iterator[Entry]:
-        """The entries of a file's slices from the ordinal `start` on."""
+    def _entries_of(self, source: Source, slices: Sequence[Slice], start: int) -> Iterator[Entry]:
+        """The entries of a file's slices, from the ordinal `start` on."""
         row = 0
-        for planned in pieces:
-            piece = msgspec.structs.replace(planned, row=row)
-            number = len(self._pieces)
-            self._pieces.append(piece)
+        for planned in slices:
+            slice_ = msgspec.structs.replace(planned, row=row)
+            number = len(self._slices)
+            self._slices.append(slice_)
             counts = Counts()
-            early: deque[Entry] = deque()  # what is no JSON is told before the records around it
-            for one in rows(piece, self._options, counts, self._scanning.of(piece)):
-                if one.row < 0:
-                    if start == 0 or one.findings not in [known for _, known in self._file_findings]:
-                        self._file_findings.append((source.file, one.findings))
-                        at = (-1, len(self._file_findings) - 1)
-                        message = one.findings[0].message
-                        yield entry(at, source.file, "", "file", _codes(one.findings), source.file, -1, [], message)
-                elif one.row < start:
+            rejected: deque[Entry] = deque()  # invalid JSON is reported before the records around it
+            for result in rows(slice_, self._options, counts, self._list_rewriters.of(slice_)):
+                if result.row < 0:
+                    if start == 0 or result.findings not in [known for _, known in self._file_findings]:
+                        yield self._file_entry(source.file, result.findings)
+                elif result.row < start:
                     continue
-                elif isinstance(one, Reject):
-                    early.append(self._rejected(one, piece, number))
+                elif isinstance(result, Reject):
+                    rejected.append(self._rejected_entry(result, slice_, number))
                 else:
-                    while early and early[0].place[1] < one.row:
-                        yield early.popleft()
-                    sample = one.sample
-                    yield entry((number, one.row), one.id, one.mix, "row", _codes(one.findings), one.file, one.row, sample.turns,
-                                sample.system, sample.text_q)  # fmt: skip
-            yield from early
+                    while rejected and rejected[0].place[1] < result.row:
+                        yield rejected.popleft()
+                    sample = result.sample
+                    yield entry((number, result.row), result.id, result.mix, "row", _codes(result.findings), result.file,
+                                result.row, sample.turns, sample.system, sample.text_q)  # fmt: skip
+            yield from rejected
             row += counts.read
 
-    def _rejected(self, one: Reject, piece: Slice, number: int) -> Entry:
+    def _file_entry(self, file: str, findings: list[Finding]) -> Entry:
+        self._file_findings.append((file, findings))
+        place = (-1, len(self._file_findings) - 1)
+        return entry(place, file, "", "file", _codes(findings), file, -1, [], findings[0].message)
+
+    def _rejected_entry(self, reject: Reject, slice_: Slice, number: int) -> Entry:
         sample = Sample()
         text = None
-        if one.record is not None:
-            _, sample = reading(self._options, piece)(one.record)
-        elif one.raw is not None:
-            text = one.raw[:_RAW].decode("utf-8", "backslashreplace")
-        id_ = sample.id if sample.id is not None else _id(piece, one.row)
-        mix = sample.mix if one.record is not None else ""
-        return entry((number, one.row), id_, mix, "rejected", _codes(one.findings), one.file, one.row, sample.turns,
-                     sample.system, sample.text_q, text)  # fmt: skip
+        if reject.record is not None:
+            _, sample = reading(self._options, slice_)(reject.record)
+        elif reject.raw is not None:
+            text = reject.raw[:_RAW].decode("utf-8", "backslashreplace")
+        id_ = sample.id if sample.id is not None else _id(slice_, reject.row)
+        mix = sample.mix if reject.record is not None else ""
+        return entry((number, reject.row), id_, mix, "rejected", _codes(reject.findings), reject.file, reject.row,
+                     sample.turns, sample.system, sample.text_q, text)  # fmt: skip
 
-    def shown(self, place: tuple[int, int]) -> Shown:
-        """One record in full, its slice read again.
+    def details(self, place: tuple[int, int]) -> SampleDetails:
+        """One record in full; its slice is read again.
 
         Raises:
-            LookupError: the file has changed, and the record is no longer there.
-            DataError: likewise.
+            LookupError: the file has changed, and the record no longer exists.
+            DataError: the file has changed, and cannot be read.
             OSError: the file cannot be read.
         """
         number, row = place
         if number < 0:
             file, findings = self._file_findings[row]
-            return Shown(file, "", "file", file, -1, findings=findings)
-        piece = self._pieces[number]
-        for block in read(piece):
-            findings = [one for one in block.findings if one.row == row]
+            return SampleDetails(file, "", "file", file, -1, findings=findings)
+        slice_ = self._slices[number]
+        for block in read(slice_):
+            findings = [found for found in block.findings if found.row == row]
             if row in block.raw:
                 raw = (block.raw[row] or b"")[:_RAW].decode("utf-8", "backslashreplace")
-                return Shown(_id(piece, row), "", "rejected", piece.file, row, findings=findings, raw=raw)
+                return SampleDetails(_id(slice_, row), "", "rejected", slice_.file, row, findings=findings, raw=raw)
             if 0 <= row - block.row < len(block.records):
-                with self._one_at_a_time:
-                    return self._whole(block.records[row - block.row], piece, row, findings)
-        raise LookupError(f"{piece.file}: there is no record {row} any more")
+                with self._show_lock:
+                    return self._record_details(block.records[row - block.row], slice_, row, findings)
+        raise LookupError(f"{slice_.file}: record {row} no longer exists")
 
-    def _whole(self, record: dict[str, Any], piece: Slice, row: int, told: list[Finding]) -> Shown:
-        name, sample = reading(self._options, piece)(record)
-        media = _media(sample, self._showing.of(piece))
-        findings = [*told, *sample.findings, *dict.fromkeys(_misses(media))]
+    def _record_details(
+        self, record: dict[str, Any], slice_: Slice, row: int, reader_findings: list[Finding]
+    ) -> SampleDetails:
+        name, sample = reading(self._options, slice_)(record)
+        media = _media(sample, self._show_rewriters.of(slice_))
+        findings = [*reader_findings, *sample.findings, *dict.fromkeys(_missing(media))]
         if not rejects(findings) and self._options.verify_masks and sample.masks:
-            findings += mask_findings(sample, Media(**media))  # type: ignore[arg-type]  # there are no findings in it
+            findings += mask_findings(sample, Media(**media))  # type: ignore[arg-type]  # no medium is missing
         extra = extra_text(sample.extra)
-        return Shown(
-            sample.id if sample.id is not None else _id(piece, row),
+        return SampleDetails(
+            sample.id if sample.id is not None else _id(slice_, row),
             sample.mix,
             "rejected" if rejects(findings) else "row",
-            piece.file,
+            slice_.file,
             row,
             name,
             sample.system,
@@ -168,33 +174,33 @@ class Annotated:
             {"record": record, **({"extra": extra} if extra else {})},
         )
 
-    def item(self, cell: Item | Stored) -> Item:
-        """The item itself; what is packed or base64 is unpacked into a temporary file first.
+    def item(self, cell: Item | StoredCell) -> Item:
+        """The item itself; compressed or base64 bytes are unpacked into a temporary file first.
 
         Raises:
             OSError: the bytes cannot be read.
-            ValueError: it should be base64, but is not.
+            ValueError: the bytes are not base64, as they should be.
         """
         assert isinstance(cell, Item)
         if cell.direct:
             return cell
-        return self._spill.item(cell, cell.name, lambda: read_bytes(cell))
+        return self._temp_media.item(cell, cell.name, lambda: read_bytes(cell))
 
 
 def _codes(findings: Sequence[Finding]) -> list[str]:
-    return [one.code for one in findings]
+    return [found.code for found in findings]
 
 
-def _id(piece: Slice, row: int) -> str:
-    return f"{piece.file.rpartition('/')[2].split('.')[0]}:{row}"
+def _id(slice_: Slice, row: int) -> str:
+    return f"{slice_.file.rpartition('/')[2].split('.')[0]}:{row}"
 
 
 def _media(sample: Sample, rewriter: Rewriter) -> dict[str, Cells]:
-    """The media of a sample one by one, a finding in the place of each that is not there."""
+    """The media of a sample one by one; a finding takes the place of a medium that does not exist."""
 
     def each(references: Sequence[Reference], kind: str, at: str) -> list[Cell]:
         many = len(references) > 1
-        return [rewriter.item(one, kind, f"{at}/{i}" if many else at) for i, one in enumerate(references)]
+        return [rewriter.item(reference, kind, f"{at}/{i}" if many else at) for i, reference in enumerate(references)]
 
     videos: list[Cell] = []
     frames: list[Cell | Sequence[Cell]] = []
@@ -213,6 +219,6 @@ def _media(sample: Sample, rewriter: Rewriter) -> dict[str, Cells]:
     }
 
 
-def _misses(media: dict[str, Cells]) -> Iterator[Finding]:
+def _missing(media: dict[str, Cells]) -> Iterator[Finding]:
     for cells in media.values():
         yield from (cell for cell in cells if isinstance(cell, Finding))

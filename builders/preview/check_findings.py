@@ -1,23 +1,23 @@
-"""Findings that somebody else has told: what ``modalmix check --json FILE`` wrote, to be shown beside its samples.
+"""Check findings: what ``modalmix check --json FILE`` wrote, to show beside the samples.
 
-They lie in a temporary database, by annotation file and ordinal, so that millions of them take no memory.
+A temporary database holds them by annotation file and ordinal.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
 from collections.abc import Iterator
-from threading import Lock
 
 import msgspec
 
 from ..core.errors import DataError
 from ..core.findings import CATALOGUE, Finding
+from .temp_database import TempDatabase, storable
+
+_SCHEMA = "CREATE TABLE findings (file TEXT, row INT, code TEXT, message TEXT, pointer TEXT, offset INT);"
 
 
 class _Line(msgspec.Struct):
-    """A finding as it is written; keys that are not named here do not matter."""
+    """A line of the file; other keys do not matter."""
 
     code: str
     message: str
@@ -27,59 +27,52 @@ class _Line(msgspec.Struct):
     offset: int | None = None
 
 
-class Told:
+class CheckFindings:
     """The findings of a file; safe for several threads."""
 
     def __init__(self, path: str) -> None:
         """Reads the file.
 
         Raises:
-            DataError: a line is no finding.
+            DataError: a line is not a finding.
             OSError: the file cannot be read.
         """
-        self._lock = Lock()
-        self._file = tempfile.NamedTemporaryFile(prefix="modalmix-preview-", suffix=".sqlite")  # noqa: SIM115  see close
-        self._base = sqlite3.connect(self._file.name, check_same_thread=False, isolation_level=None)
-        self._base.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-            "CREATE TABLE told (file TEXT, row INT, code TEXT, message TEXT, pointer TEXT, offset INT);"
-        )
+        self._database = TempDatabase(_SCHEMA)
+        connection = self._database.connection
         try:
-            self._base.execute("BEGIN")
-            self._base.executemany("INSERT INTO told VALUES (?, ?, ?, ?, ?, ?)", _lines(path))
-            self._base.execute("COMMIT")
-            self._base.execute("CREATE INDEX place ON told (file, row)")
+            connection.execute("BEGIN")
+            connection.executemany("INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?)", _lines(path))
+            connection.execute("COMMIT")
+            connection.execute("CREATE INDEX place ON findings (file, row)")
         except BaseException:
             self.close()
             raise
 
     def of(self, file: str, row: int) -> list[Finding]:
         """The findings of a record."""
-        with self._lock:
-            found = self._base.execute(
-                "SELECT code, message, pointer, offset FROM told WHERE file = ? AND row = ? ORDER BY rowid",
-                (file.encode("utf-8", "replace").decode(), row),
+        with self._database.lock:
+            rows = self._database.connection.execute(
+                "SELECT code, message, pointer, offset FROM findings WHERE file = ? AND row = ? ORDER BY rowid",
+                (storable(file), row),
             ).fetchall()
-        return [Finding(code, message, pointer, file, row, offset) for code, message, pointer, offset in found]
+        return [Finding(code, message, pointer, file, row, offset) for code, message, pointer, offset in rows]
 
     def close(self) -> None:
         """Removes the database."""
-        with self._lock:
-            self._base.close()
-            self._file.close()
+        self._database.close()
 
 
 def _lines(path: str) -> Iterator[tuple[str, int, str, str, str, int | None]]:
     decode = msgspec.json.Decoder(_Line).decode
     with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.isspace():
+        for number, text in enumerate(file, 1):
+            if text.isspace():
                 continue
             try:
-                one = decode(line)
+                line = decode(text)
             except ValueError as error:
-                raise DataError(
-                    f"{path!r}, line {number}: it is no finding of modalmix check --json: {error}"
-                ) from error
-            if one.code in CATALOGUE:
-                yield one.file, -1 if one.row is None else one.row, one.code, one.message, one.pointer, one.offset
+                message = f"{path!r}, line {number}: not a finding of modalmix check --json: {error}"
+                raise DataError(message) from error
+            if line.code in CATALOGUE:
+                row = -1 if line.row is None else line.row
+                yield line.file, row, line.code, line.message, line.pointer, line.offset

@@ -1,4 +1,4 @@
-// Where the page's data come from: the server this page is from, or the samples written down beside it.
+// The page's data: from the server of this page, or from the file of samples beside an exported page.
 "use strict";
 
 const mm = { url: (address) => address };
@@ -8,18 +8,17 @@ mm.source = window.modalmixSamples ? fromFile(window.modalmixSamples) : fromServ
 function fromServer() {
   async function get(address) {
     const answer = await fetch(address, { credentials: "omit", cache: "no-store" });
-    if (!answer.ok) throw new Error((await answer.text()) || `the server says ${answer.status}`);
+    if (!answer.ok) throw new Error((await answer.text()) || `the server answers ${answer.status}`);
     return answer.json();
   }
-  const asked = (filter, more) => new URLSearchParams({ ...filter, ...more }).toString();
+  const query = (filter, more) => new URLSearchParams({ ...filter, ...more }).toString();
   return {
-    served: true,
     overview: () => get("overview"),
-    lines: (filter, from, count) => get(`list?${asked(filter, { from, count })}`),
-    at: async (filter, n) => (await get(`list?${asked(filter, { n, count: 0 })}`)).at,
+    lines: (filter, from, count) => get(`list?${query(filter, { from, count })}`),
+    position: async (filter, n) => (await get(`list?${query(filter, { n, count: 0 })}`)).at,
     sample: (n) => get(`sample/${n}`),
     columns: (n) => get(`columns/${n}`),
-    why: async (url) => {
+    failure: async (url) => {
       const answer = await fetch(url, { credentials: "omit" });
       return answer.ok ? "" : answer.text();
     },
@@ -27,7 +26,7 @@ function fromServer() {
 }
 
 function fromFile(data) {
-  function wanted(filter) {
+  function matching(filter) {
     const words = filter.search.toLowerCase().split(/\s+/).filter(Boolean);
     return data.lines.filter(
       (line) =>
@@ -38,24 +37,24 @@ function fromFile(data) {
     );
   }
   return {
-    served: false,
-    overview: async () => ({ ...data.overview, ...counted(data), total: data.overview.count }),
+    overview: async () => ({ ...data.overview, ...counts(data), total: data.overview.count }),
     lines: async (filter, from, count) => {
-      const found = wanted(filter);
+      const found = matching(filter);
       return { total: found.length, from, lines: found.slice(from, from + count) };
     },
-    at: async (filter, n) => {
-      const found = wanted(filter).findIndex((line) => line.n >= n);
-      return found < 0 ? wanted(filter).length : found;
+    position: async (filter, n) => {
+      const lines = matching(filter);
+      const found = lines.findIndex((line) => line.n >= n);
+      return found < 0 ? lines.length : found;
     },
     sample: async (n) => data.sheets[n],
     columns: async (n) => data.columns[n],
-    why: async () => "",
+    failure: async () => "",
   };
 }
 
-// The counts of what is in the file, not of the dataset it was chosen from.
-function counted(data) {
+// The counts of the samples in the file, not of the dataset that they come from.
+function counts(data) {
   const mixes = {};
   const codes = {};
   const states = {};
@@ -64,6 +63,6 @@ function counted(data) {
     states[line.state] = (states[line.state] || 0) + 1;
     for (const code of line.codes) codes[code] = (codes[code] || 0) + 1;
   }
-  const findings = data.overview.findings.filter((one) => codes[one.code]).map((one) => ({ ...one, count: codes[one.code] }));
+  const findings = data.overview.findings.filter(({ code }) => codes[code]).map((kind) => ({ ...kind, count: codes[kind.code] }));
   return { count: data.lines.length, mixes, states, findings, done: true };
 }

@@ -1,7 +1,7 @@
-"""What is shown: an `Entry` per sample for the list, and a `Shown` with all of one sample.
+"""Entries: what a collection says of a sample, in short for the list (`Entry`) and in full (`SampleDetails`).
 
-Media cells here are lazy: an `Item` (bytes in some file), a `Stored` (a value in a Parquet file), or the `Finding` that says
-why there is none.
+Media cells are lazy: an `Item` (bytes in some file), a `StoredCell` (a value in a Parquet file), or the `Finding` that says why
+there is no medium.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from ..formats.turns import plain_text, split
 from ..media.items import Item
 
 State = Literal["row", "rejected", "file"]
-"""A row of the dataset; a record that was rejected; a finding about an annotation file as a whole."""
+"""A row of the dataset; a rejected record; a finding about an annotation file as a whole."""
 
 KINDS = {"images": "image", "videos": "video", "frames": "video", "audios": "audio", "audio_q": "audio"}
-"""Media column → what its placeholder is called."""
+"""Media column → the kind of medium in it."""
 
-LEAD = 160
-"""Characters of a conversation that stand in the list."""
+EXCERPT = 160
+"""Characters of a conversation that the list shows."""
 
 
-class Stored(NamedTuple):
+class StoredCell(NamedTuple):
     """A media value inside a Parquet file.
 
     Attributes:
         name: its file name, as the dataset keeps it.
         shard: number of the Parquet file.
-        row: of the sample in that file.
+        row: number of the row in that file.
         column: media column.
-        at: place in the list of the column; two numbers for a frame of a video.
+        at: index in the list of the column; two indices for a frame of a video.
     """
 
     name: str
@@ -44,20 +44,20 @@ class Stored(NamedTuple):
     at: tuple[int, ...]
 
 
-Cell = Item | Stored | Finding
+Cell = Item | StoredCell | Finding
 Cells = Sequence[Cell | Sequence[Cell]]
 
 
 class Entry(NamedTuple):
-    """A sample as the list and the search know it.
+    """A sample in the list and the search.
 
     Attributes:
-        place: where the collection finds it again.
+        place: where the collection finds the sample again.
         codes: codes of its findings, each once.
-        file: annotation file it comes from.
-        row: its ordinal in that; -1 for the file as a whole.
-        text: the words to search in: id, file, system prompt, turns, transcript.
-        lead: the start of the conversation.
+        file: annotation file that it comes from.
+        row: its ordinal in that file; -1 for the file as a whole.
+        text: the text to search: id, file, system prompt, turns, transcript.
+        excerpt: the start of the conversation.
     """
 
     place: tuple[int, int]
@@ -68,17 +68,17 @@ class Entry(NamedTuple):
     file: str
     row: int
     text: str
-    lead: str
+    excerpt: str
 
 
-class Shown(msgspec.Struct):
-    """All of one sample.
+class SampleDetails(msgspec.Struct):
+    """One sample in full.
 
     Attributes:
-        media: column → its cells; for ``frames`` a list of cells per video.
+        media: column → its cells; for ``frames`` a list of cells for each video.
         masks: outer: object, in ``<region>`` order; inner: its annotated frames.
-        columns: what the columns hold besides media bytes, or the record as it was written.
-        raw: the text of what is no record at all.
+        columns: the columns without media bytes, or the record as it is written.
+        raw: the text of a record that is not valid JSON.
     """
 
     id: str
@@ -99,21 +99,21 @@ class Shown(msgspec.Struct):
 
 
 class Collection(Protocol):
-    """What is looked at."""
+    """The samples that a preview shows."""
 
     title: str
 
     def entries(self) -> Iterator[Entry]:
         """All samples in order, without their media."""
 
-    def shown(self, place: tuple[int, int]) -> Shown:
+    def details(self, place: tuple[int, int]) -> SampleDetails:
         """One sample in full."""
 
-    def item(self, cell: Item | Stored) -> Item:
-        """Where the bytes of a media value are, as bytes of a file."""
+    def item(self, cell: Item | StoredCell) -> Item:
+        """Where a browser can read the bytes of a media value: a range of a file."""
 
     def close(self) -> None:
-        """Frees files and temporary copies."""
+        """Frees files and removes temporary copies."""
 
 
 def entry(
@@ -121,29 +121,29 @@ def entry(
     id_: str,
     mix: str,
     state: State,
-    findings: Iterable[str],
+    codes: Iterable[str],
     file: str,
     row: int,
     turns: Sequence[tuple[str, str]],
     *more: str | None,
 ) -> Entry:
-    """An entry from the parts of a sample; `more` is searched too."""
+    """An entry from the parts of a sample; the search also reads the texts in `more`."""
     texts = [text for _, text in turns]
-    words = "\n".join([id_, file, *texts, *(one for one in more if one)])
-    lead = next((found for text in [*texts, *more] if text and (found := _lead(text))), "")
-    return Entry(place, id_, mix, state, tuple(dict.fromkeys(findings)), file, row, words, lead)
+    searched = "\n".join([id_, file, *texts, *(text for text in more if text)])
+    excerpt = next((found for text in [*texts, *more] if text and (found := _excerpt(text))), "")
+    return Entry(place, id_, mix, state, tuple(dict.fromkeys(codes)), file, row, searched, excerpt)
 
 
 def severity(codes: Iterable[str]) -> str:
-    """The worst severity of some codes; empty without any."""
+    """The worst severity of these codes; empty if there is none."""
     found = {CATALOGUE[code].severity for code in codes if code in CATALOGUE}
     return next((name for name in ("error", "warning", "info") if name in found), "")
 
 
-def _lead(text: str) -> str:
-    """The start of a text without the placeholders of media, on one line."""
-    tags, texts = split(text[: 40 * LEAD])
-    said = plain_text(texts[0])
+def _excerpt(text: str) -> str:
+    """The start of a text on one line, without the placeholders of media."""
+    tags, texts = split(text[: 40 * EXCERPT])
+    start = plain_text(texts[0])
     for tag, following in zip(tags, texts[1:], strict=True):
-        said += ("<region>" if tag == "region" else " ") + plain_text(following)
-    return " ".join(said[: 4 * LEAD].split())[:LEAD]
+        start += ("<region>" if tag == "region" else " ") + plain_text(following)
+    return " ".join(start[: 4 * EXCERPT].split())[:EXCERPT]

@@ -1,38 +1,37 @@
-"""The index: every entry of a collection in a temporary database on disk, so that memory does not grow with the samples.
+"""Entry index: all entries of a collection in a temporary database, for the list, the filters and the search.
 
-A filter's answer is a list of sample numbers, kept for the filters used last and brought up to date while entries still come in;
-a window of the list, the place of a sample and its neighbours are then a look into an array.
+Memory does not grow with the samples.  The index keeps the sample numbers that the last few filters select, and extends them
+while entries still come in.  A window of the list, the position of a sample and its neighbours are then lookups in an array.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
 from array import array
 from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
-from threading import Lock
 from typing import NamedTuple
 
 from .entries import Entry, severity
+from .temp_database import TempDatabase, storable
 
-_KEPT_ANSWERS = 16
-_TABLES = """
-CREATE TABLE samples (n INTEGER PRIMARY KEY, piece INT, row INT, id TEXT, mix TEXT, state TEXT, severity TEXT, lead TEXT);
-CREATE TABLE words (n INTEGER PRIMARY KEY, text TEXT);
+_KEPT_FILTERS = 16
+_SCHEMA = """
+CREATE TABLE samples (n INTEGER PRIMARY KEY, part INT, row INT, id TEXT, mix TEXT, state TEXT, severity TEXT, excerpt TEXT);
+CREATE TABLE texts (n INTEGER PRIMARY KEY, text TEXT);
 CREATE TABLE findings (code TEXT, n INT, PRIMARY KEY (code, n)) WITHOUT ROWID;
 CREATE INDEX by_sample ON findings (n);
 """
+_LINE = "n, id, mix, state, severity, excerpt"
 
 
 class Filter(NamedTuple):
-    """What is looked for; an empty word is no condition.
+    """Which samples to list; an empty text is no condition.
 
     Attributes:
         mix: name of a mix.
-        finding: a code; ``rejected`` for all that were rejected, ``any`` for all with a finding.
-        search: words that must all be there, whatever their case.
+        finding: a code; ``rejected`` for all rejected records, ``any`` for all samples with a finding.
+        search: words that must all occur, in any case.
     """
 
     mix: str = ""
@@ -41,14 +40,14 @@ class Filter(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A sample in the list."""
+    """A line of the list: one sample."""
 
     n: int
     id: str
     mix: str
     state: str
     severity: str
-    lead: str
+    excerpt: str
 
 
 class Index:
@@ -56,48 +55,43 @@ class Index:
 
     Attributes:
         count: entries so far.
-        mixes: samples by mix.
-        states: samples by state.
-        codes: samples by code of a finding.
+        mixes: number of samples of each mix.
+        states: number of samples in each state.
+        codes: number of samples with each finding code.
     """
 
     def __init__(self) -> None:
+        """Creates an empty index."""
         self.count = 0
         self.mixes: Counter[str] = Counter()
         self.states: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
-        self._lock = Lock()
-        self._file = tempfile.NamedTemporaryFile(prefix="modalmix-preview-", suffix=".sqlite")  # noqa: SIM115  see close
-        self._base = sqlite3.connect(self._file.name, check_same_thread=False, isolation_level=None)
-        self._base.executescript(
-            f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA mmap_size = 2147483648; {_TABLES}"
-        )
-        self._answers: OrderedDict[Filter, tuple[int, array[int]]] = OrderedDict()
+        self._database = TempDatabase(_SCHEMA)
+        self._lock, self._connection = self._database.lock, self._database.connection
+        self._selected: OrderedDict[Filter, tuple[int, array[int]]] = OrderedDict()
 
     def close(self) -> None:
         """Removes the database."""
-        with self._lock:
-            self._base.close()
-            self._file.close()
+        self._database.close()
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Appends entries; they are numbered in the order they come."""
-        samples, words, findings = [], [], []
-        for n, one in enumerate(entries, self.count):
-            worst = severity(one.codes)
-            samples.append((n, *one.place, _text(one.id), one.mix, one.state, worst, _text(one.lead)))
-            words.append((n, _text(one.text.casefold())))
-            findings += [(code, n) for code in one.codes]
+        """Appends entries; they are numbered in order."""
+        samples, texts, findings = [], [], []
+        for n, entry in enumerate(entries, self.count):
+            samples.append((n, *entry.place, storable(entry.id), entry.mix, entry.state, severity(entry.codes),
+                            storable(entry.excerpt)))  # fmt: skip
+            texts.append((n, storable(entry.text.casefold())))
+            findings += [(code, n) for code in entry.codes]
         with self._lock:
-            self._base.execute("BEGIN")
-            self._base.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", samples)
-            self._base.executemany("INSERT INTO words VALUES (?, ?)", words)
-            self._base.executemany("INSERT INTO findings VALUES (?, ?)", findings)
-            self._base.execute("COMMIT")
+            self._connection.execute("BEGIN")
+            self._connection.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", samples)
+            self._connection.executemany("INSERT INTO texts VALUES (?, ?)", texts)
+            self._connection.executemany("INSERT INTO findings VALUES (?, ?)", findings)
+            self._connection.execute("COMMIT")
             self.count += len(entries)
-            self.mixes.update(one.mix for one in entries if one.state != "file")
-            self.states.update(one.state for one in entries)
-            self.codes.update(code for one in entries for code in one.codes)
+            self.mixes.update(entry.mix for entry in entries if entry.state != "file")
+            self.states.update(entry.state for entry in entries)
+            self.codes.update(code for entry in entries for code in entry.codes)
 
     def place(self, n: int) -> tuple[int, int]:
         """Where the collection finds a sample.
@@ -106,74 +100,68 @@ class Index:
             IndexError: there is no such sample.
         """
         with self._lock:
-            found = self._base.execute("SELECT piece, row FROM samples WHERE n = ?", (n,)).fetchone()
+            found = self._connection.execute("SELECT part, row FROM samples WHERE n = ?", (n,)).fetchone()
         if found is None:
-            raise IndexError(n)
+            raise IndexError(f"there is no sample {n}")
         return found[0], found[1]
 
-    def everything(self, n: int) -> tuple[Line, list[str], str]:
-        """All the index knows of a sample: its line, its codes, and its words in lower case."""
+    def searchable(self, n: int) -> tuple[Line, list[str], str]:
+        """What filters and search read of a sample: its line, its codes, and its text in lower case."""
         with self._lock:
-            line = self._base.execute(
-                "SELECT n, id, mix, state, severity, lead FROM samples WHERE n = ?", (n,)
-            ).fetchone()
-            codes = self._base.execute("SELECT code FROM findings WHERE n = ? ORDER BY code", (n,)).fetchall()
-            (text,) = self._base.execute("SELECT text FROM words WHERE n = ?", (n,)).fetchone()
+            line = self._connection.execute(f"SELECT {_LINE} FROM samples WHERE n = ?", (n,)).fetchone()
+            codes = self._connection.execute("SELECT code FROM findings WHERE n = ? ORDER BY code", (n,)).fetchall()
+            (text,) = self._connection.execute("SELECT text FROM texts WHERE n = ?", (n,)).fetchone()
         return Line(*line), [code for (code,) in codes], text
 
-    def lines(self, wanted: Filter, start: int, count: int) -> tuple[int, list[Line]]:
-        """A window of the list, and how long the list is."""
+    def lines(self, filter_: Filter, start: int, count: int) -> tuple[int, list[Line]]:
+        """The length of the list, and a window of it."""
         with self._lock:
-            numbers = self._numbers(wanted)
+            numbers = self._numbers(filter_)
             window = numbers[start : start + count] if start >= 0 else array("q")
             marks = ",".join("?" * len(window))
-            found = self._base.execute(
-                f"SELECT n, id, mix, state, severity, lead FROM samples WHERE n IN ({marks}) ORDER BY n",
-                window.tolist(),
+            rows = self._connection.execute(
+                f"SELECT {_LINE} FROM samples WHERE n IN ({marks}) ORDER BY n", window.tolist()
             ).fetchall()
-        return len(numbers), [Line(*row) for row in found]
+        return len(numbers), [Line(*row) for row in rows]
 
-    def at(self, wanted: Filter, n: int) -> int:
-        """Where a sample stands in the list, or where it would stand."""
+    def position(self, filter_: Filter, n: int) -> int:
+        """Where a sample is in the list, or where it would be."""
         with self._lock:
-            return bisect_left(self._numbers(wanted), n)
+            return bisect_left(self._numbers(filter_), n)
 
-    def numbers(self, wanted: Filter) -> array[int]:
-        """All samples of the list."""
+    def numbers(self, filter_: Filter) -> array[int]:
+        """The numbers of all samples in the list."""
         with self._lock:
-            return self._numbers(wanted)[:]
+            return self._numbers(filter_)[:]
 
-    def _numbers(self, wanted: Filter) -> array[int]:
-        until, numbers = self._answers.pop(wanted, (0, array("q")))
+    def _numbers(self, filter_: Filter) -> array[int]:
+        until, numbers = self._selected.pop(filter_, (0, array("q")))
         if until < self.count:
-            numbers.extend(n for (n,) in self._select(wanted, until))
-        self._answers[wanted] = (self.count, numbers)
-        while len(self._answers) > _KEPT_ANSWERS:
-            self._answers.popitem(last=False)
+            numbers.extend(n for (n,) in self._select(filter_, until))
+        self._selected[filter_] = (self.count, numbers)
+        while len(self._selected) > _KEPT_FILTERS:
+            self._selected.popitem(last=False)
         return numbers
 
-    def _select(self, wanted: Filter, start: int) -> Iterable[tuple[int]]:
-        conditions, values = ["s.n >= ?"], [start]  # type: tuple[list[str], list[str | int]]
-        if wanted.mix:
+    def _select(self, filter_: Filter, start: int) -> Iterable[tuple[int]]:
+        conditions: list[str] = ["s.n >= ?"]
+        values: list[str | int] = [start]
+        words = filter_.search.casefold().split()
+        if filter_.mix:
             conditions.append("s.mix = ? AND s.state != 'file'")
-            values.append(wanted.mix)
-        if wanted.finding == "rejected":
+            values.append(filter_.mix)
+        if filter_.finding == "rejected":
             conditions.append("s.state != 'row'")
-        elif wanted.finding == "any":
+        elif filter_.finding == "any":
             conditions.append("s.severity != ''")
-        elif wanted.finding:
+        elif filter_.finding:
             conditions.append("s.n IN (SELECT n FROM findings WHERE code = ?)")
-            values.append(wanted.finding)
-        for word in wanted.search.casefold().split():
-            conditions.append("instr(w.text, ?) > 0")
-            values.append(_text(word))
-        join = "JOIN words w ON w.n = s.n" if wanted.search.split() else ""
-        # joined on conditions of ours alone; every value is bound
+            values.append(filter_.finding)
+        for word in words:
+            conditions.append("instr(t.text, ?) > 0")
+            values.append(storable(word))
+        join = "JOIN texts t ON t.n = s.n" if words else ""
+        # the text of the query is ours alone; every value is bound
         query = f"SELECT s.n FROM samples s {join} WHERE {' AND '.join(conditions)} ORDER BY s.n"
-        found: Iterable[tuple[int]] = self._base.execute(query, values)
-        return found
-
-
-def _text(text: str) -> str:
-    """A text the database takes: halves of surrogate pairs, which are no Unicode text, become question marks."""
-    return text.encode("utf-8", "replace").decode()
+        rows: Iterable[tuple[int]] = self._connection.execute(query, values)
+        return rows

@@ -1,21 +1,21 @@
-// One sample as elements. Every text of the data goes into a text node or an attribute, never into markup.
+// The sheet of one sample as elements. Every text of the data goes into a text node or an attribute, never into markup.
 "use strict";
 
 const LONG_TEXT = 3000;
 const MANY_FRAMES = 12;
 const MANY_PICTURES = 200;
 
-mm.element = (name, given = {}, ...children) => {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(given)) {
+mm.element = (name, attributes = {}, ...children) => {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (key === "className") made.className = value;
-    else if (key === "object") made.style.setProperty("--object", value);
-    else made.setAttribute(key, value === true ? "" : value);
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key === "className") element.className = value;
+    else if (key === "object") element.style.setProperty("--object", value);
+    else element.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
-  return made;
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  return element;
 };
 
 mm.glyph = (name) => {
@@ -47,11 +47,11 @@ mm.draw = (sheet) => {
   sheetElement.append(head());
   if (sheet.findings.length) sheetElement.append(el("ul", { className: "findings", "aria-label": "Findings" }, ...sheet.findings.map(finding)));
   if (objects.length) sheetElement.append(legend());
-  if (sheet.system !== null) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "system"), ...said([{ text: sheet.system }])));
+  if (sheet.system !== null) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "system"), ...paragraph([{ text: sheet.system }])));
   if (sheet.unplaced.length) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "media without a placeholder"), media(sheet.unplaced)));
   sheetElement.append(el("ol", { className: "chat" }, ...sheet.turns.map(turn)));
-  if (sheet.text_q !== null) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "transcript of the spoken question"), ...said([{ text: sheet.text_q }])));
-  if (sheet.raw !== null) sheetElement.append(el("span", { className: "label" }, "as it stands in the file"), el("pre", { className: "raw", dir: "auto" }, sheet.raw));
+  if (sheet.text_q !== null) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "transcript of the spoken question"), ...paragraph([{ text: sheet.text_q }])));
+  if (sheet.raw !== null) sheetElement.append(el("span", { className: "label" }, "text in the file"), el("pre", { className: "raw", dir: "auto" }, sheet.raw));
   if (sheet.state !== "file") sheetElement.append(columns());
   return sheetElement;
 
@@ -62,26 +62,26 @@ mm.draw = (sheet) => {
       { className: "head" },
       el("h2", sheet.id.length > 80 ? { className: "long", title: sheet.id } : {}, el("small", {}, sheet.state === "file" ? "file" : "id"), el("bdi", {}, sheet.id)),
       sheet.state === "rejected" ? el("span", { className: "badge rejected" }, "rejected") : null,
-      sheet.state === "file" ? el("span", { className: "badge rejected" }, "the file as a whole") : null,
+      sheet.state === "file" ? el("span", { className: "badge rejected" }, "whole file") : null,
       sheet.mix ? el("span", { className: "badge mix" }, mm.glyphs(sheet.mix), sheet.mix) : null,
       sheet.state === "file" ? null : el("span", { className: "badge" }, el("bdi", {}, place)),
       sheet.format ? el("span", { className: "badge" }, "format ", el("code", {}, sheet.format)) : null,
-      sheet.num_frames !== null ? el("span", { className: "badge" }, `${sheet.num_frames} frames asked for`) : null,
+      sheet.num_frames !== null ? el("span", { className: "badge" }, `${sheet.num_frames} frames requested`) : null,
     );
   }
 
-  function finding(one) {
+  function finding(found) {
     return el(
       "li",
-      { className: `finding ${one.severity}` },
-      el("header", {}, el("code", {}, one.code), one.name, one.pointer ? el("code", { className: "where" }, el("bdi", {}, one.pointer)) : null, one.offset === null ? null : el("code", { className: "where" }, `byte ${mm.number(one.offset)}`)),
-      el("p", { dir: "auto" }, one.message),
-      el("p", { className: "mend" }, `${one.meaning} ${one.mend}`),
+      { className: `finding ${found.severity}` },
+      el("header", {}, el("code", {}, found.code), found.name, found.pointer ? el("code", { className: "where" }, el("bdi", {}, found.pointer)) : null, found.offset === null ? null : el("code", { className: "where" }, `byte ${mm.number(found.offset)}`)),
+      el("p", { dir: "auto" }, found.message),
+      el("p", { className: "fix" }, `${found.meaning} ${found.fix}`),
     );
   }
 
   function legend() {
-    const count = (object) => (object.there === object.frames ? `${object.there}` : `${object.there} of ${object.frames}`);
+    const count = (object) => (object.visible === object.frames ? `${object.visible}` : `${object.visible} of ${object.frames}`);
     return el(
       "div",
       { className: "objects" },
@@ -96,74 +96,78 @@ mm.draw = (sheet) => {
       "button",
       {
         type: "button", className: "region", "data-object": k, "aria-pressed": "false", object: object ? object.colour : "var(--soft)",
-        title: object ? `Object ${k + 1}: click to bring it out` : "No object is annotated for this region",
-        onclick: () => mm.bringOut(mm.pinned === k ? null : k, true),
-        onpointerenter: () => mm.bringOut(k, false),
-        onpointerleave: () => mm.bringOut(mm.pinned, false),
+        title: object ? `Object ${k + 1}: click to highlight it` : "No object is annotated for this region",
+        onclick: () => mm.highlight(mm.pinned === k ? null : k, true),
+        onpointerenter: () => mm.highlight(k, false),
+        onpointerleave: () => mm.highlight(mm.pinned, false),
       },
       more ? `${k + 1}` : `region ${k + 1}`,
       more,
     );
   }
 
-  function turn(one) {
-    const body = blocks(one.parts).map((block) => (block.media ? media(block.media) : said(block.said))).flat();
-    const shown = one.parts.filter((part) => part.medium);
+  function turn({ role, parts }) {
+    const body = blocks(parts).map((block) => (block.media ? media(block.media) : paragraph(block.text))).flat();
+    const shown = parts.filter((part) => part.medium);
     const wide = shown.length > 1 || shown.some((part) => part.medium.kind !== "image");
     return el(
       "li",
-      { className: `turn ${one.role === "human" ? "human" : "gpt"}${wide ? " wide" : ""}` },
-      el("span", { className: "label" }, el("bdi", {}, one.role)),
-      ...(body.length ? body : [el("p", { className: "said nothing" }, "no text")]),
+      { className: `turn ${role === "human" ? "human" : "gpt"}${wide ? " wide" : ""}` },
+      el("span", { className: "label" }, el("bdi", {}, role)),
+      ...(body.length ? body : [el("p", { className: "text none" }, "no text")]),
     );
   }
 
-  // Media that only white space stands between belong together; texts and regions make one paragraph.
+  // Media with only white space between them form one block; texts and regions form one paragraph.
   function blocks(parts) {
     const found = [];
     for (const part of parts) {
       const last = found[found.length - 1];
       if (part.medium) {
-        if (last && last.said && found.length > 1 && last.said.every((one) => one.text !== undefined && !one.text.trim())) found.pop();
+        if (last && last.text && found.length > 1 && last.text.every(isBlank)) found.pop();
         const before = found[found.length - 1];
         if (before && before.media) before.media.push(part.medium);
         else found.push({ media: [part.medium] });
-      } else if (last && last.said) last.said.push(part);
-      else found.push({ said: [part] });
+      } else if (last && last.text) last.text.push(part);
+      else found.push({ text: [part] });
     }
-    return found.filter((block) => block.media || block.said.some((one) => one.text === undefined || one.text.trim()));
+    return found.filter((block) => block.media || !block.text.every(isBlank));
   }
 
-  function said(parts) {
-    const paragraph = el("p", { className: "said", dir: "auto" });
+  function isBlank(part) {
+    return part.text !== undefined && !part.text.trim();
+  }
+
+  function paragraph(parts) {
+    const element = el("p", { className: "text", dir: "auto" });
     const last = parts.length - 1;
     let length = 0;
     const rest = [];
     parts.forEach((part, i) => {
       if (part.text === undefined) {
         if (rest.length) rest.push(chip(part.region));
-        else paragraph.append(chip(part.region));
+        else element.append(chip(part.region));
         return;
       }
       let text = part.text;
       if (i === 0) text = text.replace(/^\n+/, "");
       if (i === last) text = text.replace(/\n+$/, "");
       if (length < LONG_TEXT && length + text.length > LONG_TEXT * 1.2) {
-        const cut = whole(text, LONG_TEXT - length);
-        paragraph.append(text.slice(0, cut));
+        const cut = cutAt(text, LONG_TEXT - length);
+        element.append(text.slice(0, cut));
         rest.push(text.slice(cut));
       } else if (rest.length) rest.push(text);
-      else paragraph.append(text);
+      else element.append(text);
       length += text.length;
     });
-    if (!rest.length) return [paragraph];
+    if (!rest.length) return [element];
     const more = el("button", { type: "button", className: "more" }, `… show all ${mm.number(length)} characters`);
-    more.addEventListener("click", () => (paragraph.append(...rest), more.remove()));
-    return [paragraph, more];
+    more.addEventListener("click", () => (element.append(...rest), more.remove()));
+    return [element, more];
   }
 
-  // A cut that goes through no pair of surrogates and no joined emoji.
-  function whole(text, at) {
+  // The next place at which a cut splits neither a surrogate pair nor a joined emoji.
+  function cutAt(text, at) {
     while (at < text.length && (/[\udc00-\udfff\u200d\ufe0f]/.test(text[at]) || text[at - 1] === "\u200d")) at++;
     return at;
   }
@@ -172,31 +176,31 @@ mm.draw = (sheet) => {
     const pictures = list.every((one) => one.kind === "image");
     if (pictures && list.length > 1) {
       const grid = el("div", { className: `media gallery${list.length <= 4 ? " few" : ""}` });
-      return el("div", { className: "media" }, grid, some(grid, list, MANY_PICTURES, (one, i) => image(one, i + 1), "pictures"));
+      return el("div", { className: "media" }, grid, addFirst(grid, list, MANY_PICTURES, (one, i) => image(one, i + 1), "pictures"));
     }
     return el("div", { className: `media${list.length === 1 ? " alone" : ""}` }, ...list.map(medium));
   }
 
   function medium(one) {
-    if (one.missing) return gone(one);
-    if (one.kind === "frames") return strip(one);
+    if (one.missing) return notShown(one);
+    if (one.kind === "frames") return frames(one);
     if (one.kind === "video") return video(one);
     if (one.kind === "audio") return sound(one);
     return image(one);
   }
 
-  function gone(one, kind = one.kind) {
-    return el("div", { className: "gone" }, el("strong", {}, `This ${kind === "audio" ? "sound" : kind} cannot be shown`), el("span", { dir: "auto" }, one.missing), one.code ? el("small", {}, one.code) : null);
+  function notShown(one, kind = one.kind) {
+    return el("div", { className: "missing" }, el("strong", {}, `This ${kind === "audio" ? "sound" : kind} cannot be shown`), el("span", { dir: "auto" }, one.missing), one.code ? el("small", {}, one.code) : null);
   }
 
   function caption(one, ...more) {
     return el("figcaption", {}, [one.name, mm.size(one.size)].filter(Boolean).join(" · "), ...more);
   }
 
-  function failed(one, element, text) {
+  function replaceOnError(one, element, text) {
     return async () => {
-      const why = await mm.source.why(one.url).catch(() => "");
-      element.replaceWith(gone({ ...one, missing: why || text }));
+      const reason = await mm.source.failure(one.url).catch(() => "");
+      element.replaceWith(notShown({ ...one, missing: reason || text }));
     };
   }
 
@@ -204,31 +208,31 @@ mm.draw = (sheet) => {
     const figure = el("figure", { className: "picture" });
     const button = el("button", { type: "button", className: "shot", "aria-label": `Enlarge ${label || one.name}`, onclick: () => mm.enlarge(button) });
     const picture = el("img", { src: mm.url(one.url), alt: one.name, loading: "lazy", decoding: "async", draggable: "false" });
-    picture.addEventListener("error", failed(one, figure, "The file is damaged, or of a kind no browser shows."));
-    if ((one.masks || []).length) picture.classList.add("stored"); // masks are of the stored pixels, not of the turned ones
+    picture.addEventListener("error", replaceOnError(one, figure, "The file is damaged, or no browser shows its format."));
+    if ((one.masks || []).length) picture.classList.add("stored"); // masks belong to the stored pixels, before any rotation
     button.append(picture);
     for (const mask of one.masks || []) button.append(el("img", { className: "mask", src: mm.url(mask.url), alt: `mask of object ${mask.object + 1}`, loading: "lazy", "data-object": mask.object }));
-    button.shown = one;
+    button.medium = one;
     figure.append(button);
     return figure;
   }
 
   function image(one, number) {
-    if (one.missing) return gone(one);
+    if (one.missing) return notShown(one);
     const figure = shot(one, number ? `picture ${number}` : "");
     if (number) figure.firstChild.append(el("span", { className: "number" }, `${number}`));
     figure.append(caption(one, absent(one)));
     return figure;
   }
 
-  // Puts the first of many into a place, and gives the button that puts in the rest.
-  function some(place, list, count, each, what) {
+  // Adds the first elements of a long list, and returns the button that adds the rest; null for a short list.
+  function addFirst(place, list, count, each, what) {
     place.append(...list.slice(0, count).map(each));
     if (list.length <= count) return null;
     const rest = () => {
       place.append(...list.slice(count).map((one, i) => each(one, count + i)));
       more.remove();
-      mm.bringOut(mm.pinned, false);
+      mm.highlight(mm.pinned, false);
     };
     const more = el("button", { type: "button", className: "more", onclick: rest }, `… show all ${mm.number(list.length)} ${what}`);
     return more;
@@ -237,13 +241,13 @@ mm.draw = (sheet) => {
   function absent(one) {
     if (!one.absent || !one.absent.length) return null;
     const marks = one.absent.map((k) => el("i", { object: objects[k] ? objects[k].colour : undefined, title: `object ${k + 1}` }));
-    return el("span", { className: "absent" }, ...marks, `object ${one.absent.map((k) => k + 1).join(", ")} not there`);
+    return el("span", { className: "absent" }, ...marks, `object ${one.absent.map((k) => k + 1).join(", ")} not visible`);
   }
 
-  function strip(one) {
+  function frames(one) {
     const count = one.frames.length;
     const each = (frame, i) => {
-      if (frame.missing) return gone(frame, "frame");
+      if (frame.missing) return notShown(frame, "frame");
       const figure = shot({ ...frame, name: `frame ${i} · ${frame.name}` }, `frame ${i}`);
       figure.firstChild.append(el("span", { className: "number" }, `${i}`));
       const note = absent(frame);
@@ -251,7 +255,7 @@ mm.draw = (sheet) => {
       return figure;
     };
     const row = el("div", { className: "frames", tabindex: "0", role: "group", "aria-label": `${count} frames` });
-    const more = some(row, one.frames, MANY_PICTURES, each, "frames");
+    const more = addFirst(row, one.frames, MANY_PICTURES, each, "frames");
     return el("figure", { className: "video" }, row, el("figcaption", {}, `video of ${count} ${count === 1 ? "frame" : "frames"}`), more);
   }
 
@@ -259,47 +263,47 @@ mm.draw = (sheet) => {
     const figure = el("figure", { className: "video" });
     const player = el("video", { controls: true, preload: "metadata", playsinline: true, src: mm.url(one.url) });
     player.addEventListener("error", () => {
-      const notice = gone({ ...one, missing: "This browser does not play it; other programs may." });
+      const notice = notShown({ ...one, missing: "This browser does not play the file; another program may." });
       const first = one.url.match(/^media\/(\d+)\/videos\/(\d+)$/);
       player.replaceWith(notice);
-      if (first && !one.annotated) notice.after(shot({ kind: "image", name: "its first frame", url: `frame/${first[1]}/${first[2]}/0` }));
+      if (first && !one.annotated) notice.after(shot({ kind: "image", name: "first frame", url: `frame/${first[1]}/${first[2]}/0` }));
     });
     figure.append(player, caption(one));
     if (one.annotated) figure.append(annotated(one.annotated));
     return figure;
   }
 
-  function annotated(frames) {
+  function annotated(list) {
     const each = (frame) => {
-      if (frame.missing) return gone({ ...frame, missing: `frame ${frame.frame}: ${frame.missing}` });
+      if (frame.missing) return notShown({ ...frame, missing: `frame ${frame.frame}: ${frame.missing}` });
       const figure = shot(frame, frame.name);
       figure.append(el("figcaption", {}, frame.name, absent(frame)));
       return figure;
     };
     const grid = el("div", { className: "annotated" });
-    const more = some(grid, frames, MANY_FRAMES, each, "annotated frames");
-    return el("section", {}, el("span", { className: "label" }, frames.length === 1 ? "annotated frame" : `${mm.number(frames.length)} annotated frames`), grid, more);
+    const more = addFirst(grid, list, MANY_FRAMES, each, "annotated frames");
+    return el("section", {}, el("span", { className: "label" }, list.length === 1 ? "annotated frame" : `${mm.number(list.length)} annotated frames`), grid, more);
   }
 
   function sound(one) {
     const player = el("audio", { controls: true, preload: "metadata", src: mm.url(one.url) });
     const figure = el("figure", { className: "sound" }, player, caption(one));
-    player.addEventListener("error", failed(one, figure, "This browser does not play it; other programs may."));
+    player.addEventListener("error", replaceOnError(one, figure, "This browser does not play the file; another program may."));
     return figure;
   }
 
   function columns() {
     const details = el("details", { className: "columns", id: "columns" }, el("summary", {}, "Columns"));
-    let asked = false;
+    let loaded = false;
     details.addEventListener("toggle", async () => {
-      if (!details.open || asked) return;
-      asked = true;
+      if (!details.open || loaded) return;
+      loaded = true;
       try {
-        const held = await mm.source.columns(sheet.n);
-        details.append(el("dl", {}, ...Object.entries(held).flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, ...value(text))])));
+        const texts = await mm.source.columns(sheet.n);
+        details.append(el("dl", {}, ...Object.entries(texts).flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, ...value(text))])));
       } catch (error) {
-        asked = false;
-        details.append(gone({ kind: "column", missing: error.message }));
+        loaded = false;
+        details.append(notShown({ kind: "column", missing: error.message }));
       }
     });
     return details;
@@ -313,15 +317,15 @@ mm.draw = (sheet) => {
   }
 };
 
-// Brings out one object: its masks stay, all others fade. A pinned one stays brought out.
+// Highlights one object: its masks stay, all others fade. A pinned object stays highlighted.
 mm.pinned = null;
-mm.bringOut = (k, pin) => {
+mm.highlight = (k, pin) => {
   if (pin) mm.pinned = k;
   for (const mask of document.querySelectorAll(".mask")) mask.classList.toggle("dim", k !== null && Number(mask.dataset.object) !== k);
   for (const chip of document.querySelectorAll(".region")) chip.setAttribute("aria-pressed", String(Number(chip.dataset.object) === mm.pinned && mm.pinned !== null));
 };
 
-// The large picture.
+// The enlarged picture.
 mm.enlarge = (shot) => {
   const dialog = document.getElementById("large");
   const stage = document.getElementById("stage");
@@ -329,20 +333,20 @@ mm.enlarge = (shot) => {
   let at = shots.indexOf(shot);
   function show(index) {
     at = (index + shots.length) % shots.length;
-    const one = shots[at].shown;
-    const pile = mm.element("div", { className: "pile" });
+    const one = shots[at].medium;
+    const layers = mm.element("div", { className: "layers" });
     const picture = mm.element("img", { src: mm.url(one.url), alt: one.name });
     const fit = () => {
-      pile.style.setProperty("--ratio", String(picture.naturalWidth / Math.max(1, picture.naturalHeight)));
-      pile.classList.toggle("small", picture.naturalWidth <= 200);
+      layers.style.setProperty("--ratio", String(picture.naturalWidth / Math.max(1, picture.naturalHeight)));
+      layers.classList.toggle("small", picture.naturalWidth <= 200);
     };
     picture.addEventListener("load", fit);
     if ((one.masks || []).length) picture.classList.add("stored");
-    pile.append(picture, ...(one.masks || []).map((mask) => mm.element("img", { className: "mask", src: mm.url(mask.url), alt: "", "data-object": mask.object })));
-    stage.replaceChildren(pile);
+    layers.append(picture, ...(one.masks || []).map((mask) => mm.element("img", { className: "mask", src: mm.url(mask.url), alt: "", "data-object": mask.object })));
+    stage.replaceChildren(layers);
     document.getElementById("large-caption").textContent = `${one.name} · ${at + 1} of ${shots.length}`;
     for (const id of ["large-previous", "large-next"]) document.getElementById(id).disabled = shots.length < 2;
-    mm.bringOut(mm.pinned, false);
+    mm.highlight(mm.pinned, false);
   }
   mm.largeStep = (step) => show(at + step);
   show(at);

@@ -1,8 +1,8 @@
-"""The server: the viewer for one browser on this machine.
+"""Server: the viewer for a browser on this machine.
 
-It listens on 127.0.0.1 alone.  Every address begins with a random token, so that other users of the machine and pages in the same
-browser cannot guess one; the Host header must be this server's, so that no name that somebody points here can speak to it; what
-it sends may not be framed, sniffed or run.  Media answer range requests, without which no browser seeks.
+It listens on 127.0.0.1 alone.  Every address begins with a random token, so other users of the machine and other pages in the
+browser cannot guess it.  The Host header must name this server, so no other host name reaches it through DNS.  Its answers may
+not be framed, sniffed or run.  Media answer range requests, which browsers need to seek.
 """
 
 from __future__ import annotations
@@ -13,58 +13,33 @@ import re
 import secrets
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl
 
 from ..media.items import Item
+from .page_files import MEDIA_TYPES, POLICY, page, page_file
 from .thumbnails import UNKNOWN
 from .viewer import Answer, Viewer
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'"
-)
-"""What the page may do: load its own scripts, styles, pictures and sounds, and nothing else."""
-
-PAGE = {
-    "icon.svg": "image/svg+xml",
-    "page.css": "text/css; charset=utf-8",
-    "data.js": "text/javascript; charset=utf-8",
-    "sample.js": "text/javascript; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-}
-"""The files of the page beside ``page.html``."""
-
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_PIECE = 256 << 10
-
-
-def page_file(name: str) -> bytes:
-    """A file of the page."""
-    return files(__package__).joinpath(name).read_bytes()
-
-
-def page(assets: str, head: str = "") -> bytes:
-    """The page itself, its other files under `assets`."""
-    return page_file("page.html").decode().replace("{assets}", assets).replace("<!-- head -->", head).encode()
+_CHUNK = 256 << 10
 
 
 class Server:
     """Serves a viewer until it is closed.
 
     Attributes:
-        url: what to open in a browser, token included.
-        port: where it listens.
-        token: what addresses begin with.
+        url: the address to open in a browser, with the token.
+        port: the port that it listens on.
+        token: what every address begins with.
     """
 
     def __init__(self, viewer: Viewer, port: int = 0) -> None:
-        """Takes the port; 0 for any that is free.
+        """Opens the port; 0 for any free one.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         self.token = secrets.token_urlsafe(24)
         self._http = _Http(("127.0.0.1", port), _Handler)
@@ -99,7 +74,7 @@ class _Http(ThreadingHTTPServer):
     hosts: frozenset[str]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Browsers hang up whenever they have enough of a video; that is nothing to print."""
+        """Prints nothing: browsers close connections whenever they have enough of a video."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -111,17 +86,18 @@ class _Handler(BaseHTTPRequestHandler):
         return "modalmix"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the token would stand in the log."""
+        """Logs nothing: the log would hold the token."""
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
         if self.headers.get("Host", "") not in self.server.hosts:
-            return self._refuse(HTTPStatus.FORBIDDEN, "this Host is not served here")
-        followed = self.headers.get("Sec-Fetch-Dest") == "document"  # a link in a notebook or a terminal in a browser
+            return self._refuse(HTTPStatus.FORBIDDEN, "the Host header names another server")
+        # a person follows a link in a notebook, or in a terminal inside a browser
+        followed = self.headers.get("Sec-Fetch-Dest") == "document"
         if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not followed:
-            return self._refuse(HTTPStatus.FORBIDDEN, "requests of other pages are not served here")
+            return self._refuse(HTTPStatus.FORBIDDEN, "requests from other pages are refused")
         path, _, query = self.path.partition("?")
         token, _, address = path.removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
@@ -139,8 +115,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, address: str, query: dict[str, str]) -> Answer:
         if address == "":
             return Answer("text/html; charset=utf-8", page(""))
-        if address in PAGE:
-            return Answer(PAGE[address], page_file(address))
+        if address in MEDIA_TYPES:
+            return Answer(MEDIA_TYPES[address], page_file(address))
         return self.server.viewer.answer(address, query)
 
     def _send(self, answer: Answer) -> None:
@@ -152,13 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with open(os.open(body.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size < body.start + body.size:
-                raise OSError(f"{body.name!r} has become shorter than it was")
-            wanted = _range(self.headers.get("Range", ""), body.size)
-            if wanted is None:
+                raise OSError(f"{body.name!r} is shorter than before")
+            requested = _range(self.headers.get("Range", ""), body.size)
+            if requested is None:
                 self._head(HTTPStatus.OK, answer, body.size)
                 start, stop = 0, body.size
             else:
-                start, stop = wanted
+                start, stop = requested
                 if start >= stop:
                     self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, answer, 0, f"bytes */{body.size}")
                     return
@@ -168,12 +144,12 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             at, end = body.start + start, body.start + stop
             while at < end:
-                piece = os.pread(file.fileno(), min(_PIECE, end - at), at)
-                if not piece:
-                    self.close_connection = True  # the length that was promised cannot be kept
+                chunk = os.pread(file.fileno(), min(_CHUNK, end - at), at)
+                if not chunk:
+                    self.close_connection = True  # the body is shorter than the Content-Length already sent
                     return
-                self.wfile.write(piece)
-                at += len(piece)
+                self.wfile.write(chunk)
+                at += len(chunk)
 
     def _head(self, status: HTTPStatus, answer: Answer, length: int, content_range: str = "") -> None:
         self.send_response(status)
@@ -195,15 +171,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
         self.end_headers()
 
-    def _refuse(self, status: HTTPStatus, why: str) -> None:
-        body = " ".join(why.split())[:500].encode("utf-8", "replace")
+    def _refuse(self, status: HTTPStatus, reason: str) -> None:
+        body = " ".join(reason.split())[:500].encode("utf-8", "replace")
         self._head(status, Answer("text/plain; charset=utf-8", body), len(body))
         if self.command != "HEAD":
             self.wfile.write(body)
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:
-    """Start and stop of a range that is asked for; None for the whole (no range, or a kind that need not be answered)."""
+    """Start and stop of the requested range; None for the whole file (no range, or a kind that a server may ignore)."""
     found = _RANGE.fullmatch(header.replace(" ", ""))
     if found is None or not (found[1] or found[2]):
         return None

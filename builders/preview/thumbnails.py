@@ -1,7 +1,7 @@
-"""Pictures the page asks for that no file holds: masks in their colour, frames of videos, what a browser cannot show itself.
+"""Thumbnails: pictures for the page that no file holds: masks in colour, frames of videos, formats no browser shows.
 
-A mask is a picture of its own that lies over its frame, transparent where the object is not: so the page can fade one object and
-bring out another without asking again.
+A mask is a picture of its own over its frame, transparent outside the object.  So the page can fade one object and highlight
+another without another request.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _FILL, _EDGE = 110, 255
 _LONGEST_SIDE = 1600
 _PIXELS = 64_000_000
 
-_WEB_IMAGES = {"jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp", "bmp": "image/bmp",
+_IMAGE_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp", "bmp": "image/bmp",
                "avif": "image/avif"}  # fmt: skip
-_PLAYED = {"mp4": "video/mp4", "matroska": "video/webm", "ogg": "video/ogg", "avi": "video/x-msvideo", "mpeg": "video/mpeg",
+_VIDEO_TYPES = {"mp4": "video/mp4", "matroska": "video/webm", "ogg": "video/ogg", "avi": "video/x-msvideo", "mpeg": "video/mpeg",
            "flv": "video/x-flv"}  # fmt: skip
-_HEARD = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg", "ogg": "audio/ogg", "m4a": "audio/mp4",
+_AUDIO_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg", "ogg": "audio/ogg", "m4a": "audio/mp4",
           "mp4": "audio/mp4", "matroska": "audio/webm"}  # fmt: skip
-_TYPES = {"image": _WEB_IMAGES, "video": _PLAYED, "audio": _HEARD}
+_TYPES = {"image": _IMAGE_TYPES, "video": _VIDEO_TYPES, "audio": _AUDIO_TYPES}
 
 UNKNOWN = "application/octet-stream"
 
 
 def colour(object_: int) -> tuple[int, int, int]:
-    """The colour of an object, by its number: ten that are easily told apart, then ever other hues."""
+    """The colour of an object, by its number: ten that are easy to distinguish, then other hues."""
     if object_ < len(_COLOURS):
         return _COLOURS[object_]
-    hue = (object_ * 0.618034) % 1  # the golden ratio: each hue falls into the widest gap of those before
+    hue = (object_ * 0.618034) % 1  # the golden ratio: each hue falls into the widest gap between the others
     red, green, blue = colorsys.hls_to_rgb(hue, 0.55, 0.7)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def media_type(kind: str, head: bytes) -> str:
-    """The type a browser is told: one it can show or play for that kind of media, by the first bytes; else `UNKNOWN`.
+    """The media type for a browser, by the first bytes: one it shows or plays for this kind of medium; else `UNKNOWN`.
 
-    Never a type a browser would run or read as a page, whatever the file's name says.
+    It is never a type that a browser runs or reads as a page, whatever the name of the file says.
     """
     from ..media.sniff import sniffed
 
@@ -58,7 +58,7 @@ def media_type(kind: str, head: bytes) -> str:
 
 
 def mask_png(mask: Mask, object_: int) -> bytes:
-    """A mask in its object's colour: half transparent inside, opaque at its edge, nothing outside.
+    """A mask in its object's colour: half transparent inside, opaque at the edge, transparent outside.
 
     Raises:
         MediaError: the mask cannot be drawn, or has more than 64 million pixels.
@@ -66,18 +66,18 @@ def mask_png(mask: Mask, object_: int) -> bytes:
     from PIL import Image
 
     if (mask.height or 0) * (mask.width or 0) > _PIXELS:
-        raise MediaError(f"a mask of {mask.height} × {mask.width} pixels is too large to look at")
+        raise MediaError(f"a mask of {mask.height} × {mask.width} pixels is too large to show")
     inside = np.ascontiguousarray(to_array(mask)).astype(np.bool_)
     edge = inside & ~_eroded(inside, max(1, round(max(inside.shape) / 200)))
     picture = Image.fromarray(inside.astype(np.uint8) + edge)
-    picture.putpalette([*(0, 0, 0), *colour(object_), *colour(object_)])  # which makes it a picture with a palette
+    picture.putpalette([*(0, 0, 0), *colour(object_), *colour(object_)])  # turns the mode into P
     file = io.BytesIO()
     picture.save(file, "PNG", transparency=bytes([0, _FILL, _EDGE]))
     return file.getvalue()
 
 
 def frame_jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """A frame, at most 1,600 pixels at its longest side, as a page needs it."""
+    """A frame as JPEG, its longest side at most 1,600 pixels."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)
@@ -87,11 +87,11 @@ def frame_jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def shown_png(cell: Cell) -> bytes:
+def image_png(cell: Cell) -> bytes:
     """A picture in a format that browsers do not show, as PNG.
 
     Raises:
-        MediaError: it is no picture.
+        MediaError: it is not a picture.
         OSError: it cannot be read.
     """
     from PIL import Image
@@ -102,10 +102,10 @@ def shown_png(cell: Cell) -> bytes:
 
 
 def _eroded(inside: npt.NDArray[np.bool_], pixels: int) -> npt.NDArray[np.bool_]:
-    """What is left when that many pixels are taken off all around; the border of the picture takes nothing off."""
-    left: npt.NDArray[Any] = inside
+    """The region without its outer `pixels`; the border of the picture is no edge of the region."""
+    eroded: npt.NDArray[Any] = inside
     for axis in (0, 1):
         size = inside.shape[axis]
-        padded = np.pad(left, [(pixels, pixels) if axis == at else (0, 0) for at in (0, 1)], mode="edge")
-        left = np.logical_and.reduce([padded.take(range(i, i + size), axis) for i in range(2 * pixels + 1)])
-    return left
+        padded = np.pad(eroded, [(pixels, pixels) if axis == at else (0, 0) for at in (0, 1)], mode="edge")
+        eroded = np.logical_and.reduce([padded.take(range(i, i + size), axis) for i in range(2 * pixels + 1)])
+    return eroded

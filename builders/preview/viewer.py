@@ -1,15 +1,15 @@
-"""The viewer: everything the page can ask for, by address.
+"""Viewer: the answer to every request of the page, by address.
 
-Addresses are numbers and names of columns, never paths: what the page can reach is what the collection lists.
+Addresses are made of numbers and column names, never of paths: the page reaches only what the collection lists.
 
 ====================================  ==========================================================================
-``overview``                          counts by mix and finding, and how far the listing is
-``list?mix=&finding=&search=&from=``  a window of the list; with ``n=``, where that sample stands in it
+``overview``                          counts by mix and finding, and whether the listing is complete
+``list?mix=&finding=&search=&from=``  a window of the list; with ``n=``, the position of that sample in the list
 ``sample/N``                          the sheet of a sample
 ``columns/N``                         its columns
 ``media/N/COLUMN/I`` or ``…/I/J``     the bytes of a media value
-``frame/N/I/INDEX``                   a frame of a video, counted as masks count them (coded frames)
-``mask/N/OBJECT/I``                   a mask in its colour
+``frame/N/I/INDEX``                   a frame of a video, by the number that masks use (coded frames)
+``mask/N/OBJECT/I``                   a mask in its object's colour
 ====================================  ==========================================================================
 """
 
@@ -27,17 +27,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..core.findings import CATALOGUE, Finding
-from ..media.errors import MediaError
 from ..media.items import Item
 from ..media.video import VideoReader, open_video
 from . import thumbnails
-from .check_findings import Told
-from .entries import KINDS, Cell, Collection, Entry, Shown
+from .check_findings import CheckFindings
+from .entries import KINDS, Cell, Collection, Entry, SampleDetails
 from .entry_index import Filter, Index
 from .sample_page import sheet
 
 WINDOW = 200
-"""Lines of the list at once."""
+"""Lines of the list that one request gets at most."""
 
 _BATCH = 500
 _KEPT_SAMPLES = 8
@@ -52,12 +51,12 @@ _ADDRESS = re.compile(
 
 
 class Answer(NamedTuple):
-    """What an address gives.
+    """The answer to a request.
 
     Attributes:
         type: media type.
         body: bytes, or where they are in a file.
-        stable: it cannot change while the viewer lives.
+        stable: the answer stays the same as long as the viewer is open.
     """
 
     type: str
@@ -66,44 +65,46 @@ class Answer(NamedTuple):
 
 
 class Viewer:
-    """Looks at one collection; safe for several threads."""
+    """Answers requests about one collection; safe for several threads."""
 
-    def __init__(self, collection: Collection, told: Told | None = None) -> None:
-        """A viewer that has listed nothing yet; it closes what it is given.
+    def __init__(self, collection: Collection, findings: CheckFindings | None = None) -> None:
+        """A viewer with an empty list; closing it closes its arguments.
 
         Args:
-            collection: what to look at.
-            told: findings from elsewhere, to show beside those of the collection.
+            collection: what to show.
+            findings: of a check, to show beside those of the collection.
         """
         self.collection = collection
-        self._told = told
+        self._findings = findings
         self.index = Index()
         self._done = False
         self._closed = False
-        self._wrong = ""
+        self._error = ""
         self._thread: Thread | None = None
-        self._samples: OrderedDict[int, Shown] = OrderedDict()
+        self._samples: OrderedDict[int, SampleDetails] = OrderedDict()
         self._sample_lock = Lock()
         self._video_lock = Lock()
         self._video: tuple[tuple[int, int], VideoReader] | None = None
 
     def start(self) -> None:
-        """Lists the samples in a thread of its own; the page shows those that are there."""
+        """Lists the samples in a thread; the page shows those that are listed so far."""
         self._thread = Thread(target=self.list_all, name="preview-index", daemon=True)
         self._thread.start()
 
     def list_all(self) -> None:
-        """Lists the samples; what stops it early is told by `overview`."""
-        entries = map(self._with_told, self.collection.entries()) if self._told else self.collection.entries()
+        """Lists the samples; an error that stops the listing is in `overview`."""
+        entries = self.collection.entries()
+        if self._findings is not None:
+            entries = map(self._with_check_codes, entries)
         try:
             while not self._closed and (batch := list(islice(entries, _BATCH))):
                 self.index.add(batch)
-        except Exception as error:  # whatever it is, somebody looks at the page and must know that it is not all
-            self._wrong = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        except Exception as error:  # any error: the page must say that the list is incomplete
+            self._error = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         self._done = True
 
     def close(self) -> None:
-        """Stops listing, and removes everything temporary."""
+        """Stops the listing, and removes all temporary files."""
         self._closed = True
         if self._thread is not None:
             self._thread.join()
@@ -113,17 +114,17 @@ class Viewer:
                 self._video = None
         self.index.close()
         self.collection.close()
-        if self._told is not None:
-            self._told.close()
+        if self._findings is not None:
+            self._findings.close()
 
     def answer(self, address: str, query: Mapping[str, str]) -> Answer:
-        """What an address gives.
+        """The answer to a request.
 
         Raises:
-            LookupError: there is no such thing.
-            MediaError: a medium that cannot be shown.
-            OSError: a file that cannot be read.
-            ValueError: bytes that are not what they should be.
+            LookupError: the address names nothing.
+            MediaError: a medium cannot be shown.
+            OSError: a file cannot be read.
+            ValueError: a file does not hold what it should.
         """
         found = _ADDRESS.fullmatch(address)
         if found is None:
@@ -132,19 +133,19 @@ class Viewer:
             return _json(self.overview() if found["what"] == "overview" else self.lines(query))
         if found["of"]:
             n = int(found["n"])
-            shown = self._shown(n)
-            return _json(sheet(shown, n) if found["of"] == "sample" else _texts(shown.columns))
+            details = self._details(n)
+            return _json(sheet(details, n) if found["of"] == "sample" else _texts(details.columns))
         if found["column"]:
             at = [int(found["i"])] + ([int(found["j"])] if found["j"] else [])
             return self._medium(int(found["m"]), found["column"], at)
         if found["video"]:
             return self._frame(int(found["f"]), int(found["video"]), int(found["index"]))
-        masks = self._shown(int(found["k"])).masks
+        masks = self._details(int(found["k"])).masks
         mask = masks[int(found["object"])][int(found["at"])]
         return Answer("image/png", thumbnails.mask_png(mask, int(found["object"])), True)
 
     def overview(self) -> dict[str, Any]:
-        """What the collection holds, as far as it is listed."""
+        """The counts of the samples that are listed so far."""
         index = self.index
         order = {"error": 0, "warning": 1, "info": 2}
         codes = sorted(index.codes.items(), key=lambda pair: (order[CATALOGUE[pair[0]].severity], -pair[1], pair[0]))
@@ -152,7 +153,7 @@ class Viewer:
             "title": self.collection.title,
             "count": index.count,
             "done": self._done,
-            "wrong": self._wrong,
+            "error": self._error,
             "states": dict(index.states),
             "mixes": dict(sorted(index.mixes.items(), key=lambda pair: (pair[0] == "", -pair[1], pair[0]))),
             "findings": [
@@ -165,41 +166,40 @@ class Viewer:
         """A window of the list.
 
         Args:
-            query: ``mix``, ``finding``, ``search``; ``from`` (place of the first line), ``count``; or ``n`` of a sample.
+            query: ``mix``, ``finding``, ``search``; ``from`` (position of the first line), ``count``; ``n`` of a sample.
         """
-        wanted = Filter(query.get("mix", ""), query.get("finding", ""), query.get("search", "")[:1000])
+        filter_ = Filter(query.get("mix", ""), query.get("finding", ""), query.get("search", "")[:1000])
         start, count = _number(query.get("from", "0")), min(_number(query.get("count", "50")), WINDOW)
-        total, lines = self.index.lines(wanted, start, count)
+        total, lines = self.index.lines(filter_, start, count)
         answer: dict[str, Any] = {"total": total, "from": start, "lines": [line._asdict() for line in lines]}
         if "n" in query:
-            answer["at"] = self.index.at(wanted, _number(query["n"]))
+            answer["at"] = self.index.position(filter_, _number(query["n"]))
         return answer
 
-    def _shown(self, n: int) -> Shown:
+    def _details(self, n: int) -> SampleDetails:
         with self._sample_lock:
-            known = self._samples.get(n)
-            if known is None:
-                known = self._samples[n] = self._whole(n)
+            details = self._samples.get(n)
+            if details is None:
+                details = self._samples[n] = self._with_check_findings(self.collection.details(self.index.place(n)))
                 while len(self._samples) > _KEPT_SAMPLES:
                     self._samples.popitem(last=False)
             self._samples.move_to_end(n)
-            return known
+            return details
 
-    def _whole(self, n: int) -> Shown:
-        shown = self.collection.shown(self.index.place(n))
-        if self._told is not None:
-            known = {(one.code, one.pointer) for one in shown.findings}
-            more = [one for one in self._told.of(shown.file, shown.row) if (one.code, one.pointer) not in known]
-            shown.findings = [*shown.findings, *more]
-        return shown
+    def _with_check_findings(self, details: SampleDetails) -> SampleDetails:
+        if self._findings is not None:
+            known = {(found.code, found.pointer) for found in details.findings}
+            of_check = self._findings.of(details.file, details.row)
+            details.findings += [found for found in of_check if (found.code, found.pointer) not in known]
+        return details
 
-    def _with_told(self, one: Entry) -> Entry:
-        assert self._told is not None
-        codes = (*one.codes, *(found.code for found in self._told.of(one.file, one.row)))
-        return one._replace(codes=tuple(dict.fromkeys(codes)))
+    def _with_check_codes(self, entry: Entry) -> Entry:
+        assert self._findings is not None
+        codes = (*entry.codes, *(found.code for found in self._findings.of(entry.file, entry.row)))
+        return entry._replace(codes=tuple(dict.fromkeys(codes)))
 
     def _item(self, n: int, column: str, at: list[int]) -> Item:
-        cell: Any = self._shown(n).media.get(column, [])
+        cell: Any = self._details(n).media.get(column, [])
         for index in at:
             if isinstance(cell, (Finding, tuple)):
                 raise LookupError(f"{column} of sample {n} has no list at {at}")
@@ -209,8 +209,8 @@ class Viewer:
         found: Cell = cell
         assert not isinstance(found, Finding)
         item = self.collection.item(found)
-        if os.path.realpath(item.path) != item.path:  # it was not a link when it was looked up under the media roots
-            raise LookupError(f"{item.name!r} has become a link to somewhere else")
+        if os.path.realpath(item.path) != item.path:  # it was no link when it was found under the media roots
+            raise LookupError(f"{item.name!r} is now a link to another place")
         return item
 
     def _medium(self, n: int, column: str, at: list[int]) -> Answer:
@@ -221,11 +221,11 @@ class Viewer:
             head = file.read(min(_HEAD, item.size))
         type_ = thumbnails.media_type(kind, head)
         if type_ == thumbnails.UNKNOWN and kind == "image":
-            return Answer("image/png", thumbnails.shown_png(item), True)
+            return Answer("image/png", thumbnails.image_png(item), True)
         return Answer(type_, item, True)
 
     def _frame(self, n: int, video: int, index: int) -> Answer:
-        with self._video_lock:  # a decoder is for one thread, and the frames of one video are asked for together
+        with self._video_lock:  # a decoder is for one thread, and the page requests the frames of one video together
             if self._video is None or self._video[0] != (n, video):
                 if self._video is not None:
                     self._video[1].close()
@@ -244,7 +244,7 @@ def _json(value: Any) -> Answer:
 
 
 def _texts(columns: Mapping[str, Any]) -> dict[str, str]:
-    """Each column as a text: what a script reads as numbers would lose the digits beyond 53 bits."""
+    """Each column as a text: JavaScript numbers lose the digits beyond 53 bits."""
     return {
         name: value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=repr)
         for name, value in columns.items()
@@ -253,6 +253,3 @@ def _texts(columns: Mapping[str, Any]) -> dict[str, str]:
 
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 16 else 0
-
-
-__all__ = ["Answer", "MediaError", "Viewer"]
