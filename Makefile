@@ -1,9 +1,9 @@
-# Two commands on a fresh machine: `make demo` does all the set-up and the main job, `make test` passes the tests.
+# Two commands on a fresh machine: `make demo` installs everything and does the main job, `make test` runs the tests.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint types bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/modalmix demo --out demo
@@ -11,11 +11,24 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/pytest
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The checkout may have any name; under build/typed it has the package's.
+types: $(VENV)/.installed-dev
 	mkdir -p build/typed && ln -sfn ../.. build/typed/modalmix
 	cd build/typed && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -m modalmix -m modalmix.__main__ -p modalmix.builders -p modalmix.cards -p modalmix.upload
+
+# A short run of the main benchmarks, some five minutes; docs/performance.md has the figures of long ones.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python tests/benchmarks/startup.py --repeats 3
+	$(BIN)/python tests/benchmarks/reading.py --mb 64 --repeats 3
+	$(BIN)/python tests/benchmarks/streaming_formats.py --rows 1000 --repeats 3
+	$(BIN)/python tests/benchmarks/checking.py --megabytes 20 --pictures 500 --clips 20 --repeats 3
+	$(BIN)/python tests/benchmarks/building.py --sizes 90000 --total 100000000 --repeats 3 --peers copy build pyarrow
+	$(BIN)/python tests/benchmarks/archives.py --mb 100 --repeats 3
+	$(BIN)/python tests/benchmarks/paths.py --files 50000 --repeats 3
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
