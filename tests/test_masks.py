@@ -209,6 +209,7 @@ def test_null_is_a_mask_that_is_not_there() -> None:
         ([[1, 2, 3, 4, 5, 6, 7]], "a polygon of 7 numbers"),
         ([[1, 2, 3, 4, 5, 6], []], "a polygon of 0 numbers"),
         ([[1, 2, 3, 4, 5, True]], "no polygons"),
+        ([["\ud800"]], "no polygons"),
         ([[1, 2, 3, 4, 5, float("nan")]], "reaches nan"),
         ([[1, 2, 3, 4, 5, -1e9]], "reaches -1000000000.0"),
         ([{"size": [2, 2], "counts": "4"}], "not RLE with a list of counts"),

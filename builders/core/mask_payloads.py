@@ -141,7 +141,11 @@ def _polygons(
 ) -> tuple[Mask | None, list[Finding]]:
     try:
         polygons = msgspec.convert(payload, list[list[float]])
-    except (msgspec.ValidationError, OverflowError):
+    except (
+        msgspec.ValidationError,
+        OverflowError,
+        UnicodeEncodeError,
+    ):  # a lone surrogate has no place in a message of msgspec
         return None, [finding("mask-payload", _looks(payload), at)]
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:

@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 
-from ..formats import NAMES, llava_video
+from ..formats import NAMES, formats
 from ..pipeline.hub_urls import HUB
 from .registry import BUILDERS
 
@@ -31,7 +31,7 @@ def load_dataset(
 
     Args:
         path: name of a builder; any other is passed on unchanged.
-        name: config: ``all``, a mix, or (``llava_video``) a folder of the upstream dataset.
+        name: config: ``all``, a mix, or a folder of the upstream dataset (of ``llava_video``).
         data_dir: folder with annotation files; also the media root, unless ``media_root`` is given.
         data_files: annotation files, globs, ``{a,b}.json`` groups, YAML mixtures; or a mapping from split to those.
         **kwargs: options of the builder (`modalmix.builders.loading.builder.AnnotationConfig`) and of `datasets.load_dataset`.
@@ -51,7 +51,7 @@ def load_dataset(
         files = {split: [file for one in _listed(given) for file in _files(one)] for split, given in by_split.items()}
     else:
         assert data_dir is not None
-        folder = os.path.join(data_dir, name) if name and path == "llava_video" and name in _folders() else data_dir
+        folder = os.path.join(data_dir, name) if name and name in _folders(path) else data_dir
         found = splits(folder, format=path if path in NAMES else None)
         files = {split: [source.path for source in sources] for split, sources in found.items()}
         kwargs.setdefault("media_root", data_dir)
@@ -74,6 +74,6 @@ def _files(one: str) -> list[str]:
     return [os.path.abspath(one)] if one.endswith((".yaml", ".yml")) else [source.path for source in sources(one)]
 
 
-def _folders() -> Sequence[str]:
-    """The configs of ``llava_video`` that are folders of the upstream dataset."""
-    return llava_video.FOLDERS
+def _folders(builder: str) -> Sequence[str]:
+    """The configs of a builder that are folders of the upstream dataset."""
+    return formats()[builder].FOLDERS if builder in NAMES else ()

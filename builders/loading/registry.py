@@ -79,7 +79,7 @@ def _register(load: Any) -> None:
 
 
 def _module_of(builder: str) -> str:
-    return f"{__package__}.{builder}"
+    return f"{__package__}.builder_modules.{builder}"
 
 
 def _original(factory: Any) -> Callable[[Any], Any]:
