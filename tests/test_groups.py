@@ -237,7 +237,7 @@ def test_masks_of_each_sample_come_with_the_pictures_of_their_own_frames(
             assert all(map(np.array_equal, one[name], other[name])) and len(one[name]) == len(other[name]), name
 
 
-def test_the_command_line_the_card_and_the_preview_tell_rows_and_samples(
+def test_the_command_line_the_card_and_the_preview_count_rows_and_samples(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -251,8 +251,8 @@ def test_the_command_line_the_card_and_the_preview_tell_rows_and_samples(
     built = preview_of(str(out))
     entries = [entry for entry in built.entries() if entry.state == "row"]
     assert len(entries) == 7 * CLIPS - 9
-    shown = {built.shown(entry.place).id for entry in entries}
-    assert shown == {entry.id for entry in entries}
+    detailed = {built.details(entry.place).id for entry in entries}
+    assert detailed == {entry.id for entry in entries}
     built.close()
     assert main(["build", *files, "--out", str(out), "--group-by", "media", "--order", "annotation"]) == 2
 

@@ -23,7 +23,7 @@ def text(words: str) -> dict[str, str]:
     return {"type": "text", "text": words}
 
 
-def test_placeholders_become_parts_in_their_order() -> None:
+def test_placeholders_become_parts_in_order() -> None:
     sample = row("<image>\nWhat moves in <video> and <audio>?", "A square.", images=["i"], videos=["v"], audios=["a"])
     assert views.messages(sample) == [
         {
@@ -79,7 +79,7 @@ def test_newlines_can_be_kept() -> None:
     assert found[1]["content"] == [text("A.\n")]
 
 
-def test_media_can_be_carried_in_the_parts() -> None:
+def test_parts_can_hold_the_media() -> None:
     sample = row("<image><video><image>", "<audio>", images=["i", "j"], videos=["v"], audios=["a"])
     user, assistant = views.messages(sample, media=True)
     assert user["content"] == [
@@ -90,7 +90,7 @@ def test_media_can_be_carried_in_the_parts() -> None:
     assert assistant["content"] == [{"type": "audio", "audio": "a"}]
 
 
-def test_regions_stay_in_the_text_under_the_name_asked_for() -> None:
+def test_regions_stay_in_the_text_under_the_given_name() -> None:
     sample = row(r"<video>\nIs <region> a \<region> tag?", "<region> is not.", videos=["v"])
     assert views.messages(sample)[0]["content"][1] == text(r"\nIs <region> a <region> tag?")
     assert views.messages(sample, "text", region="[R]")[0]["content"] == r"<video>\nIs [R] a <region> tag?"
@@ -105,14 +105,14 @@ def test_literal_tags_are_text_in_parts() -> None:
     assert found[0]["content"][1:] == [text(r"<video> and \<audio>")]
 
 
-def test_a_literal_tag_is_refused_where_the_trainer_would_take_it_for_a_placeholder() -> None:
+def test_a_literal_tag_is_refused_in_text_style() -> None:
     with pytest.raises(ValueError, match="literal <video>"):
         views.messages(row(r"What does \<video> do?", "A."), "text")
     assert views.messages(row(r"What does \<region> do?", "A."), "text")[0]["content"] == "What does <region> do?"
 
 
 @pytest.mark.parametrize(
-    ("question", "media", "told"),
+    ("question", "media", "message"),
     [
         ("What?", {"images": ["i"]}, r"0 <image> for 1 image\(s\)"),
         ("<image><image>", {"images": ["i"]}, r"2 <image> for 1"),
@@ -120,17 +120,17 @@ def test_a_literal_tag_is_refused_where_the_trainer_would_take_it_for_a_placehol
         ("<audio><audio><audio>", {"audios": ["a"], "audio_q": ["q"]}, r"3 <audio> for 1"),
     ],
 )
-def test_placeholders_and_media_agree_in_number(question: str, media: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_placeholders_and_media_agree_in_number(question: str, media: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         views.messages(row(question, "A.", **media))
 
 
-def test_an_unknown_style_is_told() -> None:
+def test_an_unknown_style_is_refused() -> None:
     with pytest.raises(ValueError, match='"parts" or "text"'):
         views.messages(row("Hi", "Ho"), "sharegpt")  # type: ignore[arg-type]
 
 
-def test_a_spoken_question_stands_at_its_placeholder_or_in_front() -> None:
+def test_a_spoken_question_is_at_its_placeholder_or_first() -> None:
     own = row("<image>\nIn speech: <audio>\n", "One.", images=["i"], audio_q=["q"])
     assert [part["type"] for part in views.messages(own)[0]["content"]] == ["image", "text", "audio"]
     bare = row("<image>\nHow many?", "One.", images=["i"], audio_q=["q"])
@@ -214,7 +214,7 @@ def processor() -> Any:
     )
 
 
-def test_a_processor_of_transformers_takes_messages_and_arrays_as_they_are(tmp_path: Path) -> None:
+def test_a_processor_of_transformers_takes_messages_and_arrays_unchanged(tmp_path: Path) -> None:
     omni = processor()
     example_data.video(str(tmp_path / "clip.mp4"), 1)
     example_data.sound(str(tmp_path / "tone.wav"), 2)

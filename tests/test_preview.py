@@ -37,7 +37,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-# ---- who may ask
+# ---- who is served
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "127.0.0.1:1", "[::1]", ""])
@@ -87,7 +87,7 @@ def test_other_methods_are_not_served(refer: Server, method: str) -> None:
     assert ask(refer, f"/{refer.token}/overview", method).status == 501
 
 
-# ---- what may be reached
+# ---- what can be reached
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_record_cannot_make_the_viewer_serve_a_file_outside_the_media_roots(tm
             assert get(server, f"media/{n}/images/0").status == 404
 
 
-def test_bytes_that_are_a_page_are_never_sent_as_one(hard: Server) -> None:
+def test_html_in_a_media_file_is_never_served_as_a_page(hard: Server) -> None:
     n = 9
     assert json_of(hard, f"sample/{n}")["id"] == "no picture"
     reply = get(hard, f"media/{n}/images/0")
@@ -160,9 +160,9 @@ def test_ranges_are_the_bytes_of_the_file(refer: Server, example_folders: Folder
         "-7": (size - 7, size),
         f"5-{size * 9}": (5, size),
     }
-    for asked, (start, stop) in {**ranges, f"-{size * 2}": (0, size)}.items():
-        part = get(refer, "media/0/videos/0", Range=f"bytes={asked}")
-        assert part.status == 206 and part.body == whole[start:stop], asked
+    for requested, (start, stop) in {**ranges, f"-{size * 2}": (0, size)}.items():
+        part = get(refer, "media/0/videos/0", Range=f"bytes={requested}")
+        assert part.status == 206 and part.body == whole[start:stop], requested
         assert part.headers["content-range"] == f"bytes {start}-{stop - 1}/{size}"
     beyond = get(refer, "media/0/videos/0", Range=f"bytes={size}-")
     assert beyond.status == 416 and beyond.headers["content-range"] == f"bytes */{size}"
@@ -170,7 +170,7 @@ def test_ranges_are_the_bytes_of_the_file(refer: Server, example_folders: Folder
         assert get(refer, "media/0/videos/0", Range=ignored).body == whole, ignored
 
 
-def test_head_says_the_length_and_sends_nothing(refer: Server) -> None:
+def test_head_gives_the_length_and_no_body(refer: Server) -> None:
     reply = ask(refer, f"/{refer.token}/media/0/videos/0", "HEAD")
     assert reply.status == 200 and int(reply.headers["content-length"]) > 1000 and reply.body == b""
 
@@ -185,7 +185,7 @@ def test_a_patch_gives_only_its_own_part(example_folders: Folders) -> None:
             assert get(server, frame["url"], Range="bytes=0-3").body == b"\x89PNG"
 
 
-def test_a_link_inside_of_the_media_roots_is_followed(tmp_path: Path) -> None:
+def test_a_link_inside_the_media_roots_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real.jpg").write_bytes(example_data.picture(1))
     (tmp_path / "link.jpg").symlink_to("real.jpg")
     record = {"id": "a", "image": "link.jpg", "conversations": example_data.turns("<image>What?", "A square.")}
@@ -194,7 +194,7 @@ def test_a_link_inside_of_the_media_roots_is_followed(tmp_path: Path) -> None:
         assert get(server, "media/0/images/0").body == example_data.picture(1)
 
 
-def test_a_file_that_is_gone_since_is_told(tmp_path: Path) -> None:
+def test_a_deleted_file_is_not_found_nor_a_link_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(example_data.picture(1))
     record = {"id": "a", "image": "a.jpg", "conversations": example_data.turns("<image>What?", "A square.")}
     (tmp_path / "train.json").write_text(json.dumps([record]))
@@ -208,7 +208,7 @@ def test_a_file_that_is_gone_since_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_media_inside_of_an_archive_are_shown_and_sought_in(tmp_path: Path, kind: str) -> None:
+def test_media_in_an_archive_are_shown_and_can_be_seeked(tmp_path: Path, kind: str) -> None:
     example_data.video(str(tmp_path / "made" / "clips" / "v.mp4"), 1)
     whole = (tmp_path / "made" / "clips" / "v.mp4").read_bytes()
     (tmp_path / "data").mkdir()
@@ -226,10 +226,10 @@ def test_media_inside_of_an_archive_are_shown_and_sought_in(tmp_path: Path, kind
         assert get(server, "frame/0/0/3").body[:2] == b"\xff\xd8"
 
 
-# ---- what is shown
+# ---- what the page shows
 
 
-def test_media_and_regions_stand_where_their_placeholder_stands(refer: Server) -> None:
+def test_media_and_regions_are_where_their_placeholders_are(refer: Server) -> None:
     sheet = json_of(refer, "sample/1")
     kinds = [next(iter(part)) for part in sheet["turns"][0]["parts"]]
     assert kinds == ["medium", "text", "region", "text", "region", "text"]
@@ -249,9 +249,9 @@ def test_masks_are_drawn_on_the_pixels_of_their_object(refer: Server) -> None:
         with Image.open(io.BytesIO(get(refer, one["masks"][0]["url"]).body)) as picture:
             pixels = np.asarray(picture.convert("RGBA"))
         top, left, bottom, right = example_data.square(one["frame"])
-        wanted = np.zeros(pixels.shape[:2], bool)
-        wanted[top:bottom, left:right] = True
-        assert ((pixels[..., 3] > 0) == wanted).all()
+        expected = np.zeros(pixels.shape[:2], bool)
+        expected[top:bottom, left:right] = True
+        assert ((pixels[..., 3] > 0) == expected).all()
         assert "#{:02x}{:02x}{:02x}".format(*pixels[top, left, :3]) == sheet["objects"][0]["colour"]
 
 
@@ -265,18 +265,18 @@ def test_an_annotated_frame_is_that_frame_of_the_video(refer: Server) -> None:
         assert pixels[5, left + 3, 1] < 160
 
 
-def test_a_frame_without_the_object_says_so(refer: Server) -> None:
+def test_a_frame_names_the_objects_that_are_not_visible(refer: Server) -> None:
     frames = media_of(json_of(refer, "sample/2"))
     assert frames[0]["masks"] and frames[5]["absent"] == [0] and not frames[5]["masks"]
     assert all("masks" not in frame for frame in frames[1:5])
 
 
-def test_objects_have_colours_that_differ() -> None:
+def test_objects_have_different_colours() -> None:
     colours = [thumbnails.colour(k) for k in range(60)]
     assert len(set(colours)) == 60
 
 
-def test_findings_stand_beside_their_sample(refer: Server, hard: Server) -> None:
+def test_findings_are_shown_with_their_sample(refer: Server, hard: Server) -> None:
     sheet = json_of(refer, "sample/3")
     assert sheet["state"] == "rejected" and [one["code"] for one in sheet["findings"]] == ["MX301"]
     gone = json_of(hard, "sample/6")
@@ -285,8 +285,8 @@ def test_findings_stand_beside_their_sample(refer: Server, hard: Server) -> None
     assert "none.jpg" in missing["missing"] and get(hard, there["url"]).body == example_data.picture(3)
 
 
-def test_findings_of_a_check_stand_beside_their_sample_too(tmp_path: Path, example_folders: Folders) -> None:
-    told = [
+def test_findings_of_a_check_are_shown_with_their_sample_too(tmp_path: Path, example_folders: Folders) -> None:
+    findings = [
         {
             "code": "MX104",
             "severity": "error",
@@ -298,7 +298,7 @@ def test_findings_of_a_check_stand_beside_their_sample_too(tmp_path: Path, examp
         {"code": "MX301", "file": "annotation.json", "row": 3, "pointer": "", "message": "known already"},
         {"code": "MX101", "file": "elsewhere.json", "row": 0, "message": "of another file"},
     ]
-    (tmp_path / "found.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told))
+    (tmp_path / "found.jsonl").write_text("".join(json.dumps(one) + "\n" for one in findings))
     build.build(example_folders["videorefer"], str(tmp_path / "built"))
     for data in (example_folders["videorefer"], str(tmp_path / "built")):
         with served(data, findings=str(tmp_path / "found.jsonl")) as server:
@@ -313,7 +313,7 @@ def test_findings_of_a_check_stand_beside_their_sample_too(tmp_path: Path, examp
     assert main(["preview", example_folders["videorefer"], "--findings", str(tmp_path / "found.jsonl")]) == 2
 
 
-def test_what_is_no_json_is_shown_as_it_stands(tmp_path: Path) -> None:
+def test_invalid_json_is_shown_as_written(tmp_path: Path) -> None:
     good = json.dumps({"id": "good", "conversations": example_data.turns("What?", "That.")})
     (tmp_path / "train.jsonl").write_text(f'{good}\n{{"id": <script>, "conversations"\n{good}\n')
     with served(str(tmp_path)) as server:
@@ -322,7 +322,7 @@ def test_what_is_no_json_is_shown_as_it_stands(tmp_path: Path) -> None:
     assert sheets[1]["raw"].startswith('{"id": <script>') and sheets[1]["findings"][0]["code"] == "MX001"
 
 
-def test_the_end_of_a_truncated_file_is_told(tmp_path: Path) -> None:
+def test_a_truncated_file_has_a_finding(tmp_path: Path) -> None:
     record = {"id": "a", "conversations": example_data.turns("What?", "That.")}
     (tmp_path / "train.json").write_text(f"[{json.dumps(record)}, {json.dumps(record)}")
     with served(str(tmp_path)) as server:
@@ -340,7 +340,7 @@ def test_columns_are_texts_with_every_digit(tmp_path: Path) -> None:
         assert str(big) in json_of(server, "columns/0")["record"]
 
 
-def test_hostile_text_comes_through_unchanged_as_json(hard: Server) -> None:
+def test_hostile_text_is_unchanged_in_json(hard: Server) -> None:
     sheet = json_of(hard, "sample/4")
     assert sheet["id"] == HOSTILE_ID and sheet["system"] == HOSTILE
     assert sheet["turns"][1]["parts"] == [{"text": HOSTILE}]
@@ -376,7 +376,7 @@ def test_any_of_many_samples_is_found_by_its_number(many: Server) -> None:
         assert sheet["id"] == f"r{n}" and sheet["turns"][1]["parts"] == [{"text": f"Answer {n}"}]
 
 
-def test_a_window_of_the_list_is_what_is_sent(many: Server) -> None:
+def test_a_request_gets_a_window_of_the_list(many: Server) -> None:
     window = json_of(many, "list?from=12340&count=50")
     assert window["total"] == 20_000 and [line["n"] for line in window["lines"]] == list(range(12_340, 12_390))
     assert len(json_of(many, "list?count=99999")["lines"]) <= 200
@@ -399,7 +399,7 @@ def test_filters_and_search_work_together(refer: Server) -> None:
     assert json_of(refer, "list?finding=rejected&n=3")["at"] == 0
 
 
-def test_the_list_grows_while_entries_come_in() -> None:
+def test_the_list_grows_while_entries_are_added() -> None:
     index = Index()
     try:
         for n in range(5):
@@ -422,15 +422,15 @@ def test_a_built_folder_shows_the_same_media_as_its_annotations(tmp_path: Path, 
     options = Options(media_root=tuple(modalmix_roots(folder)))
     build.build(folder, str(tmp_path / "built"), options)
 
-    def shown(server: Server) -> dict[str, list[bytes]]:
+    def media_bytes(server: Server) -> dict[str, list[bytes]]:
         count = json_of(server, "overview")["count"]
         sheets = [json_of(server, f"sample/{n}") for n in range(count)]
         rows = [sheet for sheet in sheets if sheet["state"] == "row"]
         return {f"{s['file']}:{s['row']}": [get(server, one["url"]).body for one in media_of(s)] for s in rows}
 
     with served(folder, options=options) as in_place, served(str(tmp_path / "built")) as built:
-        assert shown(in_place) == shown(built)
-        assert len(shown(built)) == 8
+        assert media_bytes(in_place) == media_bytes(built)
+        assert len(media_bytes(built)) == 8
         rejected = json_of(built, "list?finding=rejected&count=9")
         assert [line["id"] for line in rejected["lines"]] == ["3"]
         sheet = json_of(built, f"sample/{rejected['lines'][0]['n']}")
@@ -451,14 +451,14 @@ def test_masks_of_a_built_folder_are_those_of_its_annotations(
         for row in (0, 1, 2):
             ours = json_of(refer, f"sample/{row}")
             mine, other = (
-                [get(server, mask["url"]).body for one in media_of(sheet) for held in one.get("annotated", [one])
-                 for mask in held.get("masks", [])]
+                [get(server, mask["url"]).body for one in media_of(sheet) for picture in one.get("annotated", [one])
+                 for mask in picture.get("masks", [])]
                 for server, sheet in ((refer, ours), (built, theirs[row]))
             )  # fmt: skip
             assert mine == other and mine
 
 
-def test_a_folder_that_no_build_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_conversations_is_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -491,12 +491,12 @@ def test_an_exported_page_holds_everything_it_shows(tmp_path: Path, example_fold
     assert len(data["sheets"]) == 5 and str(tmp_path) not in text and example_folders["videorefer"] not in text
     for sheet in data["sheets"].values():
         for one in media_of(sheet):
-            for held in [one, *one.get("annotated", []), *one.get("masks", [])]:
-                assert held["url"].removeprefix("index_files/") in files
+            for linked in [one, *one.get("annotated", []), *one.get("masks", [])]:
+                assert linked["url"].removeprefix("index_files/") in files
     assert Path(path).name == "index.html"
 
 
-def test_samples_for_an_exported_page_are_spread_over_the_mixes(tmp_path: Path, example_folders: Folders) -> None:
+def test_the_samples_of_an_exported_page_are_spread_over_the_mixes(tmp_path: Path, example_folders: Folders) -> None:
     viewer = Viewer(
         open_collection([example_folders["ola"]], Options(media_root=tuple(modalmix_roots(example_folders["ola"]))))
     )
@@ -510,7 +510,7 @@ def test_samples_for_an_exported_page_are_spread_over_the_mixes(tmp_path: Path, 
     assert "rejected" in {line["state"] for line in lines} and len(lines) == 6
 
 
-def test_export_replaces_nothing_but_its_own(tmp_path: Path, example_folders: Folders) -> None:
+def test_export_replaces_only_an_earlier_export(tmp_path: Path, example_folders: Folders) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     (tmp_path / "other.html").write_text("<html>")
@@ -519,6 +519,7 @@ def test_export_replaces_nothing_but_its_own(tmp_path: Path, example_folders: Fo
     assert (tmp_path / "mine" / "thesis.tex").exists() and (tmp_path / "other.html").read_text() == "<html>"
     for _ in range(2):
         assert main(["preview", example_folders["aria"], "--out", str(tmp_path / "page"), "--quiet"]) == 0
+        (tmp_path / "page" / "index_files.tmp").mkdir()  # what a killed export leaves
 
 
 def test_bad_input_is_one_line_and_exit_code_2(

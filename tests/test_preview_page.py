@@ -1,4 +1,4 @@
-"""The viewer's page in a real headless Chromium."""
+"""The preview page in a real headless Chromium."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def until(browser: Any, script: str, what: Callable[[Any], bool] = bool) -> Any:
-    """The value of a script as soon as it is what is wanted."""
+    """The value of a script as soon as `what` accepts it."""
     end = time.monotonic() + 40
     while True:
         value = browser.execute_script(f"return {script}")
@@ -104,8 +104,8 @@ def screenshot(browser: Any) -> Any:
         return np.asarray(picture.convert("RGB")).astype(int)
 
 
-def complaints(browser: Any) -> list[str]:
-    """What the browser's console says is wrong: refused by the policy, failed, thrown."""
+def console_errors(browser: Any) -> list[str]:
+    """The errors in the browser's console: refused by the policy, failed, thrown."""
     return [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 
@@ -153,11 +153,11 @@ def test_sounds_play(browser: Any, example_folders: Folders) -> None:
         show(browser, server.url, 1)
         until(browser, "document.querySelector('audio').readyState >= 1")
         assert abs(browser.execute_script("return document.querySelector('audio').duration") - 0.5) < 0.05
-        assert complaints(browser) == []
+        assert console_errors(browser) == []
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_masks_lie_on_the_right_pixels_of_what_is_seen(browser: Any, refer: Server, size: tuple[int, int]) -> None:
+def test_masks_are_drawn_on_the_right_pixels(browser: Any, refer: Server, size: tuple[int, int]) -> None:
     show(browser, refer.url, 0, size)
     browser.execute_script("document.querySelector('.annotated').scrollIntoView({block: 'center'})")
     settled(browser)
@@ -183,7 +183,7 @@ def test_masks_lie_on_the_right_pixels_of_what_is_seen(browser: Any, refer: Serv
         assert inside.mean() > 0.99
 
 
-def test_a_region_has_the_colour_of_its_mask_and_brings_it_out(browser: Any, refer: Server) -> None:
+def test_a_region_has_the_colour_of_its_mask_and_highlights_it(browser: Any, refer: Server) -> None:
     show(browser, refer.url, 1)
     regions = ".turn .region"
     colours = browser.execute_script(
@@ -204,7 +204,7 @@ def test_a_region_has_the_colour_of_its_mask_and_brings_it_out(browser: Any, ref
     assert browser.execute_script(f"return {dim}") == [False, False]
 
 
-def test_the_keyboard_goes_everywhere(browser: Any, refer: Server) -> None:
+def test_keys_reach_every_part_of_the_page(browser: Any, refer: Server) -> None:
     show(browser, refer.url, 0)
     for keys, n in (("j", 1), ("j", 2), ("k", 1), ("\ue014", 2), ("\ue012", 1)):  # arrows right and left
         press(browser, keys)
@@ -220,7 +220,7 @@ def test_the_keyboard_goes_everywhere(browser: Any, refer: Server) -> None:
     assert not browser.execute_script("return document.getElementById('keys').open")
 
 
-def test_the_large_picture_opens_steps_and_closes(browser: Any, refer: Server) -> None:
+def test_the_enlarged_picture_opens_goes_on_and_closes(browser: Any, refer: Server) -> None:
     show(browser, refer.url, 0)
     browser.execute_script("document.querySelector('.shot').click()")
     caption = "document.getElementById('large-caption').textContent"
@@ -234,7 +234,7 @@ def test_the_large_picture_opens_steps_and_closes(browser: Any, refer: Server) -
     assert open_number(browser) == 0
 
 
-def test_filters_by_mix_and_finding(browser: Any, refer: Server) -> None:
+def test_a_filter_by_finding_survives_a_reload(browser: Any, refer: Server) -> None:
     show(browser, refer.url, 0)
     browser.execute_script("document.querySelector('[data-filter=\"finding=MX301\"]').click()")
     until(browser, "document.querySelector('.sheet').dataset.n === '3'")
@@ -248,8 +248,20 @@ def test_filters_by_mix_and_finding(browser: Any, refer: Server) -> None:
     )
 
 
+def test_a_search_without_a_match_offers_to_clear_itself(browser: Any, refer: Server) -> None:
+    show(browser, refer.url, 0)
+    browser.execute_script("document.querySelector('[data-filter=\"mix=video_masks\"]').click()")
+    press(browser, "/", "nowhere")
+    until(browser, "document.querySelector('.message')?.textContent.includes('No sample matches')")
+    assert open_number(browser) == -1
+    browser.execute_script("document.querySelector('.message button').click()")
+    until(browser, "document.querySelector('.sheet')?.dataset.n === '0'")
+    assert browser.execute_script("return document.getElementById('found').textContent") == "5 samples"
+    assert browser.execute_script("return document.querySelector('[aria-pressed=\"true\"][data-filter]')") is None
+
+
 def test_hostile_data_stays_text(browser: Any, hard: Server) -> None:
-    complaints(browser)
+    console_errors(browser)
     show(browser, hard.url, 4)
     press(browser, "c")
     until(browser, "document.querySelectorAll('#columns dt').length > 0")
@@ -260,26 +272,26 @@ def test_hostile_data_stays_text(browser: Any, hard: Server) -> None:
         )
         == 0
     )
-    said = browser.execute_script("return [...document.querySelectorAll('.text')].map(p => p.textContent)")
-    assert said == [HOSTILE, HOSTILE, HOSTILE]
+    texts = browser.execute_script("return [...document.querySelectorAll('.text')].map(p => p.textContent)")
+    assert texts == [HOSTILE, HOSTILE, HOSTILE]
     assert browser.execute_script("return document.querySelector('.head bdi').textContent") == HOSTILE_ID
     assert HOSTILE_ID in browser.title
-    assert complaints(browser) == []
+    assert console_errors(browser) == []
 
 
-def test_what_cannot_be_shown_says_why(browser: Any, hard: Server) -> None:
+def test_a_medium_that_cannot_be_shown_has_a_reason(browser: Any, hard: Server) -> None:
     show(browser, hard.url, 6)
     assert "none.jpg" in browser.execute_script("return document.querySelector('.missing').textContent")
     show(browser, hard.url, 9)
     assert "cannot be shown" in until(browser, "document.querySelector('.missing')?.textContent")
 
 
-def test_long_texts_open_on_demand_and_whole(browser: Any, hard: Server) -> None:
+def test_a_long_text_opens_in_full_on_demand(browser: Any, hard: Server) -> None:
     show(browser, hard.url, 1)
-    said = "document.querySelector('.human .text').textContent"
-    assert len(browser.execute_script(f"return {said}")) < 4000
+    text = "document.querySelector('.human .text').textContent"
+    assert len(browser.execute_script(f"return {text}")) < 4000
     browser.execute_script("document.querySelector('.more').click()")
-    assert browser.execute_script(f"return {said}") == " ".join(f"Sentence {i} of a long text." for i in range(900))
+    assert browser.execute_script(f"return {text}") == " ".join(f"Sentence {i} of a long text." for i in range(900))
 
 
 def test_right_to_left_text_runs_right_to_left(browser: Any, hard: Server) -> None:
@@ -293,7 +305,7 @@ def test_right_to_left_text_runs_right_to_left(browser: Any, hard: Server) -> No
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_nothing_reaches_over_the_edge(browser: Any, hard: Server, size: tuple[int, int]) -> None:
+def test_nothing_overflows_the_page(browser: Any, hard: Server, size: tuple[int, int]) -> None:
     show(browser, hard.url, 0, size)
     for n in range(10):
         until(browser, f"document.querySelector('.sheet').dataset.n === '{n}'")
@@ -320,8 +332,8 @@ def test_on_a_phone_the_list_slides_in_and_out(browser: Any, hard: Server) -> No
     until(browser, f"!({visible})")
 
 
-def test_masks_lie_on_the_stored_pixels_of_a_turned_picture(browser: Any, tmp_path: Path) -> None:
-    """Masks are annotated on pixels as they are stored; a browser would turn the picture away from below them."""
+def test_masks_are_drawn_on_the_stored_pixels_of_a_rotated_picture(browser: Any, tmp_path: Path) -> None:
+    """Masks are annotated on stored pixels; a browser would rotate the picture under them."""
     exif = Image.Exif()
     exif[0x0112] = 6
     with Image.open(io.BytesIO(example_data.picture(1))) as picture:
@@ -387,7 +399,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     viewer.close()
 
 
-def test_100_000_samples_are_listed_while_they_are_looked_at_and_few_are_drawn(browser: Any, many: Server) -> None:
+def test_100_000_samples_are_shown_while_they_are_listed_and_few_lines_are_drawn(browser: Any, many: Server) -> None:
     show(browser, many.url, 0)
     assert open_number(browser) == 0
     until(browser, "document.body.dataset.done === 'true'")
@@ -412,7 +424,7 @@ def test_a_page_without_a_server_works_from_the_disk(browser: Any, tmp_path: Pat
         path = export(viewer, str(tmp_path / "page"), Filter(), samples=10)
     finally:
         viewer.close()
-    complaints(browser)
+    console_errors(browser)
     show(browser, f"file://{path}", 0)
     until(browser, "document.querySelector('video').readyState >= 1")
     until(browser, "document.querySelector('.annotated .mask').naturalWidth === 96")
@@ -422,4 +434,4 @@ def test_a_page_without_a_server_works_from_the_disk(browser: Any, tmp_path: Pat
     until(browser, "document.querySelectorAll('#columns dt').length > 0")
     press(browser, "/", "compare")
     until(browser, "document.querySelector('.sheet').dataset.n === '3'")
-    assert complaints(browser) == []
+    assert console_errors(browser) == []

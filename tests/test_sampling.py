@@ -7,77 +7,77 @@ from hypothesis import strategies as st
 
 from modalmix.builders.views import frame_sampling
 
-frames_and_asked = (st.integers(0, 3000), st.integers(1, 128))
+frames_and_number = (st.integers(0, 3000), st.integers(1, 128))
 BY_NUMBER = ["uniform", "linspace", "midpoint", "arange", "aria", "jitter", "clip"]
 REPEATING = {"midpoint", "arange", "aria"}
 
 
 @pytest.mark.parametrize("name", BY_NUMBER)
-@given(*frames_and_asked)
-def test_indices_ascend_inside_of_the_video_in_the_number_told(name: str, frames: int, asked: int) -> None:
-    found = frame_sampling.indices(name, frames, None, asked)
+@given(*frames_and_number)
+def test_indices_ascend_inside_the_video_in_the_right_number(name: str, frames: int, number: int) -> None:
+    found = frame_sampling.indices(name, frames, None, number)
     assert all(type(index) is int and 0 <= index < frames for index in found)
     assert found == sorted(found)
     if name in REPEATING:
-        assert len(found) == (asked if frames else 0)
+        assert len(found) == (number if frames else 0)
     else:
-        assert len(found) == len(set(found)) == min(frames, asked)
+        assert len(found) == len(set(found)) == min(frames, number)
 
 
 @pytest.mark.parametrize("name", ["uniform", "linspace"])
 @given(st.integers(2, 3000), st.integers(2, 128))
-def test_both_ends_are_seen(name: str, frames: int, asked: int) -> None:
-    found = frame_sampling.indices(name, frames, None, asked)
+def test_both_ends_are_chosen(name: str, frames: int, number: int) -> None:
+    found = frame_sampling.indices(name, frames, None, number)
     assert (found[0], found[-1]) == (0, frames - 1)
 
 
 @pytest.mark.parametrize("name", sorted(set(BY_NUMBER) - {"clip"}))
 @given(st.integers(1, 3000), st.integers(1, 128))
-def test_no_part_of_the_video_is_left_out(name: str, frames: int, asked: int) -> None:
-    found = frame_sampling.indices(name, frames, None, asked)
-    if asked > 1:
+def test_no_part_of_the_video_is_left_out(name: str, frames: int, number: int) -> None:
+    found = frame_sampling.indices(name, frames, None, number)
+    if number > 1:
         gaps = np.diff([0, *found, frames - 1])
-        assert max(gaps) <= 2 * frames / asked + 1
+        assert max(gaps) <= 2 * frames / number + 1
 
 
 @given(st.integers(1, 3000), st.integers(2, 128))
-def test_uniform_is_even(frames: int, asked: int) -> None:
-    steps = np.diff(frame_sampling.uniform(frames, asked))
+def test_uniform_is_even(frames: int, number: int) -> None:
+    steps = np.diff(frame_sampling.uniform(frames, number))
     assert not len(steps) or steps.max() - steps.min() <= 1
 
 
-@given(*frames_and_asked)
-def test_linspace_is_numpys_as_llava_and_ola_use_it(frames: int, asked: int) -> None:
-    found = frame_sampling.linspace(frames, asked)
-    upstream = np.linspace(0, frames - 1, asked, dtype=int).tolist() if frames > asked else list(range(frames))
+@given(*frames_and_number)
+def test_linspace_is_numpys_as_llava_and_ola_use_it(frames: int, number: int) -> None:
+    found = frame_sampling.linspace(frames, number)
+    upstream = np.linspace(0, frames - 1, number, dtype=int).tolist() if frames > number else list(range(frames))
     assert found == upstream
 
 
 @given(st.integers(1, 3000), st.integers(1, 128))
-def test_midpoint_is_videorefers(frames: int, asked: int) -> None:
-    width = (frames - 1) / asked
-    middles = [(width * i + width * (i + 1)) / 2 for i in range(asked)]
-    assert frame_sampling.midpoint(frames, asked) == np.round(np.array(middles) + 1e-6).astype(int).tolist()
+def test_midpoint_is_videorefers(frames: int, number: int) -> None:
+    width = (frames - 1) / number
+    middles = [(width * i + width * (i + 1)) / 2 for i in range(number)]
+    assert frame_sampling.midpoint(frames, number) == np.round(np.array(middles) + 1e-6).astype(int).tolist()
 
 
 @given(st.integers(1, 3000), st.integers(1, 128))
-def test_arange_is_lmms_finetunes_without_the_index_too_many(frames: int, asked: int) -> None:
-    upstream = np.arange(0, frames, frames / asked).astype(int).tolist()
-    assert frame_sampling.arange(frames, asked) == upstream[:asked]
+def test_arange_is_lmms_finetunes_without_its_extra_index(frames: int, number: int) -> None:
+    upstream = np.arange(0, frames, frames / number).astype(int).tolist()
+    assert frame_sampling.arange(frames, number) == upstream[:number]
 
 
-def test_upstreams_arange_gives_an_index_too_many_at_times() -> None:
+def test_arange_of_upstream_sometimes_gives_an_extra_index() -> None:
     assert len(np.arange(0, 17, 17 / 7)) == 8
     assert len(frame_sampling.arange(17, 7)) == 7
 
 
 @given(st.integers(1, 60), st.integers(1, 64))
-def test_aria_is_arias_where_the_parts_come_out_even(times: int, asked: int) -> None:
-    frames = times * asked
-    assert frame_sampling.aria(frames, asked) == [int(frames / asked) * i for i in range(asked)]
+def test_aria_is_upstreams_if_the_parts_are_equal(times: int, number: int) -> None:
+    frames = times * number
+    assert frame_sampling.aria(frames, number) == [int(frames / number) * i for i in range(number)]
 
 
-def test_aria_covers_the_whole_where_upstream_sees_the_head_alone() -> None:
+def test_aria_covers_the_whole_video() -> None:
     upstream = [int(299 / 150) * i for i in range(150)]
     assert upstream[-1] == 149
     assert frame_sampling.aria(299, 150)[-1] == 297
@@ -85,7 +85,7 @@ def test_aria_covers_the_whole_where_upstream_sees_the_head_alone() -> None:
 
 
 @given(st.integers(0, 3000), st.floats(1, 120), st.floats(0.1, 10), st.integers(1, 128))
-def test_stride_is_llavas_where_its_step_is_one(frames: int, fps: float, rate: float, bound: int) -> None:
+def test_stride_fps_is_llavas(frames: int, fps: float, rate: float, bound: int) -> None:
     found = frame_sampling.stride_fps(frames, fps, rate, bound)
     assert found == frame_sampling.indices("stride_fps", frames, fps, bound, rate=rate)
     assert len(found) <= bound
@@ -98,12 +98,12 @@ def test_stride_is_llavas_where_its_step_is_one(frames: int, fps: float, rate: f
         assert found == frame_sampling.linspace(frames, bound)
 
 
-def test_a_slow_video_gives_every_frame_where_upstream_fails() -> None:
+def test_a_slow_video_gives_every_frame() -> None:
     assert round(1 / 4) == 0
     assert frame_sampling.stride_fps(5, 1.0, 4.0) == [0, 1, 2, 3, 4]
 
 
-def test_the_rate_has_to_be_known_and_sensible() -> None:
+def test_a_missing_or_invalid_frame_rate_is_refused() -> None:
     for fps in (None, 0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="frame rate"):
             frame_sampling.indices("stride_fps", 10, fps, 4)
@@ -117,10 +117,10 @@ def test_one_frame_of_eleven(name: str, one: list[int]) -> None:
 
 
 @given(st.integers(1, 3000), st.integers(1, 64), st.integers(0, 2**64))
-def test_a_seed_gives_the_same_frames_again(frames: int, asked: int, seed: int) -> None:
+def test_equal_seeds_give_equal_frames(frames: int, number: int, seed: int) -> None:
     for name in ("jitter", "clip"):
-        assert frame_sampling.indices(name, frames, None, asked, seed=seed) == frame_sampling.indices(
-            name, frames, None, asked, seed=seed
+        assert frame_sampling.indices(name, frames, None, number, seed=seed) == frame_sampling.indices(
+            name, frames, None, number, seed=seed
         )
 
 
@@ -132,20 +132,20 @@ def test_seeds_reach_every_frame_and_every_start() -> None:
 
 
 @given(st.integers(0, 500), st.integers(1, 40), st.integers(1, 20), st.integers(0, 50))
-def test_a_clip_keeps_its_stride(frames: int, asked: int, stride: int, seed: int) -> None:
-    found = frame_sampling.clip(frames, asked, seed, stride)
+def test_a_clip_keeps_its_stride(frames: int, number: int, stride: int, seed: int) -> None:
+    found = frame_sampling.clip(frames, number, seed, stride)
     assert set(np.diff(found)) <= {stride}
-    assert len(found) == min(asked, -(-frames // stride))
+    assert len(found) == min(number, -(-frames // stride))
 
 
 @given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
-def test_needed_frames_are_never_missing(indices: list[int], needed: list[int]) -> None:
+def test_needed_frames_are_always_included(indices: list[int], needed: list[int]) -> None:
     found = frame_sampling.with_needed(indices, needed)
     assert found == sorted(set(found))
     assert set(found) == {*indices, *needed}
 
 
-def test_nonsense_is_told() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="'random' is not one of uniform, midpoint"):
         frame_sampling.indices("random", 10, 25.0, 4)
     with pytest.raises(ValueError, match="has no option seed"):

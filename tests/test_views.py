@@ -79,7 +79,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path
 
 
-# ---- the same sample, wherever it lies
+# ---- the same sample, wherever its media are
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -102,12 +102,12 @@ def test_a_sample_has_the_same_arrays_in_place_streamed_and_built(
         assert len(found) == len(in_place)
         for one in in_place:
             other = found[place(one)]
-            # a mix has only its own columns, and paths may be told from another root
+            # a mix has only its own columns, and paths may be relative to another root
             assert all(same(value, other.get(key, [])) for key, value in one.items() if key in ARRAYS & other.keys())
             assert all(not len(one[key]) for key in ARRAYS & (one.keys() - other.keys()))
 
 
-def test_a_picture_is_the_same_out_of_a_file_a_patch_and_base64(tmp_path: Path) -> None:
+def test_a_picture_is_the_same_from_a_file_a_patch_and_base64(tmp_path: Path) -> None:
     import base64
 
     encoded = example_data.picture(3)
@@ -134,7 +134,7 @@ def test_a_picture_is_the_same_out_of_a_file_a_patch_and_base64(tmp_path: Path) 
     assert len(others) == 2 and all(np.array_equal(first, other) for other in others)
 
 
-def test_a_sample_is_the_same_out_of_a_folder_and_out_of_an_archive(tmp_path: Path, clip: str) -> None:
+def test_a_sample_is_the_same_from_a_folder_and_from_an_archive(tmp_path: Path, clip: str) -> None:
     (tmp_path / "picture.jpg").write_bytes(example_data.picture(4))
     example_data.sound(str(tmp_path / "tone.wav"), 2)
     files = {"images": str(tmp_path / "picture.jpg"), "videos": clip, "audios": str(tmp_path / "tone.wav")}
@@ -155,11 +155,11 @@ def test_a_sample_is_the_same_out_of_a_folder_and_out_of_an_archive(tmp_path: Pa
     assert loose["masks"][0].any() and len(loose["videos"][0]) == 8
 
 
-def test_whatever_the_features_would_decode_the_view_reads_cells(clip: str) -> None:
+def test_the_view_reads_cells_whether_or_not_the_features_decode(clip: str) -> None:
     rows_ = dataset({"videos": [cell(clip)], "images": [cell(example_data.picture(1))]})
-    told = rows_.cast(features.features(("image", "video", "audio", "masks"), decode=True))
-    assert same(list(views.training(told)), list(views.training(rows_)))
-    streamed = told.to_iterable_dataset()
+    decoding = rows_.cast(features.features(("image", "video", "audio", "masks"), decode=True))
+    assert same(list(views.training(decoding)), list(views.training(rows_)))
+    streamed = decoding.to_iterable_dataset()
     assert same(list(views.training(streamed)), list(views.training(rows_)))
 
 
@@ -174,7 +174,7 @@ def test_videos_have_frames_indices_times_and_a_duration(clip: str) -> None:
     assert one["durations"].tolist() == [2.0]
 
 
-def test_a_list_of_pictures_is_a_video_whose_times_nobody_knows() -> None:
+def test_a_list_of_pictures_is_a_video_with_unknown_times() -> None:
     (one,) = views.training(
         dataset({"frames": [[cell(example_data.picture(i, "PNG")) for i in range(4)]]}), num_frames=4
     )
@@ -183,24 +183,24 @@ def test_a_list_of_pictures_is_a_video_whose_times_nobody_knows() -> None:
     assert not np.array_equal(one["videos"][0][0], one["videos"][0][3])
 
 
-def test_the_annotation_decides_the_number_of_frames_if_asked(clip: str) -> None:
+def test_without_num_frames_the_annotation_decides_the_number_of_frames(clip: str) -> None:
     rows_ = dataset({"videos": [cell(clip)], "num_frames": 3}, {"videos": [cell(clip)]})
     assert [len(one["videos"][0]) for one in views.training(rows_, num_frames=None)] == [3, 8]
     assert [len(one["videos"][0]) for one in views.training(rows_, num_frames=5)] == [5, 5]
 
 
-def test_random_samplers_draw_anew_for_each_sample_and_alike_in_each_run(clip: str) -> None:
+def test_random_samplers_differ_by_sample_and_repeat_in_each_run(clip: str) -> None:
     rows_ = dataset(*[{"videos": [cell(clip)]}] * 6)
 
-    def drawn(seed: int) -> list[list[int]]:
+    def indices(seed: int) -> list[list[int]]:
         view = views.training(rows_, num_frames=3, sampling="jitter", sampling_options={"seed": seed})
         return [one["frame_indices"][0].tolist() for one in view]
 
-    assert drawn(1) == drawn(1) != drawn(2)
-    assert len({tuple(one) for one in drawn(1)}) > 1
+    assert indices(1) == indices(1) != indices(2)
+    assert len({tuple(one) for one in indices(1)}) > 1
 
 
-def test_frames_that_upstream_sees_as_bgr_come_so() -> None:
+def test_frames_that_upstream_reads_as_bgr_are_bgr() -> None:
     frames = [cell(example_data.picture(2, "PNG"))]
     note = json.dumps({"modalmix": {"channel_order": "BGR"}})
     plain, swapped = views.training(dataset({"frames": [frames]}, {"frames": [frames], "extra": note}), num_frames=1)
@@ -208,14 +208,14 @@ def test_frames_that_upstream_sees_as_bgr_come_so() -> None:
     assert not np.array_equal(swapped["videos"][0], plain["videos"][0])
 
 
-def test_sounds_come_at_the_rate_asked_for(tmp_path: Path) -> None:
+def test_sounds_are_resampled(tmp_path: Path) -> None:
     example_data.sound(str(tmp_path / "a.wav"), 1, seconds=0.5, rate=48_000)
     rows_ = dataset({"audios": [cell(tmp_path / "a.wav")]})
     (one,) = views.training(rows_, sampling_rate=16_000)
     assert one["audios"][0].shape == (8_000,) and one["audios"][0].dtype == np.float32
 
 
-def test_size_fits_pictures_frames_and_masks_alike(clip: str) -> None:
+def test_size_applies_to_pictures_frames_and_masks(clip: str) -> None:
     of_video, of_image = ([[{"frame": frame, **_rle(frame)}]] for frame in (3, 0))
     picture = cell(example_data.picture(1))
     rows_ = dataset({"videos": [cell(clip)], "masks": of_video}, {"images": [picture], "masks": of_image})
@@ -241,7 +241,7 @@ def _cell(mask: Mask) -> dict[str, Any]:
     return {name: getattr(mask, name) for name in mask.__struct_fields__}
 
 
-def test_masks_lie_on_the_pictures_they_were_drawn_for(example_folders: Folders) -> None:
+def test_masks_match_the_pictures_they_were_drawn_for(example_folders: Folders) -> None:
     samples = {one["id"]: one for one in views.training(load("videorefer", example_folders), num_frames=2)}
     moving = samples["0"]
     assert [array.tolist() for array in moving["mask_frames"]] == [[0, 8, 16]]
@@ -256,7 +256,7 @@ def test_masks_lie_on_the_pictures_they_were_drawn_for(example_folders: Folders)
     assert len(moving["videos"][0]) == 2, "sampling does not change"
 
 
-def test_objects_come_in_the_order_of_their_regions_and_share_pictures() -> None:
+def test_objects_are_in_the_order_of_their_regions_and_share_pictures() -> None:
     masks = [[{"frame": 0, **_rle(index)}] for index in (5, 0)]
     (one,) = views.training(dataset({"images": [cell(example_data.picture(1))], "masks": masks}))
     assert one["region_frames"].shape == (1, 64, 96, 3)
@@ -265,7 +265,7 @@ def test_objects_come_in_the_order_of_their_regions_and_share_pictures() -> None
     assert boxes == [example_data.square(5), example_data.square(0)]
 
 
-def test_what_is_annotated_as_not_there_is_an_empty_mask(example_folders: Folders) -> None:
+def test_an_object_annotated_as_not_visible_has_an_empty_mask(example_folders: Folders) -> None:
     samples = {one["id"]: one for one in views.training(load("videorefer", example_folders))}
     walk = samples["2"]
     assert walk["mask_frames"][0].tolist() == [0, 5]
@@ -343,7 +343,9 @@ def broken(tmp_path: Path) -> datasets.Dataset:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_sample_that_cannot_be_decoded_is_left_out_counted_and_written_down(tmp_path: Path, streaming: bool) -> None:
+def test_a_sample_that_cannot_be_decoded_is_left_out_counted_and_written_to_a_file(
+    tmp_path: Path, streaming: bool
+) -> None:
     rows_ = broken(tmp_path)
     file = tmp_path / "rejected.jsonl"
     view = views.training(rows_.to_iterable_dataset() if streaming else rows_, rejected=str(file), threads=2)
@@ -355,7 +357,7 @@ def test_a_sample_that_cannot_be_decoded_is_left_out_counted_and_written_down(tm
     assert all(one["pointer"] == "/images/0" and one["message"] and one["mend"] for one in entries)
 
 
-def test_what_is_left_of_a_truncated_video_is_given_and_told(tmp_path: Path) -> None:
+def test_the_rest_of_a_truncated_video_is_given_with_a_finding(tmp_path: Path) -> None:
     plain = encoded_videos.encode(str(tmp_path / "plain.mp4"), container={"movflags": "faststart"})
     rows_ = dataset(
         {"videos": [cell(encoded_videos.cut(plain, str(tmp_path / "cut.mp4"), 0.6))]}, {"videos": [cell(plain)]}
@@ -390,14 +392,14 @@ def test_what_is_left_of_a_truncated_video_is_given_and_told(tmp_path: Path) -> 
         {"masks": [[{"frame": 0}]]},
     ],
 )
-def test_nothing_that_a_row_can_hold_stops_the_others(row: dict[str, Any]) -> None:
+def test_no_content_of_a_row_stops_the_others(row: dict[str, Any]) -> None:
     view = views.training(dataset(row, *picture_cells(1)))
     assert [one["id"] for one in view] == ["1"]
     assert view.counts == (2, 1, 1)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_the_first_such_sample_raises_if_asked(tmp_path: Path, streaming: bool) -> None:
+def test_with_on_error_raise_the_first_rejected_sample_raises(tmp_path: Path, streaming: bool) -> None:
     rows_ = broken(tmp_path)
     view = views.training(rows_.to_iterable_dataset() if streaming else rows_, on_error="raise")
     seen: list[str] = []
@@ -406,7 +408,7 @@ def test_the_first_such_sample_raises_if_asked(tmp_path: Path, streaming: bool) 
     assert view.counts.rejected == 1
 
 
-def test_a_batch_leaves_it_out_and_a_single_one_raises(tmp_path: Path) -> None:
+def test_a_rejected_sample_is_left_out_of_a_batch_and_raises_by_index(tmp_path: Path) -> None:
     view = views.training(broken(tmp_path))
     assert len(view) == 5
     assert [one["id"] for one in view.__getitems__([4, 3, 0])] == ["4", "0"]
@@ -421,7 +423,7 @@ def test_a_batch_leaves_it_out_and_a_single_one_raises(tmp_path: Path) -> None:
 # ---- threads, processes
 
 
-def test_samples_come_in_order_and_no_more_are_drawn_than_prefetch_says() -> None:
+def test_samples_are_in_order_and_at_most_prefetch_rows_are_read_ahead() -> None:
     drawn: list[int] = []
 
     def rows_() -> Iterator[dict[str, Any]]:
@@ -447,16 +449,16 @@ def test_a_view_pickles(streaming: bool, clip: str) -> None:
     assert view.counts.given == 4, "copies count together"
 
 
-def test_a_tally_whose_maker_is_gone_counts_anew() -> None:
+def test_a_counter_whose_file_is_gone_counts_from_zero() -> None:
     view = views.training(dataset(*picture_cells(1)))
     kept = pickle.dumps(view)
-    os.unlink(view._outcomes.counter._path)  # what the end of its process does
+    os.unlink(view._outcomes.counter._path)  # as when its process ends
     copy = pickle.loads(kept)
     assert len(list(copy)) == 1 and copy.counts == (1, 1, 0)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"num_frames": 0}, "num_frames is 0"),
         ({"sampling_rate": -1}, "sampling_rate is -1"),
@@ -469,8 +471,8 @@ def test_a_tally_whose_maker_is_gone_counts_anew() -> None:
         ({"prefetch": 0}, "prefetch is 0"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_told(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_an_invalid_option_is_named_with_its_value(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         views.training(dataset(*picture_cells(1)), **options)
 
 
@@ -502,7 +504,7 @@ def test_a_loader_with_workers_reads_a_table_once_and_counts(tmp_path: Path) -> 
     assert len(batches) == 3
     assert sorted(one for batch in batches for one in batch.get("id", [])) == ["0", "2", "4"]
     assert all(torch.is_tensor(image) for batch in batches for images in batch.get("images", []) for image in images)
-    assert view.counts == (5, 3, 2), "seen from here, though the workers counted"
+    assert view.counts == (5, 3, 2), "the workers count, and the loader sees it"
     assert len((tmp_path / "rejected.jsonl").read_text().splitlines()) == 2
 
 
@@ -528,7 +530,7 @@ def test_tensors_are_the_arrays(clip: str) -> None:
     assert mask_arrays.from_array(arrays["masks"][0][0]).counts == example_data.rle(3)["counts"]
 
 
-def test_masks_are_of_the_picture_as_it_is_stored(tmp_path: Path) -> None:
+def test_masks_are_drawn_on_the_picture_as_stored(tmp_path: Path) -> None:
     from PIL import Image
 
     turned = Image.Exif()
