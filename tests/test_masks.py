@@ -15,6 +15,7 @@ from modalmix.builders.core import rle
 from modalmix.builders.core.findings import Finding
 from modalmix.builders.core.mask_payloads import counts_findings, read_mask, size_finding
 from modalmix.builders.core.sample import Mask, Sample
+from modalmix.builders.formats import videorefer
 from modalmix.builders.media.mask_arrays import to_array
 from modalmix.builders.media.masks import media_findings
 
@@ -274,15 +275,15 @@ def test_a_boundary_too_long_to_draw_is_refused() -> None:
 def test_masks_are_compared_with_the_header_of_their_video() -> None:
     there, beyond = Mask(287, 2, 2, "4"), Mask(288, 2, 2, "4")
     sample = Sample(masks=[[there], [beyond, Mask(300)]])
-    found = media_findings(sample, frames=288, height=2, width=2)
+    found = media_findings(sample, frames=288, height=2, width=2, pointer_of=videorefer.mask_pointer)
     assert [(f.code, f.pointer) for f in found] == [("MX307", "/annotation/1/288"), ("MX307", "/annotation/1/300")]
-    assert media_findings(sample, frames=301, height=2, width=2) == []
-    assert media_findings(sample, frames=None, height=None, width=None) == []
+    assert media_findings(sample, frames=301, height=2, width=2, pointer_of=videorefer.mask_pointer) == []
+    assert media_findings(sample, frames=None, height=None, width=None, pointer_of=videorefer.mask_pointer) == []
 
 
 def test_masks_of_another_size_than_their_picture_are_one_finding() -> None:
     sample = Sample(masks=[[Mask(0)], [Mask(1, 2, 2, "4"), Mask(2, 2, 2, "4")]])
-    found = media_findings(sample, frames=9, height=2, width=3)
+    found = media_findings(sample, frames=9, height=2, width=3, pointer_of=videorefer.mask_pointer)
     assert [(f.code, f.pointer) for f in found] == [("MX306", "/annotation/1/1")]
     sample.findings = [size_finding(Mask(1, 2, 2, "4"), "the record says 4 × 4", "/x")]
-    assert media_findings(sample, frames=9, height=2, width=3) == []
+    assert media_findings(sample, frames=9, height=2, width=3, pointer_of=videorefer.mask_pointer) == []

@@ -107,13 +107,15 @@ def test_each_layout_gives_the_same_kind_of_masks(name: str, expected: list[list
     ],
 )
 def test_a_finding_against_the_media_points_at_the_frame_key_as_written(name: str, pointer: str) -> None:
-    found = media_findings(videorefer.read(LAYOUTS[name]), frames=None, height=7, width=8)
+    found = media_findings(
+        videorefer.read(LAYOUTS[name]), frames=None, height=7, width=8, pointer_of=videorefer.mask_pointer
+    )
     assert [(f.code, f.pointer) for f in found] == [("MX306", pointer)]
 
 
 def test_a_frame_that_the_video_does_not_have_is_found() -> None:
     sample = videorefer.read(video([{"287": {"segmentation": None}}, {"0288": {"segmentation": None}}]))
-    found = media_findings(sample, frames=288, height=6, width=8)
+    found = media_findings(sample, frames=288, height=6, width=8, pointer_of=videorefer.mask_pointer)
     assert [(f.code, f.pointer) for f in found] == [("MX307", "/annotation/1/0288")]
 
 

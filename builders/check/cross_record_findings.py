@@ -15,6 +15,8 @@ from ..annotations import Slice, Source, read
 from ..core.findings import CODE, Finding, finding
 from ..core.int_columns import Columns, Numbers, place, placed
 from ..core.sample import Sample
+from ..formats import formats_with_masks
+from ..media.masks import media_findings
 from ..pipeline.options import Options
 from ..pipeline.rows import reading
 from .media_store import MediaStore
@@ -100,10 +102,10 @@ class Late:
                 if number not in wanted:
                     continue
                 left -= 1
-                _, sample = read_as(record)
+                format_, sample = read_as(record)
                 found: list[Finding] = []
                 for code, about, at in wanted[number]:
-                    found += self._finding(code, about, at, sample)
+                    found += self._finding(code, about, at, format_, sample)
                 id_ = sample.id if sample.id is not None else f"{stem}:{number}"
                 starts = starts or (block.starts() if block.starts is not None else None)
                 offset = starts[number - block.row] if starts is not None else None
@@ -111,7 +113,7 @@ class Late:
             if not left:
                 return
 
-    def _finding(self, code: int, about: int, at: int, sample: Sample) -> list[Finding]:
+    def _finding(self, code: int, about: int, at: int, format_: str | None, sample: Sample) -> list[Finding]:
         if code < 0:  # a medium: what was found about it, at the reference's place
             key, position = column_placed(at)
             several = {"image": len(sample.images), "video": len(sample.videos), "frames": len(sample.videos)}.get(
@@ -120,12 +122,16 @@ class Late:
             pointer = f"/{'video' if key == 'frames' else key}" + (f"/{position}" if several > 1 else "")
             return [Finding(one.code, one.message, pointer) for one in self.store.findings(about)]
         name = _NAMES[code]
-        if name == "mask-size-differs":
-            from ..media.masks import media_findings
-
+        if name == "mask-size-differs" and format_ is not None:
             frames, size = self.misfits[about]
             height, width = (size >> 32, size & 0xFFFFFFFF) if size else (None, None)
-            return media_findings(sample, frames=frames if frames >= 0 else None, height=height, width=width)
+            return media_findings(
+                sample,
+                frames=frames if frames >= 0 else None,
+                height=height,
+                width=width,
+                pointer_of=formats_with_masks()[format_].mask_pointer,
+            )
         if name == "num-frames-too-many":
             return [finding(name, f"{at} frames of a video of {about}", "/num_frames")]
         if name == "media-too-large":

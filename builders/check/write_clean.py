@@ -122,7 +122,7 @@ def _kept(
                         continue
                     if fix:
                         changed, changes = fixed(name, record)
-                        if changes and _sound(read_as(changed)[1], rewriter, verified):
+                        if changes and _sound(*read_as(changed), rewriter, verified):
                             result.mended += 1
                             for one in changes:
                                 result.mends[one.code] = result.mends.get(one.code, 0) + 1
@@ -136,7 +136,7 @@ def _kept(
                 yield record
 
 
-def _sound(sample: Sample, rewriter: Rewriter, verified: bool) -> bool:
+def _sound(format_: str | None, sample: Sample, rewriter: Rewriter, verified: bool) -> bool:
     """Whether a mended record has no error left, its media included where those of the others were opened."""
     if rejects(sample.findings):
         return False
@@ -145,7 +145,7 @@ def _sound(sample: Sample, rewriter: Rewriter, verified: bool) -> bool:
         return False
     if not verified:
         return True
-    if sample.masks and rejects(mask_findings(sample, media)):
+    if sample.masks and rejects(mask_findings(format_, sample, media)):
         return False
     return not any(rejects(judged(known)) for known in _known(media))
 

@@ -84,3 +84,11 @@ class Format(Protocol):
     @staticmethod
     def fixes(record: Mapping[str, Any]) -> Iterable[Fix]:
         """The changes that remove what the trainer stumbles over, without guessing."""
+
+
+class MaskFormat(Format, Protocol):
+    """What a format module offers whose records have masks."""
+
+    @staticmethod
+    def mask_pointer(sample: Sample, number: int, mask: int) -> str:
+        """The JSON pointer to a mask of a sample in its record: the number of the object, and of the mask among its masks."""

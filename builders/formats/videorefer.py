@@ -474,6 +474,17 @@ def _one_size(masks: list[tuple[Mask, str]]) -> list[Finding]:
     return []
 
 
+def mask_pointer(sample: Sample, number: int, mask: int) -> str:
+    """The JSON pointer to a mask of an object in the record; for the notes see `read`."""
+    layout = notes_of(sample.extra).get("masks") or {}
+    place: list[str | int] = [layout.get("key", "annotation"), number]
+    if layout.get("still"):
+        return pointer(*place)
+    if (nested := layout.get("nested")) and nested[number] is not None:
+        place.append(nested[number])
+    return pointer(*place, layout["frames"][number][mask] if "frames" in layout else sample.masks[number][mask].frame)
+
+
 def _columns(sample: Sample, notes: Mapping[str, Any], roles: Roles) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     if sample.id is not None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..core.findings import Finding, finding
 from ..core.sample import Reference, Sample
+from ..formats import formats_with_masks
 from ..media.header import Header
 from ..media.items import Held, Item, Media
 from ..media.masks import media_findings
@@ -49,13 +50,16 @@ def _items(references: Sequence[Reference], kind: str, at: str, rewriter: Rewrit
     return items
 
 
-def mask_findings(sample: Sample, media: Media) -> list[Finding]:
-    """What is wrong between a sample's masks and the picture or video they belong to."""
+def mask_findings(format_: str | None, sample: Sample, media: Media) -> list[Finding]:
+    """What is wrong between the masks of a sample, read as a format, and the picture or video they belong to."""
+    if format_ not in formats_with_masks():
+        return []
+    pointer_of = formats_with_masks()[format_].mask_pointer
     header: Header | str | None = None
     if media.images:
         header = _header(media.images[0], "image")
         if isinstance(header, Header):
-            return media_findings(sample, frames=None, height=header.height, width=header.width)
+            return media_findings(sample, frames=None, height=header.height, width=header.width, pointer_of=pointer_of)
     elif media.videos:
         header = _header(media.videos[0], "video")
     elif media.frames:
@@ -66,7 +70,7 @@ def mask_findings(sample: Sample, media: Media) -> list[Finding]:
         return [finding("media-unreadable", header, "/image" if media.images else "/video")]
     if header is None:
         return []
-    return media_findings(sample, frames=header.frames, height=header.height, width=header.width)
+    return media_findings(sample, frames=header.frames, height=header.height, width=header.width, pointer_of=pointer_of)
 
 
 def _header(item: Item | Held, medium: Literal["image", "video"]) -> Header | str | None:

@@ -130,7 +130,7 @@ def rows(
                             continue
                     media = resolve(sample, rewriter)
                     if options.verify_masks and sample.masks and isinstance(media, Media):
-                        findings = findings + mask_findings(sample, media)
+                        findings = findings + mask_findings(name, sample, media)
                         broken = rejects(findings)
                     elif isinstance(media, Finding):
                         findings = [*findings, media]

@@ -155,7 +155,7 @@ class AnnotationCollection:
         media = _media(sample, self._show_rewriters.of(slice_))
         findings = [*reader_findings, *sample.findings, *dict.fromkeys(_missing(media))]
         if not rejects(findings) and self._options.verify_masks and sample.masks:
-            findings += mask_findings(sample, Media(**media))  # type: ignore[arg-type]  # no medium is missing
+            findings += mask_findings(name, sample, Media(**media))  # type: ignore[arg-type]  # no medium is missing
         extra = extra_text(sample.extra)
         return SampleDetails(
             sample.id if sample.id is not None else _id(slice_, row),

@@ -54,7 +54,7 @@ def completed(row: Row, come: Callable[[Item], Come], verify_masks: bool) -> Row
             row, finding("media-unreadable", f"its media have {size:,} bytes, too many to hold; download them")
         )
     done = row._replace(media=Media(images, videos, frames, audios, audio_q))  # type: ignore[arg-type]  # Held as Item
-    if verify_masks and row.sample.masks and (told := mask_findings(row.sample, done.media)):
+    if verify_masks and row.sample.masks and (told := mask_findings(row.format, row.sample, done.media)):
         placed = [one.placed(row.file, row.row) for one in told]
         if rejects(told):
             return Reject(row.format, row.file, row.row, [*row.findings, *placed], row.record)
