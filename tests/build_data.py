@@ -57,8 +57,10 @@ def digests(out: str | Path) -> dict[str, str]:
 def command(data: Path, out: str, **options: object) -> list[str]:
     """A process that builds, as `SMALL` says."""
     code = (
-        "import sys, json; from modalmix.builders import build; from modalmix.builders.build import Settings; "
-        "build.build(sys.argv[1], sys.argv[2], settings=Settings(**json.loads(sys.argv[3])), **json.loads(sys.argv[4]))"
+        "import sys, json; from modalmix import cards; from modalmix.builders import build; "
+        "from modalmix.builders.build import Settings; "
+        "build.build(sys.argv[1], sys.argv[2], settings=Settings(**json.loads(sys.argv[3])), card=cards.write, "
+        "**json.loads(sys.argv[4]))"
     )
     settings = {"row_group_bytes": SMALL.row_group_bytes, "shard_bytes": SMALL.shard_bytes}
     return [sys.executable, "-c", code, str(data), out, json.dumps(settings), json.dumps(options)]

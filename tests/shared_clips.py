@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from modalmix import cards
 from modalmix.builders import build as building
 from modalmix.builders.build import Settings
 from modalmix.builders.cli import example_data
@@ -60,4 +61,6 @@ def files(folder: Path) -> list[str]:
 
 
 def build(folder: Path, out: Path, settings: Settings = SMALL, **options: Any) -> Report:
-    return building.build(files(folder), str(out), Options(media_root=(str(folder),)), settings, **options)
+    return building.build(
+        files(folder), str(out), Options(media_root=(str(folder),)), settings, **options, card=cards.write
+    )

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from modalmix.builders.core.findings import CATALOGUE, Finding
 from modalmix.builders.media import archives
 from modalmix.builders.media.archives import Archive, Limits, Member
-from modalmix.builders.media.items import read_bytes
+from modalmix.builders.media.items import item_of_member, read_bytes
 
 Files = dict[str, bytes]
 
@@ -108,7 +108,7 @@ def content(archive: Archive) -> Files:
     """All members by random access, last first; there must be no finding."""
     members, findings = listed(archive)
     assert findings == []
-    return {one.name: read_bytes(archives.item(archive, one)) for one in reversed(members)}
+    return {one.name: read_bytes(item_of_member(archive, one)) for one in reversed(members)}
 
 
 # ---- every kind
@@ -172,7 +172,7 @@ def test_a_cut_archive_gives_what_comes_before_and_a_finding(tmp_path: Path, wri
     assert findings == ["archive-damaged"]
     if kind.startswith("tar"):  # zip and Parquet say at their end what they hold
         assert [one.name for one in members] == ["0.mp4", "1.mp4", "2.mp4"]
-        assert all(read_bytes(archives.item(archive, one)) == files[one.name] for one in members)
+        assert all(read_bytes(item_of_member(archive, one)) == files[one.name] for one in members)
     through = list(archives.read_through(archive))
     assert [one[0] for one in through if not isinstance(one, Finding)] == members
     assert isinstance(through[-1], Finding)
@@ -196,7 +196,7 @@ def test_no_damage_raises_or_gives_other_members(tmp_path: Path, writer: str, da
     for member in archives.members(archive):
         if isinstance(member, Member):
             with contextlib.suppress(OSError):  # what the list cannot know is told when it is read
-                assert len(read_bytes(archives.item(archive, member))) == member.size
+                assert len(read_bytes(item_of_member(archive, member))) == member.size
 
 
 # ---- names
@@ -262,7 +262,7 @@ def test_of_two_members_with_one_name_the_first_counts(tmp_path: Path, writer: s
     archive = archive_of(tmp_path / file, data)
     members, findings = listed(archive)
     assert findings == ["member-duplicate"]
-    assert [read_bytes(archives.item(archive, one)) for one in members] == [b"first"]
+    assert [read_bytes(item_of_member(archive, one)) for one in members] == [b"first"]
 
 
 # ---- members that are no files
@@ -341,7 +341,7 @@ def test_a_size_of_more_than_eight_gigabytes_is_read(tmp_path: Path) -> None:
         archive = Archive((str(path),), "tar")
         members, findings = listed(archive)
         assert findings == [] and members[0] == Member("large.mp4", len(head), 9 << 30)
-        assert read_bytes(archives.item(archive, members[1])) == b"after"
+        assert read_bytes(item_of_member(archive, members[1])) == b"after"
 
 
 @pytest.mark.parametrize("writer", ["tar", "tar.gz", "tar.zst"])
@@ -365,7 +365,7 @@ def test_a_zip_member_that_lies_about_its_size_is_refused(tmp_path: Path) -> Non
     members, findings = listed(archive)
     assert findings == [] and len(members) == 2  # the directory alone does not show it
     with pytest.raises(OSError, match="says 100 bytes"):
-        read_bytes(archives.item(archive, members[0]))
+        read_bytes(item_of_member(archive, members[0]))
     through = list(archives.read_through(archive))
     assert isinstance(through[0], Finding) and not isinstance(through[1], Finding) and through[1][1] == b"good" * 100
 
@@ -498,7 +498,7 @@ def test_pieces_cut_right_before_a_header_lose_nothing(tmp_path: Path) -> None:
         found: Files = {}
         for archive in archives.group(str(path) for path in folder.iterdir()):
             members, _ = listed(archive)
-            found.update((one.name, read_bytes(archives.item(archive, one))) for one in members)
+            found.update((one.name, read_bytes(item_of_member(archive, one))) for one in members)
         assert found == files, cut
 
 
@@ -548,7 +548,7 @@ def test_cells_without_an_id_are_told_and_the_id_can_be_named(tmp_path: Path) ->
     assert listed(archive) == ([], ["member-id"])
     named, findings = listed(archive, id_column="s.t")
     assert [one.name for one in named] == ["x.mp4", "x.wav", "y.mp4", "y.wav", "z.wav"] and findings == []
-    assert [read_bytes(archives.item(archive, one)) for one in named] == [b"1", b"3", b"2", b"4", b"5"]
+    assert [read_bytes(item_of_member(archive, one)) for one in named] == [b"1", b"3", b"2", b"4", b"5"]
     assert listed(archive, id_column="no")[1] == ["archive-damaged"]
 
 
@@ -572,7 +572,7 @@ def test_members_that_lie_as_they_are_are_plain_byte_ranges(tmp_path: Path) -> N
         name, _, pack = WRITERS[writer]
         archive = archive_of(tmp_path / writer / name, pack(files))
         for member in listed(archive)[0]:
-            item = archives.item(archive, member)
+            item = item_of_member(archive, member)
             assert item.direct == direct and not item.whole and item.name == member.name.rpartition("/")[2]
             with open(item.path, "rb") as file:
                 file.seek(item.start)

@@ -20,7 +20,7 @@ from modalmix.builders.core.cache_dir import cache_folder
 from modalmix.builders.media import archives
 from modalmix.builders.media.archives import Archive, joined_file, reader_pool, seek_index
 from modalmix.builders.media.archives.joined_file import Joined
-from modalmix.builders.media.items import Item, read_bytes
+from modalmix.builders.media.items import Item, item_of_member, read_bytes
 
 LARGE: Files = {f"{i}.bin": random.Random(i).randbytes(1_500_000) for i in range(8)}
 
@@ -37,7 +37,7 @@ def points(folder: Path) -> list[Path]:
 
 
 def items(archive: Archive) -> dict[str, Item]:
-    return {one.name: archives.item(archive, one) for one in listed(archive)[0]}
+    return {one.name: item_of_member(archive, one) for one in listed(archive)[0]}
 
 
 def packed(path: Path, kind: str, content: Files = LARGE) -> Archive:
@@ -98,7 +98,7 @@ def test_the_cache_may_be_named_or_not_be_writable(tmp_path: Path, own_points: P
     assert points(own_points) == [] and len(points(tmp_path / "other")) == 1
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
-    found = {one.name: archives.item(archive, one) for one in archives.members(archive, cache=f"{blocked}/x")}  # type: ignore[union-attr,arg-type]
+    found = {one.name: item_of_member(archive, one) for one in archives.members(archive, cache=f"{blocked}/x")}  # type: ignore[union-attr,arg-type]
     assert read_bytes(found["2.bin"], cache=f"{blocked}/x") == LARGE["2.bin"]
 
 
@@ -201,9 +201,9 @@ def test_a_process_may_end_with_archives_open(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from modalmix.builders.media import archives\n"
-        "from modalmix.builders.media.items import read_bytes\n"
+        "from modalmix.builders.media.items import item_of_member, read_bytes\n"
         "(archive,) = archives.group([sys.argv[1]])\n"
-        "print(len(read_bytes([archives.item(archive, one) for one in archives.members(archive)][3])))\n"
+        "print(len(read_bytes([item_of_member(archive, one) for one in archives.members(archive)][3])))\n"
         "next(archives.read_through(archive)); next(archives.members(archive))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "X.tar.gz")], capture_output=True, text=True)

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from dataset_rows import Folders, bytes_of, ids, modalmix_roots, undecoded
+from modalmix import cards
 from modalmix.builders import build as building
 from modalmix.builders.cli import example_data
 from modalmix.builders.core import storage
@@ -30,7 +31,7 @@ def build(folder: str, out: Path, **options: Any) -> Report:
     chosen = {name: options.pop(name) for name in list(options) if name in Options.__struct_fields__}
     packed = {name: options.pop(name) for name in list(options) if name in building.Settings.__struct_fields__}
     roots = {"media_root": tuple(modalmix_roots(folder)), **chosen}
-    return building.build(folder, str(out), Options(**roots), building.Settings(**packed), **options)
+    return building.build(folder, str(out), Options(**roots), building.Settings(**packed), **options, card=cards.write)
 
 
 def rejects(out: Path) -> list[dict[str, Any]]:
@@ -110,7 +111,10 @@ def test_row_groups_are_cut_by_bytes_and_shards_too(tmp_path: Path) -> None:
         )
     (data / "a.json").write_text(json.dumps(records))
     report = building.build(
-        str(data), str(tmp_path / "out"), settings=building.Settings(row_group_bytes=200_000, shard_bytes=600_000)
+        str(data),
+        str(tmp_path / "out"),
+        settings=building.Settings(row_group_bytes=200_000, shard_bytes=600_000),
+        card=cards.write,
     )
     shards = report.all_shards()
     assert sum(shard.rows for shard in shards) == 40 and len(shards) > 3
@@ -193,7 +197,7 @@ def test_a_file_name_cannot_break_out_of_the_card(tmp_path: Path) -> None:
     record = {"id": "a", "conversations": example_data.turns("Hello?", "Yes.")}
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).write_text(json.dumps([record]))
-    building.build(str(tmp_path / "data"), str(tmp_path / "out"))
+    building.build(str(tmp_path / "data"), str(tmp_path / "out"), card=cards.write)
     text = (tmp_path / "out" / "README.md").read_text()
     assert "<script>" not in text and len(datasets.load_dataset(str(tmp_path / "out"), split="train")) == 1
 
@@ -209,18 +213,23 @@ def test_no_path_of_this_machine_is_in_a_build(tmp_path: Path, example_folders: 
 def test_a_truncated_file_is_told_even_if_no_record_is_lost(tmp_path: Path) -> None:
     record = {"id": "a", "conversations": example_data.turns("Hello?", "Yes.")}
     (tmp_path / "a.json").write_text(json.dumps([record, record])[:-1])
-    report = building.build(str(tmp_path / "a.json"), str(tmp_path / "out"))
+    report = building.build(str(tmp_path / "a.json"), str(tmp_path / "out"), card=cards.write)
     assert report.counts.read == report.counts.written["text"] == 2
     (entry,) = rejects(tmp_path / "out")
     assert (entry["row"], entry["code"]) == (-1, "MX002")
     with pytest.raises(ValueError, match="MX002"):
-        building.build(str(tmp_path / "a.json"), str(tmp_path / "raised"), settings=building.Settings(on_error="raise"))
+        building.build(
+            str(tmp_path / "a.json"),
+            str(tmp_path / "raised"),
+            settings=building.Settings(on_error="raise"),
+            card=cards.write,
+        )
 
 
 def test_records_that_are_no_json_are_rejected_with_their_text(tmp_path: Path) -> None:
     good = json.dumps({"id": "a", "conversations": example_data.turns("Hello?", "Yes.")})
     (tmp_path / "a.jsonl").write_text(f'{good}\n{{"id": oops}}\n{good}\n')
-    report = building.build(str(tmp_path / "a.jsonl"), str(tmp_path / "out"))
+    report = building.build(str(tmp_path / "a.jsonl"), str(tmp_path / "out"), card=cards.write)
     assert (report.counts.read, report.counts.rejected) == (3, 1)
     (entry,) = rejects(tmp_path / "out")
     assert (entry["row"], entry["code"], entry["offset"], entry["raw"]) == (1, "MX001", len(good) + 1, '{"id": oops}')
@@ -253,7 +262,7 @@ def archived(tmp_path: Path) -> Path:
 
 
 def test_a_build_from_archives_is_that_from_folders(archived: Path, tmp_path: Path) -> None:
-    report = building.build(str(archived), str(tmp_path / "out"))
+    report = building.build(str(archived), str(tmp_path / "out"), card=cards.write)
     assert report.counts.written == {"video": 24} and report.counts.rejected == 1 and report.counts.read == 25
     rows = {row["id"]: row for row in undecoded(datasets.load_dataset(str(tmp_path / "out"), split="train"))}
     unpacked = tmp_path / "unpacked"
@@ -262,7 +271,7 @@ def test_a_build_from_archives_is_that_from_folders(archived: Path, tmp_path: Pa
             for member in archive.getmembers():
                 archive.extract(member, unpacked, set_attrs=False)
     (unpacked / "all.json").write_text((archived / "sub" / "all.json").read_text())
-    building.build(str(unpacked), str(tmp_path / "out2"))
+    building.build(str(unpacked), str(tmp_path / "out2"), card=cards.write)
     others = {row["id"]: row for row in undecoded(datasets.load_dataset(str(tmp_path / "out2"), split="train"))}
     assert rows.keys() == others.keys() and len(rows) == 24
     assert all(rows[name]["videos"] == others[name]["videos"] for name in rows)
@@ -271,8 +280,8 @@ def test_a_build_from_archives_is_that_from_folders(archived: Path, tmp_path: Pa
 def test_archive_order_goes_with_the_archive_and_annotation_order_with_the_records(
     archived: Path, tmp_path: Path
 ) -> None:
-    building.build(str(archived), str(tmp_path / "a"))
-    building.build(str(archived), str(tmp_path / "b"), settings=building.Settings(order="annotation"))
+    building.build(str(archived), str(tmp_path / "a"), card=cards.write)
+    building.build(str(archived), str(tmp_path / "b"), settings=building.Settings(order="annotation"), card=cards.write)
     order = {name: ids(undecoded(datasets.load_dataset(str(tmp_path / name), split="train"))) for name in "ab"}
     assert sorted(order["a"]) == sorted(order["b"])
     assert order["b"] == [f"{number}-{i}-{turn}" for number in range(2) for i in range(4) for turn in range(3)]
@@ -290,13 +299,14 @@ def test_archives_are_read_in_place_too(archived: Path) -> None:
 
 PEAK = """
 import resource, sys
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.pipeline.options import Options
 
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-build.build(sys.argv[1] + "/small", sys.argv[1] + "/first", Options(format="lmms_finetune"))
+build.build(sys.argv[1] + "/small", sys.argv[1] + "/first", Options(format="lmms_finetune"), card=cards.write)
 before = peak()
-build.build(sys.argv[1] + "/large", sys.argv[1] + "/second", Options(format="lmms_finetune"))
+build.build(sys.argv[1] + "/large", sys.argv[1] + "/second", Options(format="lmms_finetune"), card=cards.write)
 print(peak() - before)
 """
 

@@ -32,7 +32,9 @@ def built(tmp_path: Path, example_folders: dict[str, str]) -> tuple[Path, Report
     out = tmp_path / "ola"
     from modalmix.builders.pipeline.options import Options
 
-    return out, build.build(example_folders["ola"], str(out), Options(media_root=(example_folders["ola"],)))
+    return out, build.build(
+        example_folders["ola"], str(out), Options(media_root=(example_folders["ola"],)), card=cards.write
+    )
 
 
 def front(text: str) -> dict[str, object]:
@@ -121,7 +123,7 @@ def hostile_build(tmp_path: Path) -> tuple[Path, Report]:
     }
     (data / "x`<script>$(id)|[y].json").write_text(json.dumps([record]))
     out = tmp_path / "---<script>"
-    return out, build.build(str(data), str(out))
+    return out, build.build(str(data), str(out), card=cards.write)
 
 
 def test_the_card_says_how_it_was_read_but_not_whose_machine_it_was(built: tuple[Path, Report]) -> None:

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defects import FIRST, FRAMES, SECOND, THIRD, audio, finding_lines, headers_of, image, names, patch, png, run, video
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.check import DEPTHS, check, decode_media
 from modalmix.builders.check.patch_overlaps import crossing, overlaps
@@ -220,7 +221,7 @@ def test_a_member_that_cannot_be_unpacked_is_told_and_rejected_and_the_others_ar
     told = {(line["id"], line["name"]) for line in finding_lines(tmp_path)}
     assert ("x7Qk2", "media-unreadable") in told
     options = Options(format="lmms_finetune", media_root=(str(tmp_path),))
-    report = build.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options)
+    report = build.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options, card=cards.write)
     reject = json.loads((tmp_path / "out" / "rejected.jsonl").read_text())
     assert (reject["name"], reject["record"]["id"]) == ("media-unreadable", "x7Qk2")
     assert report.counts.written == {"image": 1} and report.counts.rejected == 1

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from build_data import SMALL, digests, make_data
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.build import Settings
 from modalmix.builders.cli.main import main
@@ -53,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = str(tmp_path_factory.mktemp("undisturbed") / "built")
-    build.build(str(data), out, settings=SMALL)
+    build.build(str(data), out, settings=SMALL, card=cards.write)
     return digests(out)
 
 
@@ -67,7 +68,7 @@ def workers_of(cluster: Any) -> list[int]:
 def test_a_worker_and_a_node_are_lost_and_the_bytes_are_the_same(cluster: Any, data: Path, tmp_path: Path) -> None:
     doomed = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
     tiny = Settings(row_group_bytes=50_000, shard_bytes=50_000)
-    build.build(str(data), str(tmp_path / "quiet" / "built"), settings=tiny)
+    build.build(str(data), str(tmp_path / "quiet" / "built"), settings=tiny, card=cards.write)
     out, killed, ended = str(tmp_path / "built"), [], threading.Event()
     standings: list[tuple[int, int]] = []
 
@@ -88,6 +89,7 @@ def test_a_worker_and_a_node_are_lost_and_the_bytes_are_the_same(cluster: Any, d
             engine="ray",
             address=cluster.address,
             progress=lambda standing: standings.append((standing.finished, standing.rows)),
+            card=cards.write,
         )
     finally:
         ended.set()
@@ -101,7 +103,7 @@ def test_a_cluster_writes_into_an_object_store(
     cluster: Any, data: Path, bucket: str, undisturbed: dict[str, str]
 ) -> None:
     out = f"{bucket}/ray/built"
-    build.build(str(data), out, settings=SMALL, engine="ray", address=cluster.address, workers=2)
+    build.build(str(data), out, settings=SMALL, engine="ray", address=cluster.address, workers=2, card=cards.write)
     assert digests(out) == undisturbed
 
 
@@ -111,10 +113,10 @@ def test_errors_of_workers_come_as_themselves(cluster: Any, data: Path, tmp_path
     ray.init(cluster.address, log_to_driver=False)  # a driver's own connection is used, and stays
     try:
         with pytest.raises(RejectedRow, match="MX202") as told:
-            build.build(str(data), str(tmp_path / "a"), settings=strict, **on_ray)
+            build.build(str(data), str(tmp_path / "a"), settings=strict, **on_ray, card=cards.write)
         assert type(told.value) is RejectedRow and "\n" not in str(told.value)
         with pytest.raises(DataError, match=r"nowhere") as missing:
-            build.build(str(tmp_path / "nowhere.json"), str(tmp_path / "b"), **on_ray)
+            build.build(str(tmp_path / "nowhere.json"), str(tmp_path / "b"), **on_ray, card=cards.write)
         assert type(missing.value) is DataError
         assert ray.is_initialized()
     finally:
@@ -161,26 +163,33 @@ def test_data_may_lie_where_only_workers_see_them(
 ) -> None:
     there, out = elsewhere.folder / "data", f"{bucket}/elsewhere/built"
     assert not there.exists()
-    build.build(str(there), out, settings=SMALL, engine="ray", address=elsewhere.address)
+    build.build(str(there), out, settings=SMALL, engine="ray", address=elsewhere.address, card=cards.write)
     assert digests(out) == undisturbed
 
 
 def test_an_output_that_a_node_does_not_see_is_told_before_the_work_begins(elsewhere: Elsewhere) -> None:
     out = elsewhere.folder / "built"
     with pytest.raises(DataError, match=r"does not see .*name a folder that all nodes share, or an object store"):
-        build.build(str(elsewhere.folder / "data"), str(out), settings=SMALL, engine="ray", address=elsewhere.address)
+        build.build(
+            str(elsewhere.folder / "data"),
+            str(out),
+            settings=SMALL,
+            engine="ray",
+            address=elsewhere.address,
+            card=cards.write,
+        )
     assert out.exists() and not list(out.rglob("*.parquet")) and not list(out.rglob("probe*"))
 
 
 def test_a_cluster_that_cannot_be_reached_is_told_in_a_line(data: Path, tmp_path: Path) -> None:
     for address in ("127.0.0.1:1", "nowhere.invalid:6379"):
         with pytest.raises(DataError, match=f"no Ray cluster at '{address}'") as told:
-            build.build(str(data), str(tmp_path / "built"), engine="ray", address=address)
+            build.build(str(data), str(tmp_path / "built"), engine="ray", address=address, card=cards.write)
         assert "\n" not in str(told.value)
     with pytest.raises(DataError, match=r"an address .* is for the engine ray"):
-        build.build(str(data), str(tmp_path / "built"), address="127.0.0.1:1")
+        build.build(str(data), str(tmp_path / "built"), address="127.0.0.1:1", card=cards.write)
     with pytest.raises(DataError, match="there is no engine 'spark'"):
-        build.build(str(data), str(tmp_path / "built"), engine="spark")
+        build.build(str(data), str(tmp_path / "built"), engine="spark", card=cards.write)
 
 
 def test_without_ray_the_engine_says_what_to_install(
@@ -195,7 +204,7 @@ def test_the_command_starts_a_cluster_of_its_own_and_ends_it(
     data: Path, tmp_path: Path, undisturbed: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     usual = tmp_path / "usual"
-    build.build(str(data), str(usual / "built"))
+    build.build(str(data), str(usual / "built"), card=cards.write)
     out = tmp_path / "built"
     arguments = ["build", str(data), "--out", str(out), "--engine", "ray", "--workers", "2", "--json"]
     assert main(arguments) == 1, "records were rejected"

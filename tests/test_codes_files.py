@@ -32,6 +32,7 @@ from defects import (
     patch,
     video,
 )
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.check import DEPTHS
 from modalmix.builders.cli import example_data
@@ -320,7 +321,9 @@ ERRORS = [one for one in DEFECTS if CATALOGUE[CODE[one.name]].severity == "error
 @pytest.mark.parametrize("defect", ERRORS, ids=str)
 def test_a_build_rejects_the_record_by_the_same_code_and_keeps_the_others(tmp_path: Path, defect: FileDefect) -> None:
     folder, data = checked(tmp_path, defect, broken=True, depth="quick")
-    report = build.build(str(data), str(tmp_path / "out"), Options(format=defect.format, media_root=(str(folder),)))
+    report = build.build(
+        str(data), str(tmp_path / "out"), Options(format=defect.format, media_root=(str(folder),)), card=cards.write
+    )
     lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
     rejected = [(line["code"], line["row"]) for line in lines if line["row"] is not None and line["row"] >= 0]
     row = rejected[0][1] if defect.row == ANYWHERE else defect.row

@@ -28,6 +28,7 @@ from defects import (
     run,
     video,
 )
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.check import DEPTHS
 from modalmix.builders.cli import example_data
@@ -229,7 +230,7 @@ def test_a_build_rejects_what_has_an_error_by_its_code_and_nothing_else(
     records = [record for one in known for record in (one.sound, one.broken)]
     (tmp_path / "data.json").write_text(json.dumps(records))
     options = Options(format=format, media_root=(str(media),))
-    report = build.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options)
+    report = build.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options, card=cards.write)
     rejected: defaultdict[int, set[str]] = defaultdict(set)
     for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines():
         reject = json.loads(line)

@@ -16,6 +16,7 @@ import datasets
 import pytest
 
 from build_data import SMALL, command, digests, make_data
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.build import Settings, build_plan, task
 from modalmix.builders.core import storage
@@ -32,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("undisturbed") / "built"
-    report = build.build(str(data), str(out), settings=SMALL)
+    report = build.build(str(data), str(out), settings=SMALL, card=cards.write)
     counts = report.counts
     assert counts.read == 240 == sum(counts.written.values()) + counts.rejected and counts.rejected > 10
     assert len(build_plan.make(str(data), DEFAULTS, SMALL).tasks) > 5 and len(report.all_shards()) > 10
@@ -40,7 +41,7 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 def test_any_number_of_workers_makes_the_same_bytes(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
-    build.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=3)
+    build.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=3, card=cards.write)
     assert digests(str(tmp_path / "built")) == undisturbed
 
 
@@ -48,9 +49,9 @@ def test_parts_run_by_hand_make_the_same_bytes(data: Path, tmp_path: Path, undis
     out = str(tmp_path / "built")
     for number in (2, 0, 1):
         with pytest.raises(DataError, match=r"tasks are not done|no unfinished build"):
-            build.finish(out)
+            build.finish(out, card=cards.write)
         build.build_part(str(data), out, (number, 3), settings=SMALL)
-    build.finish(out)
+    build.finish(out, card=cards.write)
     assert digests(str(tmp_path / "built")) == undisturbed
 
 
@@ -101,7 +102,7 @@ def test_a_shard_that_has_changed_is_made_again(data: Path, tmp_path: Path, undi
     text = bytearray(shard.read_bytes())
     text[len(text) // 2] ^= 1
     shard.write_bytes(text)
-    build.build(str(data), str(out), settings=SMALL)
+    build.build(str(data), str(out), settings=SMALL, card=cards.write)
     assert digests(str(out)) == undisturbed
 
 
@@ -109,22 +110,22 @@ def test_another_input_or_option_is_refused_and_named(data: Path, tmp_path: Path
     out = str(tmp_path / "built")
     build.build_part(str(data), out, (0, 9), settings=SMALL)
     with pytest.raises(DataError, match="shard_bytes was 300000, now 200000"):
-        build.build(str(data), out, settings=Settings(row_group_bytes=150_000, shard_bytes=200_000))
+        build.build(str(data), out, settings=Settings(row_group_bytes=150_000, shard_bytes=200_000), card=cards.write)
     with pytest.raises(DataError, match="mixes was None, now"):
-        build.build(str(data), out, Options(mixes=frozenset({"image"})), SMALL)
+        build.build(str(data), out, Options(mixes=frozenset({"image"})), SMALL, card=cards.write)
     records = (data / "train.json").read_text()
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "train.json").write_text(records)
     with pytest.raises(DataError, match=r"train\.json is (new|no longer)"):
-        build.build(str(copy), out, settings=SMALL)
+        build.build(str(copy), out, settings=SMALL, card=cards.write)
 
 
 def test_a_mixture_may_take_from_one_file_twice(data: Path, tmp_path: Path) -> None:
     mixture, out = data / "mixture.yaml", tmp_path / "resumed" / "built"
     takes = "".join(f"  - {{json_path: train.json, sampling_strategy: '{take}'}}\n" for take in ("first:7", "end:5"))
     mixture.write_text(f"datasets:\n{takes}")
-    report = build.build(str(mixture), str(tmp_path / "built"), settings=SMALL)
+    report = build.build(str(mixture), str(tmp_path / "built"), settings=SMALL, card=cards.write)
     assert report.checksums["train.json"] == report.checksums["train.json#2"] and report.counts.read == 480
     rows = datasets.load_dataset(str(tmp_path / "built"), "all", split="train", cache_dir=str(tmp_path / "cache"))
     taken = {(row["file"], row["row"]) for row in rows["source"]}
@@ -132,7 +133,7 @@ def test_a_mixture_may_take_from_one_file_twice(data: Path, tmp_path: Path) -> N
     assert len(taken) == sum(report.counts.written.values()) >= 9
     plan = build_plan.make(str(mixture), DEFAULTS, SMALL)
     build.build_part(str(mixture), str(out), (0, len(plan.tasks) + 1), settings=SMALL)
-    build.build(str(mixture), str(out), settings=SMALL)
+    build.build(str(mixture), str(out), settings=SMALL, card=cards.write)
     assert digests(out) == digests(tmp_path / "built")
 
 
@@ -143,17 +144,17 @@ def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_pat
     def during(_: object) -> None:
         if not holding:
             with pytest.raises(DataError, match="another build is at work"):
-                build.build(str(data), str(out), settings=SMALL)
+                build.build(str(data), str(out), settings=SMALL, card=cards.write)
             holding.append("told")
 
-    build.build(str(data), str(out), settings=SMALL, progress=during)
+    build.build(str(data), str(out), settings=SMALL, progress=during, card=cards.write)
     assert holding
 
 
 def test_a_record_that_is_rejected_stops_workers_too(data: Path, tmp_path: Path) -> None:
     strict = Settings(on_error="raise", row_group_bytes=150_000, shard_bytes=300_000)
     with pytest.raises(RejectedRow, match="MX202"):
-        build.build(str(data), str(tmp_path / "built"), settings=strict, workers=2)
+        build.build(str(data), str(tmp_path / "built"), settings=strict, workers=2, card=cards.write)
 
 
 def test_a_worker_that_dies_is_replaced(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
@@ -168,7 +169,7 @@ def test_a_worker_that_dies_is_replaced(data: Path, tmp_path: Path, undisturbed:
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    build.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=2, progress=during)
+    build.build(str(data), str(tmp_path / "built"), settings=SMALL, workers=2, progress=during, card=cards.write)
     assert killed and digests(str(tmp_path / "built")) == undisturbed
 
 
@@ -185,7 +186,7 @@ def test_a_full_disk_is_told_and_the_build_goes_on_later(
 
     done = subprocess.run(command(data, str(out), workers=1), capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1 and "File too large" in done.stderr
-    build.build(str(data), str(out), settings=SMALL)
+    build.build(str(data), str(out), settings=SMALL, card=cards.write)
     assert digests(str(out)) == undisturbed
 
 
@@ -218,7 +219,7 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_nothing_is_lost(
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert before
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    build.build(str(data), str(out), settings=SMALL, workers=workers)
+    build.build(str(data), str(out), settings=SMALL, workers=workers, card=cards.write)
     assert digests(str(out)) == undisturbed
     again = [path for path, modified in before.items() if path.stat().st_mtime_ns != modified]
     assert len(again) <= workers < len(before), "those in flight: they had their name, but no line in a journal yet"

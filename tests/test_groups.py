@@ -19,6 +19,7 @@ from shared_clips import CLIPS, build, clip, write, write_annotations
 from test_engine import digests
 
 from dataset_rows import Folders, modalmix_roots, undecoded
+from modalmix import cards
 from modalmix.builders import build as building
 from modalmix.builders import views
 from modalmix.builders.build import Packer, Settings
@@ -90,8 +91,8 @@ def test_flattened_rows_are_those_of_the_ungrouped_build(data: Path, tmp_path: P
 def test_every_format_comes_back_from_its_groups(example_folders: Folders, tmp_path: Path, name: str) -> None:
     folder = example_folders[name]
     options = Options(media_root=tuple(modalmix_roots(folder)))
-    grouped = building.build(folder, str(tmp_path / "grouped"), options, Settings(group_by="media"))
-    flat = building.build(folder, str(tmp_path / "flat"), options)
+    grouped = building.build(folder, str(tmp_path / "grouped"), options, Settings(group_by="media"), card=cards.write)
+    flat = building.build(folder, str(tmp_path / "flat"), options, card=cards.write)
     assert grouped.counts == flat.counts
     splits = {split for by_split in flat.shards.values() for split in by_split}
     for split, streaming in product(splits, (False, True)):
@@ -109,8 +110,8 @@ def test_what_headers_say_stands_beside_the_media_of_a_group_and_media_may_stay_
     folder = example_folders["ola"]
     options = Options(media_root=tuple(modalmix_roots(folder)))
     both = {"metadata": True, "annotations_only": True}
-    building.build(folder, str(tmp_path / "grouped"), options, Settings(group_by="media", **both))
-    building.build(folder, str(tmp_path / "flat"), options, Settings(**both))
+    building.build(folder, str(tmp_path / "grouped"), options, Settings(group_by="media", **both), card=cards.write)
+    building.build(folder, str(tmp_path / "flat"), options, Settings(**both), card=cards.write)
     one, other = loaded(tmp_path / "grouped", "video_audio"), loaded(tmp_path / "flat", "video_audio")
     assert one[0]["videos_metadata"] == other[0]["videos_metadata"] != []
     assert by_place(views.flatten(one)) == by_place(other)
@@ -179,8 +180,8 @@ def test_training_gives_the_samples_of_the_ungrouped_rows_and_decodes_a_clip_onc
     ]
     (folder / "train.json").write_text(json.dumps(records))
     options = Options(format="lmms_finetune", media_root=(str(folder),))
-    building.build(str(folder), str(tmp_path / "grouped"), options, Settings(group_by="media"))
-    building.build(str(folder), str(tmp_path / "flat"), options)
+    building.build(str(folder), str(tmp_path / "grouped"), options, Settings(group_by="media"), card=cards.write)
+    building.build(str(folder), str(tmp_path / "flat"), options, card=cards.write)
     for streaming in (False, True):
         train = views.training(loaded(tmp_path / "grouped", streaming=streaming), num_frames=4)
         given = list(train)
@@ -205,7 +206,7 @@ def test_random_frames_of_a_grouped_sample_are_the_same_by_index_and_by_iteratio
     ]
     (folder / "train.json").write_text(json.dumps(records))
     options = Options(format="lmms_finetune", media_root=(str(folder),))
-    building.build(str(folder), str(tmp_path / "out"), options, Settings(group_by="media"))
+    building.build(str(folder), str(tmp_path / "out"), options, Settings(group_by="media"), card=cards.write)
     train = views.training(loaded(tmp_path / "out"), num_frames=5, sampling="jitter")
     iterated = [one["frame_indices"][0].tolist() for one in train]
     assert [train[i]["frame_indices"][0].tolist() for i in range(4)] == iterated
@@ -227,8 +228,8 @@ def test_masks_of_each_sample_come_with_the_pictures_of_their_own_frames(
     records = [record("a", 3), record("b", 1, 8), record("c", 999), record("d", 3, 8)]
     (folder / "annotation.json").write_text(json.dumps(records))
     options = Options(format="videorefer", media_root=(str(folder),), verify_masks=False)
-    building.build(str(folder), str(tmp_path / "grouped"), options, Settings(group_by="media"))
-    building.build(str(folder), str(tmp_path / "flat"), options)
+    building.build(str(folder), str(tmp_path / "grouped"), options, Settings(group_by="media"), card=cards.write)
+    building.build(str(folder), str(tmp_path / "flat"), options, card=cards.write)
     assert len(loaded(tmp_path / "grouped")) == 1
     given, expected = (list(views.training(loaded(tmp_path / out), num_frames=4)) for out in ("grouped", "flat"))
     assert [one["id"] for one in given] == [one["id"] for one in expected] == ["a", "b", "d"]

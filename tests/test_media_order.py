@@ -91,10 +91,11 @@ def test_a_build_that_is_killed_while_it_moves_records_goes_on(data: Path, tmp_p
     build(data, tmp_path / "undisturbed" / "built")
     out = tmp_path / "out" / "built"
     code = (
-        "import sys; from modalmix.builders import build; from modalmix.builders.build import Settings; "
+        "import sys; from modalmix import cards; from modalmix.builders import build; "
+        "from modalmix.builders.build import Settings; "
         "from modalmix.builders.pipeline.options import Options; "
         "build.build(sys.argv[3:], sys.argv[2], Options(media_root=(sys.argv[1],)), "
-        "Settings(row_group_bytes=150_000, shard_bytes=400_000))"
+        "Settings(row_group_bytes=150_000, shard_bytes=400_000), card=cards.write)"
     )
     moments = random.Random(3)
     kills = 0

@@ -14,6 +14,7 @@ import pytest
 
 import modalmix.builders
 from dataset_rows import Folders, bytes_of, modalmix_roots, undecoded
+from modalmix import cards
 from modalmix.builders import build, views
 from modalmix.builders.build import Settings
 from modalmix.builders.cli import example_data
@@ -28,7 +29,9 @@ PICTURE = {"width": 96, "height": 64}
 
 
 def built(folder: str, out: Path, **settings: Any) -> list[dict[str, Any]]:
-    build.build(folder, str(out), Options(media_root=tuple(modalmix_roots(folder))), Settings(**settings))
+    build.build(
+        folder, str(out), Options(media_root=tuple(modalmix_roots(folder))), Settings(**settings), card=cards.write
+    )
     return list(undecoded(datasets.load_dataset(str(out), split="train")))
 
 
@@ -135,6 +138,7 @@ def test_stock_readers_and_views_decode_what_is_referred_to(example_folders: Fol
         str(tmp_path / "out"),
         Options(media_root=tuple(modalmix_roots(folder))),
         Settings(annotations_only=True),
+        card=cards.write,
     )
     for row in datasets.load_dataset(str(tmp_path / "out"), "image", split="train"):
         assert row["images"][0].size == (96, 64)
@@ -146,7 +150,9 @@ def test_stock_readers_and_views_decode_what_is_referred_to(example_folders: Fol
 def test_annotations_alone_are_not_pushed(example_folders: Folders, tmp_path: Path) -> None:
     from modalmix.upload import build as builds
 
-    build.build(example_folders["aria"], str(tmp_path / "out"), settings=Settings(annotations_only=True))
+    build.build(
+        example_folders["aria"], str(tmp_path / "out"), settings=Settings(annotations_only=True), card=cards.write
+    )
     with pytest.raises(HubError, match="was built with --annotations-only"):
         builds.check(builds.opened(str(tmp_path / "out")), private_paths=True)
 
@@ -163,7 +169,7 @@ def test_annotations_of_archives_need_no_pass_through_them(tmp_path: Path) -> No
     (data / "train.json").write_text(json.dumps(records))
     settings = Settings(annotations_only=True)
     assert not build.build_plan.make(str(data), Options(), settings).passes
-    build.build(str(data), str(tmp_path / "out"), settings=settings)
+    build.build(str(data), str(tmp_path / "out"), settings=settings, card=cards.write)
     (row,) = undecoded(datasets.load_dataset(str(tmp_path / "out"), split="train"))
     assert row["images"][0]["path"].startswith("modalmix://tar.gz/")
     (row,) = datasets.load_dataset(str(tmp_path / "out"), split="train")

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from build_data import SMALL, command, digests, make_data
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.build import build_plan, run_build
 from modalmix.builders.build.task import run as run_task
@@ -33,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = str(tmp_path_factory.mktemp("undisturbed") / "built")
-    build.build(str(data), out, settings=SMALL)
+    build.build(str(data), out, settings=SMALL, card=cards.write)
     return digests(out)
 
 
@@ -51,19 +52,19 @@ def test_a_build_in_an_object_store_has_the_same_bytes_and_leaves_nothing_here(
     data: Path, bucket: str, undisturbed: dict[str, str], scratch: Path
 ) -> None:
     out = f"{bucket}/same/built"
-    report = build.build(str(data), out, settings=SMALL, workers=2)
+    report = build.build(str(data), out, settings=SMALL, workers=2, card=cards.write)
     assert digests(out) == undisturbed and len(report.all_shards()) > 8
     assert not list(scratch.glob("modalmix-*"))
     rows = datasets.load_dataset("parquet", data_files=f"{out}/data/image/*.parquet", split="train", streaming=True)
     assert sum(1 for _ in rows) == report.counts.written["image"]
     with pytest.raises(DataError, match="holds a finished build; pass --overwrite"):
-        build.build(str(data), out, settings=SMALL)
-    build.build(str(data), out, settings=SMALL, overwrite=True)
+        build.build(str(data), out, settings=SMALL, card=cards.write)
+    build.build(str(data), out, settings=SMALL, overwrite=True, card=cards.write)
     assert digests(out) == undisturbed
 
 
 def test_any_file_system_that_fsspec_knows_will_do(data: Path, undisturbed: dict[str, str]) -> None:
-    build.build(str(data), "memory://folder/built", settings=SMALL)
+    build.build(str(data), "memory://folder/built", settings=SMALL, card=cards.write)
     assert digests("memory://folder/built") == undisturbed
 
 
@@ -73,7 +74,7 @@ def test_parts_that_machines_build_into_an_object_store_are_put_together(
     out = f"{bucket}/parts/built"
     for number in (1, 0):
         build.build_part(str(data), out, (number, 2), settings=SMALL)
-    build.finish(out)
+    build.finish(out, card=cards.write)
     assert digests(out) == undisturbed
 
 
@@ -117,7 +118,7 @@ def test_a_shard_is_sent_again_only_if_the_store_says_it_is_another(
     text[len(text) // 2] ^= 1
     time.sleep(1.1)  # the store tells times in seconds
     place.write(changed, bytes(text))
-    build.build(str(data), out, settings=SMALL)
+    build.build(str(data), out, settings=SMALL, card=cards.write)
     after = sent()
     again = {path for path in before if before[path] != after[path]}
     assert changed in again and len(again) <= 3, "that one, and those of its mix and task behind it"
@@ -131,10 +132,10 @@ def test_a_second_build_into_an_object_store_is_told_and_stops(data: Path, bucke
         if not told:
             for overwrite in (False, True):
                 with pytest.raises(DataError, match=r"another build is at work in 's3://.*: process \d+ of"):
-                    build.build(str(data), out, settings=SMALL, overwrite=overwrite)
+                    build.build(str(data), out, settings=SMALL, overwrite=overwrite, card=cards.write)
             told.append("told")
 
-    build.build(str(data), out, settings=SMALL, progress=during)
+    build.build(str(data), out, settings=SMALL, progress=during, card=cards.write)
     assert told
 
 
@@ -158,9 +159,9 @@ def test_the_lock_of_another_host_is_taken_over_on_demand_alone(
             if part:
                 build.build_part(str(data), out, part, settings=SMALL)
             else:
-                build.build(str(data), out, settings=SMALL)
+                build.build(str(data), out, settings=SMALL, card=cards.write)
     assert main(["build", str(data), "--out", out, "--quiet"]) == 2
-    build.build(str(data), out, settings=SMALL, take_over=True)
+    build.build(str(data), out, settings=SMALL, take_over=True, card=cards.write)
     assert "taking over from process 12 of gpu-7" in caplog.text
     assert digests(out) == undisturbed
 
@@ -194,7 +195,7 @@ def test_a_build_whose_lock_was_taken_stops(data: Path, bucket: str, monkeypatch
     out = f"{bucket}/taken/built"
     place = storage.at(out)
     with pytest.raises(DataError, match=HELD):
-        build.build(str(data), out, settings=SMALL, progress=lambda _: elsewhere(place))
+        build.build(str(data), out, settings=SMALL, progress=lambda _: elsewhere(place), card=cards.write)
     assert place.size("report.json") is None
     assert place.size(f"{storage.STATE}/lock.json") is not None, "it is not ours to remove"
 
@@ -219,7 +220,7 @@ def test_parts_hold_an_object_store_against_the_whole_but_not_against_each_other
 )
 def test_a_place_that_cannot_be_written_to_is_told_in_a_line(data: Path, bucket: str, out: str, reason: str) -> None:
     with pytest.raises((DataError, OSError), match=reason) as told:
-        build.build(str(data), out, settings=SMALL)
+        build.build(str(data), out, settings=SMALL, card=cards.write)
     assert "\n" not in str(told.value)
 
 
@@ -227,9 +228,9 @@ def test_other_peoples_objects_are_left_alone(data: Path, bucket: str) -> None:
     place = storage.at(f"{bucket}/theirs")
     place.write("thesis.tex", b"precious")
     with pytest.raises(DataError, match=r"holds other files \('thesis.tex'"):
-        build.build(str(data), place.url, settings=SMALL, overwrite=True)
+        build.build(str(data), place.url, settings=SMALL, overwrite=True, card=cards.write)
     with pytest.raises(DataError, match="is a file"):
-        build.build(str(data), f"{place.url}/thesis.tex", settings=SMALL)
+        build.build(str(data), f"{place.url}/thesis.tex", settings=SMALL, card=cards.write)
     assert digests(place.url).keys() == {"thesis.tex"}
 
 
@@ -248,12 +249,12 @@ def test_a_build_that_was_killed_while_it_cleaned_up_is_finished(
     data: Path, tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
     out = tmp_path / "built"
-    build.build(str(data), str(out), settings=SMALL)
+    build.build(str(data), str(out), settings=SMALL, card=cards.write)
     (out / storage.STATE).mkdir()
     for name in ("finished", "00001.json"):
         (out / storage.STATE / name).write_text("")
     with pytest.raises(DataError, match="holds a finished build"):
-        build.build(str(data), str(out), settings=SMALL)
+        build.build(str(data), str(out), settings=SMALL, card=cards.write)
     assert digests(str(out)) == undisturbed
 
 
@@ -263,8 +264,8 @@ def test_a_build_at_work_is_not_overwritten(data: Path, tmp_path: Path, undistur
     def during(standing: object) -> None:
         if not told:
             with pytest.raises(DataError, match="another build is at work"):
-                build.build(str(data), out, settings=SMALL, overwrite=True)
+                build.build(str(data), out, settings=SMALL, overwrite=True, card=cards.write)
             told.append("told")
 
-    build.build(str(data), out, settings=SMALL, progress=during)
+    build.build(str(data), out, settings=SMALL, progress=during, card=cards.write)
     assert told and digests(out) == undisturbed

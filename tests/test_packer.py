@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from modalmix.builders.build import Packer
-from modalmix.builders.build.row_groups import ROW_BYTES
 from modalmix.builders.build.shard_packer import DoneShard
 from modalmix.builders.build.task_rows import Held
 from modalmix.builders.core import storage
+from modalmix.builders.core.parquet_limits import ROW_BYTES
 from modalmix.builders.core.sample import Sample
 from modalmix.builders.media.archives.archive import Archive
 from modalmix.builders.media.items import Item, Media

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from dataset_rows import Folders, modalmix_roots
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.cli import example_data
 from modalmix.builders.cli.main import main
@@ -299,7 +300,7 @@ def test_findings_of_a_check_are_shown_with_their_sample_too(tmp_path: Path, exa
         {"code": "MX101", "file": "elsewhere.json", "row": 0, "message": "of another file"},
     ]
     (tmp_path / "found.jsonl").write_text("".join(json.dumps(one) + "\n" for one in findings))
-    build.build(example_folders["videorefer"], str(tmp_path / "built"))
+    build.build(example_folders["videorefer"], str(tmp_path / "built"), card=cards.write)
     for data in (example_folders["videorefer"], str(tmp_path / "built")):
         with served(data, findings=str(tmp_path / "found.jsonl")) as server:
             assert {one["code"]: one["count"] for one in json_of(server, "overview")["findings"]} == {
@@ -420,7 +421,7 @@ def test_the_list_grows_while_entries_are_added() -> None:
 def test_a_built_folder_shows_the_same_media_as_its_annotations(tmp_path: Path, example_folders: Folders) -> None:
     folder = example_folders["ola"]
     options = Options(media_root=tuple(modalmix_roots(folder)))
-    build.build(folder, str(tmp_path / "built"), options)
+    build.build(folder, str(tmp_path / "built"), options, card=cards.write)
 
     def media_bytes(server: Server) -> dict[str, list[bytes]]:
         count = json_of(server, "overview")["count"]
@@ -443,7 +444,7 @@ def test_a_built_folder_shows_the_same_media_as_its_annotations(tmp_path: Path, 
 def test_masks_of_a_built_folder_are_those_of_its_annotations(
     tmp_path: Path, example_folders: Folders, refer: Server
 ) -> None:
-    build.build(example_folders["videorefer"], str(tmp_path / "built"))
+    build.build(example_folders["videorefer"], str(tmp_path / "built"), card=cards.write)
     with served(str(tmp_path / "built")) as built:
         theirs = {
             s["row"]: s for s in (json_of(built, f"sample/{n}") for n in range(4)) if s["file"] == "annotation.json"

@@ -5,6 +5,7 @@ from pathlib import Path
 from hub.world import World
 
 from dataset_rows import Folders
+from modalmix import cards
 from modalmix.builders import build
 from preview_server import get, json_of, media_of, served
 
@@ -31,7 +32,7 @@ def test_a_dataset_on_the_hub_shows_what_it_shows_here(world: World, tmp_path: P
     import hashlib
 
     built = str(tmp_path / "built")
-    build.build(example_folders["videorefer"], built)
+    build.build(example_folders["videorefer"], built, card=cards.write)
     with served(built) as server:
         sheets = [json_of(server, f"sample/{n}") for n in range(5)]
         here = [

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.build import Settings, Standing
 from modalmix.builders.build import build_plan as planning
@@ -54,7 +55,7 @@ def followed(data: Path, out: Path, **options: Any) -> tuple[Report, list[tuple[
         marks.append((standing.done, standing.size))
         last[:] = [standing]
 
-    report = build.build(str(data), str(out), settings=SMALL, progress=told, **options)
+    report = build.build(str(data), str(out), settings=SMALL, progress=told, **options, card=cards.write)
     return report, marks, last[0]
 
 
@@ -159,7 +160,7 @@ def test_a_terminal_sees_lines_and_then_the_slowest_tasks(data: Path, tmp_path: 
 
 
 def test_the_report_has_an_example_of_each_reason_and_their_numbers_add_up(data: Path, tmp_path: Path) -> None:
-    report = build.build(str(data), str(tmp_path / "out"), settings=SMALL)
+    report = build.build(str(data), str(tmp_path / "out"), settings=SMALL, card=cards.write)
     assert {code: one.records for code, one in report.rejects.items()} == {"MX101": 5, "MX202": 10}
     assert sum(one.records for one in report.rejects.values()) == report.counts.rejected
     assert (report.rejects["MX202"].file, report.rejects["MX202"].row) == ("train.json", 3)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import modalmix.builders  # noqa: F401  registers the builders
 from dataset_rows import ids, undecoded
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.annotations import plan as slices_of
 from modalmix.builders.annotations import sources
@@ -110,10 +111,10 @@ def test_builds_select_the_same_rows_in_one_go_and_in_parts(
     out = tmp_path_factory.mktemp("built")
     options = Options(selection=Selection(tuple(conditions), sample))
     small = Settings(limit=limit, shard_bytes=20_000, row_group_bytes=8_000)
-    report = build.build(str(data), str(out / "one"), options, small)
+    report = build.build(str(data), str(out / "one"), options, small, card=cards.write)
     for number in (2, 0, 1):
         build.build_part(str(data), str(out / "parts"), (number, 3), options, small)
-    assert build.finish(str(out / "parts")) == report
+    assert build.finish(str(out / "parts"), card=cards.write) == report
     counts = report.counts
     written = sum(counts.written.values())
     assert counts.read == RECORDS == written + counts.rejected + counts.not_selected
@@ -128,13 +129,14 @@ def test_three_workers_select_the_same_rows(data: Path, tmp_path: Path) -> None:
     options = Options(selection=Selection(("chars < 300",), 0.7))
     chosen = Settings(limit=40, shard_bytes=20_000, row_group_bytes=8_000)
     reports = [
-        build.build(str(data), str(tmp_path / str(workers)), options, chosen, workers=workers) for workers in (1, 3)
+        build.build(str(data), str(tmp_path / str(workers)), options, chosen, workers=workers, card=cards.write)
+        for workers in (1, 3)
     ]
     assert reports[0] == reports[1] and sum(reports[0].counts.written.values()) == 40
 
 
 def test_a_limit_ends_a_build_in_the_order_of_the_records(data: Path, tmp_path: Path) -> None:
-    report = build.build(str(data), str(tmp_path / "out"), settings=Settings(limit=10))
+    report = build.build(str(data), str(tmp_path / "out"), settings=Settings(limit=10), card=cards.write)
     everything, _ = selected(data, Selection())
     assert sorted(ids(undecoded(datasets.load_dataset(str(tmp_path / "out"), split="train")))) == sorted(
         everything[:10]
@@ -144,7 +146,7 @@ def test_a_limit_ends_a_build_in_the_order_of_the_records(data: Path, tmp_path: 
     assert report.options["limit"] == 10
     assert "- the first 10 rows" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(DataError, match="must be at least 1"):
-        build.build(str(data), str(tmp_path / "none"), settings=Settings(limit=0))
+        build.build(str(data), str(tmp_path / "none"), settings=Settings(limit=0), card=cards.write)
 
 
 def test_a_sample_is_drawn_by_place_and_seed_and_smaller_ones_are_part_of_larger_ones(data: Path) -> None:
@@ -278,6 +280,6 @@ def test_another_condition_is_refused_where_a_build_has_begun(data: Path, tmp_pa
     out = str(tmp_path / "out")
     build.build_part(str(data), out, (0, 9))
     with pytest.raises(DataError, match=r"where was \(\), now \('row < 3',\)"):
-        build.build(str(data), out, Options(selection=Selection(("row < 3",))))
+        build.build(str(data), out, Options(selection=Selection(("row < 3",))), card=cards.write)
     with pytest.raises(DataError, match="limit was None, now 3"):
-        build.build(str(data), out, settings=Settings(limit=3))
+        build.build(str(data), out, settings=Settings(limit=3), card=cards.write)

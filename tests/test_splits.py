@@ -10,6 +10,7 @@ import datasets
 import pytest
 
 from dataset_rows import undecoded
+from modalmix import cards
 from modalmix.builders import build
 from modalmix.builders.build import Settings, build_plan, parsed_splits
 from modalmix.builders.cli import example_data
@@ -53,7 +54,7 @@ def rows(out: Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def test_one_picture_never_stands_in_two_splits(data: Path, tmp_path: Path) -> None:
-    report = build.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE))
+    report = build.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE), card=cards.write)
     by_split = rows(tmp_path / "out")
     assert list(by_split) == ["train", "validation", "test"] and all(by_split.values())
     assert sorted(one for part in by_split.values() for one, _ in part) == sorted(
@@ -66,7 +67,7 @@ def test_one_picture_never_stands_in_two_splits(data: Path, tmp_path: Path) -> N
 
 
 def test_by_id_one_id_never_stands_in_two_splits(data: Path, tmp_path: Path) -> None:
-    build.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE, split_by="id"))
+    build.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE, split_by="id"), card=cards.write)
     by_split = rows(tmp_path / "out")
     pictures = [{picture for _, picture in part if picture} for part in by_split.values()]
     assert sum(map(len, pictures)) > len(set.union(*pictures))
@@ -77,18 +78,20 @@ def test_the_media_root_may_have_another_place_and_the_splits_stay(data: Path, t
     import shutil
 
     shutil.copytree(data, tmp_path / "elsewhere")
-    build.build(str(data), str(tmp_path / "one"), settings=Settings(splits=THREE))
+    build.build(str(data), str(tmp_path / "one"), settings=Settings(splits=THREE), card=cards.write)
     options = Options(media_root=(str(tmp_path / "elsewhere"),))
-    build.build(str(tmp_path / "elsewhere"), str(tmp_path / "two"), options, Settings(splits=THREE))
+    build.build(str(tmp_path / "elsewhere"), str(tmp_path / "two"), options, Settings(splits=THREE), card=cards.write)
     assert rows(tmp_path / "one") == rows(tmp_path / "two")
 
 
 def test_another_seed_deals_otherwise_and_a_split_keeps_its_rows_where_others_are_cut_off(
     data: Path, tmp_path: Path
 ) -> None:
-    build.build(str(data), str(tmp_path / "one"), settings=Settings(splits=THREE))
-    build.build(str(data), str(tmp_path / "seed"), settings=Settings(splits=THREE, seed=7))
-    build.build(str(data), str(tmp_path / "two"), settings=Settings(splits=(("train", 0.6), ("rest", 0.4))))
+    build.build(str(data), str(tmp_path / "one"), settings=Settings(splits=THREE), card=cards.write)
+    build.build(str(data), str(tmp_path / "seed"), settings=Settings(splits=THREE, seed=7), card=cards.write)
+    build.build(
+        str(data), str(tmp_path / "two"), settings=Settings(splits=(("train", 0.6), ("rest", 0.4))), card=cards.write
+    )
     assert rows(tmp_path / "seed") != rows(tmp_path / "one")
     assert rows(tmp_path / "two")["train"] == rows(tmp_path / "one")["train"]
 
@@ -100,8 +103,8 @@ def test_workers_and_interruptions_change_nothing(data: Path, tmp_path: Path) ->
     def digests(out: Path) -> dict[str, bytes]:
         return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
-    build.build(str(data), str(tmp_path / "out" / "one"), settings=settings)
-    build.build(str(data), str(tmp_path / "two" / "one"), settings=settings, workers=3)
+    build.build(str(data), str(tmp_path / "out" / "one"), settings=settings, card=cards.write)
+    build.build(str(data), str(tmp_path / "two" / "one"), settings=settings, workers=3, card=cards.write)
     stopped: list[int] = []
 
     def stop(*_: object) -> None:
@@ -110,8 +113,8 @@ def test_workers_and_interruptions_change_nothing(data: Path, tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build.build(str(data), str(tmp_path / "three" / "one"), settings=settings, progress=stop)
-    build.build(str(data), str(tmp_path / "three" / "one"), settings=settings)
+        build.build(str(data), str(tmp_path / "three" / "one"), settings=settings, progress=stop, card=cards.write)
+    build.build(str(data), str(tmp_path / "three" / "one"), settings=settings, card=cards.write)
     one = digests(tmp_path / "out" / "one")
     assert one == digests(tmp_path / "two" / "one") == digests(tmp_path / "three" / "one")
 

@@ -12,6 +12,7 @@ import yaml
 from hub.client import RefusedError
 from hub.world import World, build
 
+from modalmix import cards
 from modalmix.builders import build as building
 from modalmix.builders.cli import example_data
 from modalmix.builders.pipeline.options import Options
@@ -21,7 +22,7 @@ from modalmix.builders.pipeline.options import Options
 def ola(tmp_path_factory: pytest.TempPathFactory, example_folders: dict[str, str]) -> Path:
     """A build of several mixes, with media of all kinds."""
     folder = tmp_path_factory.mktemp("built") / "ola"
-    building.build(example_folders["ola"], str(folder), Options(media_root=(example_folders["ola"],)))
+    building.build(example_folders["ola"], str(folder), Options(media_root=(example_folders["ola"],)), card=cards.write)
     return folder
 
 
@@ -215,7 +216,7 @@ def test_a_text_that_names_a_folder_of_this_machine_is_not_sent(world: World, tm
     home = world.clients.home
     record = {"id": "a", "conversations": example_data.turns("Hello?", "Yes."), "note": f"made in {home}/secret"}
     (data / "a.json").write_text(json.dumps([record]))
-    building.build(str(data), str(tmp_path / "out"))
+    building.build(str(data), str(tmp_path / "out"), card=cards.write)
     with pytest.raises(RefusedError, match=r"column 'extra' names"):
         world.call("push", folder=str(tmp_path / "out"), repository=name)
     done = world.call("push", folder=str(tmp_path / "out"), repository=name, private_paths=True)

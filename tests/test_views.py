@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from dataset_rows import Folders, annotation_files, modalmix_roots
+from modalmix import cards
 from modalmix.builders import build, views
 from modalmix.builders.cli import example_data
 from modalmix.builders.core.sample import Mask
@@ -90,6 +91,7 @@ def test_a_sample_has_the_same_arrays_in_place_streamed_and_built(
         annotation_files(example_folders[name]),
         str(tmp_path / "out"),
         rows.Options(format=name, media_root=tuple(modalmix_roots(example_folders[name]))),
+        card=cards.write,
     )
     assert report
     in_place = list(views.training(load(name, example_folders), num_frames=5))

@@ -18,14 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..builders.core.errors import HubError
-from ..builders.core.report import STATE, Report, Shard
-from ..builders.pipeline import features, rejects
+from ..builders.core.report import REJECTED, REPORT, STATE, Report, Shard
+from ..builders.pipeline import features
 
 VIEWER_LIMIT = 300_000_000
 """Uncompressed bytes of a row group that the Hub's viewer still reads ("Rows from parquet row groups are too big to be read: …
 (max=286.10 MiB)", dataset-viewer)."""
 
-REPORT = "report.json"
 _ALL_THE_SAME = "which is of this machine; pass --private-paths to push it all the same"
 _ROWS_AT_ONCE = 4096
 
@@ -66,7 +65,7 @@ def opened(folder: str) -> Build:
             raise HubError(f"{shard.path} has {size} bytes and not {shard.bytes} as it was built with; build it anew")
     plots = os.path.join(folder, "plots")
     drawn = sorted(name for name in os.listdir(plots) if name.endswith(".png")) if os.path.isdir(plots) else []
-    others = [name for name in (REPORT, rejects.FILE) if os.path.exists(os.path.join(folder, name))]
+    others = [name for name in (REPORT, REJECTED) if os.path.exists(os.path.join(folder, name))]
     return Build(folder, report, [*(shard.path for shard in shards), *others, *(f"plots/{name}" for name in drawn)])
 
 
@@ -100,7 +99,7 @@ def check(build: Build, *, viewer_limit: int = VIEWER_LIMIT, private_paths: bool
     needles = [] if private_paths else _needles(build.folder)
     for shard in build.report.all_shards():
         _check_shard(build.folder, shard, viewer_limit, needles)
-    for name in (REPORT, rejects.FILE):
+    for name in (REPORT, REJECTED):
         path = os.path.join(build.folder, name)
         if os.path.exists(path):
             own = [socket.gethostname()] if name == REPORT and not private_paths else []

@@ -18,13 +18,11 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..core.parquet_limits import ROW_BYTES
 from ..media.items import Held, Item, Media
 from ..pipeline.rows import Row
-from .parquet import MAX_CELL_BYTES, MAX_COLUMN_BYTES
 
 MAX_ROWS = 16_384
-ROW_BYTES = min(MAX_CELL_BYTES, MAX_COLUMN_BYTES - (1 << 20))
-"""Bytes of media that a row can have, and a row group can hold; the lengths of up to 262,144 items take 4 bytes each."""
 
 TOO_LARGE = -1
 

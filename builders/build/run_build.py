@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ... import cards
 from ..core.counts import Counts
 from ..core.errors import DataError
 from ..core.names import MODALITIES
-from ..core.report import Report, Shard
+from ..core.report import REJECTED, REPORT, Report, Shard
 from ..core.storage import STATE, Output, at
 from ..pipeline import features, rejects
 from ..pipeline.options import DEFAULTS, Options
@@ -23,12 +22,15 @@ from .engines import Engine
 from .progress import Standing, State
 from .task import claimed, shards_of
 
-_OURS = ("README.md", "report.json", "statistics.json", "plots", rejects.FILE, "data")
+_OURS = ("README.md", REPORT, "statistics.json", "plots", REJECTED, "data")
 _FINISHED = "finished"
 _LOCKS = f"{STATE}/lock"
 CHECK_SECONDS = 15.0
 """How often a build makes sure that it still holds its output."""
 USUAL = Settings()
+
+CardWriter = Callable[[str, Report], object]
+"""Writes the card of a built folder, given the folder (or its URL) and the report: `modalmix.cards.write`."""
 
 Progress = Callable[[Standing], None]
 """Called with how far the build is, now and then."""
@@ -40,6 +42,7 @@ def build(
     options: Options = DEFAULTS,
     settings: Settings = USUAL,
     *,
+    card: CardWriter,
     workers: int | None = None,
     engine: str = "local",
     address: str | None = None,
@@ -58,6 +61,7 @@ def build(
             empty, or hold an unfinished build of the same.
         options: how records become rows.
         settings: how rows are packed.
+        card: writes the card, which `load_dataset` reads the features from.
         workers: tasks at a time, each in a process; None for one, in this process, and for as many as the cluster takes.
         engine: ``"local"`` or ``"ray"``; see `modalmix.builders.build.ray_engine`.
         address: of the Ray cluster; None for ``$RAY_ADDRESS``, or for one on this machine that ends with the build.
@@ -78,7 +82,7 @@ def build(
     ):
         hands.run(place, plan, plan.tasks, _told(hands, plan.tasks, progress, check))
         check()
-        return _finished(place, hands)
+        return _finished(place, hands, card)
 
 
 def build_part(
@@ -136,17 +140,21 @@ def _told(
     return told
 
 
-def finish(out: str) -> Report:
+def finish(out: str, *, card: CardWriter) -> Report:
     """Puts together what the tasks of a plan have made.
+
+    Args:
+        out: as for `build`.
+        card: as for `build`.
 
     Raises:
         DataError: `out` holds no plan, or some of its tasks are not done.
     """
     with engines.engine("local", None, None) as hands:
-        return _finished(at(out), hands)
+        return _finished(at(out), hands, card)
 
 
-def _finished(out: Output, hands: Engine) -> Report:
+def _finished(out: Output, hands: Engine, card: CardWriter) -> Report:
     plan = planning.read(out)
     if plan is None:
         raise DataError(f"{out.url!r} holds no unfinished build")
@@ -158,7 +166,7 @@ def _finished(out: Output, hands: Engine) -> Report:
     counts = Counts()
     packed: dict[str, dict[str, list[Shard]]] = {}
     kept: set[str] = set()
-    rejected = out.draft(rejects.FILE)
+    rejected = out.draft(REJECTED)
     with open(rejected, "wb") as lines:
         for task in plan.tasks:
             made = done[task.number]
@@ -174,7 +182,7 @@ def _finished(out: Output, hands: Engine) -> Report:
             lines.flush()
             os.fsync(lines.fileno())
     by_code = rejects.by_code(rejected)
-    out.publish(rejects.FILE)
+    out.publish(REJECTED)
     for path in out.sizes("data"):  # drafts, mostly
         if path not in kept:
             out.remove(path)
@@ -189,8 +197,8 @@ def _finished(out: Output, hands: Engine) -> Report:
     paths = plan.paths()
     digests = {name: by_path[paths[name]] for name in plan.sources}
     report = Report(plan.version, counts, shown, plan.sources, digests, planning.described(plan), by_code)
-    cards.write(out.url, report)
-    out.write("report.json", report.text().encode())
+    card(out.url, report)
+    out.write(REPORT, report.text().encode())
     out.write(f"{STATE}/{_FINISHED}", b"")
     out.remove(STATE, last=_FINISHED)
     return report
@@ -200,9 +208,9 @@ def _check(out: Output, overwrite: bool) -> None:
     """Makes sure that an output is ours to write to."""
     out.begin()
     there = out.names()
-    if there and STATE not in there and "report.json" not in there:
+    if there and STATE not in there and REPORT not in there:
         raise DataError(f"{out.url!r} holds other files ({sorted(there)[0]!r}, …); name a new folder")
-    finished = "report.json" in there and (STATE not in there or out.size(f"{STATE}/{_FINISHED}") is not None)
+    finished = REPORT in there and (STATE not in there or out.size(f"{STATE}/{_FINISHED}") is not None)
     if finished and not overwrite:
         if STATE in there:  # it was killed when there was nothing left to do but this
             out.remove(STATE, last=_FINISHED)

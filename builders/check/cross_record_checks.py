@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.int_columns import Columns, Numbers, repeats
+from ..core.parquet_limits import ROW_BYTES
 
 
 def contradictions(sizes: Columns) -> tuple[Numbers, Numbers]:
@@ -45,8 +46,6 @@ def too_large(large: Columns) -> tuple[Numbers, Numbers]:
     """Places of records whose media do not fit a row of a build, and how many bytes they are."""
     if not len(large):
         return large["place"], large["bytes"]
-    from ..build.row_groups import ROW_BYTES
-
     wrong = large["bytes"] > ROW_BYTES
     return large["place"][wrong], large["bytes"][wrong]
 

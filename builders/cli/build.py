@@ -60,6 +60,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Runs the command."""
+    from ... import cards
     from .. import build
     from ..pipeline import rejects
     from .build_progress import build_progress
@@ -78,7 +79,7 @@ def run(arguments: Namespace) -> int:
     )
     standing = None
     if arguments.finish:
-        report = build.finish(arguments.out)
+        report = build.finish(arguments.out, card=cards.write)
     else:
         options, workers = options_of(arguments), arguments.workers
         with build_progress(arguments) as meter, redirect_stdout(sys.stderr):  # for what Ray itself may print
@@ -102,6 +103,7 @@ def run(arguments: Namespace) -> int:
                 arguments.out,
                 options,
                 settings,
+                card=cards.write,
                 workers=workers,
                 engine=arguments.engine,
                 address=arguments.address,

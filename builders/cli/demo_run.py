@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ... import cards
 from .. import build
 from ..core.errors import DataError
 from ..loading.load import load_dataset
@@ -70,7 +71,8 @@ def _one(name: str, folder: str, built: str, cache: str) -> list[str]:
     given: dict[str, Any] = {"data_dir": folder, "media_root": _roots(folder), "cache_dir": cache}
     in_place = load_dataset(name, **given)
     streamed = load_dataset(name, streaming=True, **given)
-    report = build.build(folder, built, Options(format=known_format(name), media_root=tuple(given["media_root"])))
+    options = Options(format=known_format(name), media_root=tuple(given["media_root"]))
+    report = build.build(folder, built, options, card=cards.write)
     parquet = datasets.load_dataset(built, cache_dir=cache)
     parquet_streamed = datasets.load_dataset(built, streaming=True, cache_dir=cache)
     ways = [_digests(one) for one in (in_place, streamed, parquet, parquet_streamed)]

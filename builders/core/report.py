@@ -9,6 +9,12 @@ import msgspec
 
 from .counts import Counts
 
+REPORT = "report.json"
+"""File of a build: its report."""
+
+REJECTED = "rejected.jsonl"
+"""File of a build: every record that is not in the shards, with its findings."""
+
 STATE = ".build"
 """Folder, in an output, of what a build needs to go on: plan, journals, locks.  It goes when the build ends."""
 

@@ -21,6 +21,7 @@ from datasets.builder import Key
 from ..annotations import Slice, Source, plan
 from ..core.counts import Counts
 from ..core.errors import DataError
+from ..core.report import REJECTED
 from ..formats.turns import Roles
 from ..paths import Rewriter, Rules
 from ..pipeline import features, rejects
@@ -294,7 +295,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     @property
     def rejected_file(self) -> str:
         """The rejects of the prepared dataset, as JSON Lines."""
-        return os.path.join(self._output_dir, rejects.FILE)
+        return os.path.join(self._output_dir, REJECTED)
 
     def counts(self) -> Counts | None:
         """What became of the records of the prepared dataset; None where there is none yet."""

@@ -16,8 +16,8 @@ import msgspec
 
 from ..annotations import Slice
 from ..core.counts import Counts
+from ..core.report import REJECTED
 from ..paths import modified
-from ..pipeline import rejects
 
 _STATE = "modalmix.json"
 _PARTS = "parts"
@@ -74,7 +74,7 @@ def finish(folder: str, annotation_files: Iterable[str]) -> list[bytes]:
         state.watched.update(part.watched)
         lines += [line.encode() for line in part.rejected]
     shutil.rmtree(parts)
-    with open(os.path.join(folder, rejects.FILE), "wb") as file:
+    with open(os.path.join(folder, REJECTED), "wb") as file:
         file.writelines(lines)
     with open(os.path.join(folder, _STATE), "wb") as file:
         file.write(msgspec.json.encode(state))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple, overload
 
-from .archives.archive import Archive
+from .archives.archive import Archive, Member
 from .archives.joined_file import read_range
 
 NO_BASE64 = "are not base64"
@@ -123,6 +124,30 @@ class Media(NamedTuple):
     frames: list[Sequence[Item]]
     audios: list[Item]
     audio_q: list[Item]
+
+
+def item_of_member(archive: Archive, member: Member) -> Item:
+    """The media item of a member.
+
+    Where the member's bytes lie as they are in one file (plain tar, stored zip member), the item is a byte range of that file,
+    and nothing else is needed to read it; otherwise it names the archive.
+
+    Raises:
+        OSError: a piece of the archive is gone.
+    """
+    name = member.name.rpartition("/")[2]
+    if archive.kind in ("tar", "zip") and not member.packed:
+        start = member.start
+        if len(archive.paths) == 1:
+            return Item(name, archive.paths[0], start, member.size, whole=False)
+        for path in archive.paths:
+            size = os.path.getsize(path)
+            if start < size:
+                if start + member.size <= size:
+                    return Item(name, path, start, member.size, whole=False)
+                break  # it runs on into the next piece
+            start -= size
+    return Item(name, archive.paths[0], member.start, member.size, whole=False, archive=archive, packed=member.packed)
 
 
 def read_bytes(item: Item, cache: str | None = None) -> bytes:

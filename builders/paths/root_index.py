@@ -30,7 +30,7 @@ from ..core.cache_dir import cache_folder
 from ..core.findings import Finding
 from ..media import archives
 from ..media.archives import Archive, Member
-from ..media.items import Item
+from ..media.items import Item, item_of_member
 from . import scan_root
 from .path_table import ON_DISK, VIRTUAL, Columns, Entries
 from .scan_root import FOLDER
@@ -149,7 +149,7 @@ class Index:
             return Item(name, os.path.join(self.root, self.entries.path(entry)), 0, size)
         archive, start, packed = self.members
         found = Member(name, int(start[member]), size, int(packed[member]))
-        return archives.item(self.known[archive[member]].archive, found)
+        return item_of_member(self.known[archive[member]].archive, found)
 
     def where(self, entry: int) -> str:
         """Where an entry is on this machine: a path, or that of its archive and its name in it."""

@@ -22,8 +22,6 @@ from ..core.findings import CATALOGUE, Finding
 from ..core.report import Rejects
 from .rows import Reject
 
-FILE = "rejected.jsonl"
-
 
 class RejectedRow(ValueError):  # noqa: N818  what happened, as in FileExistsError
     """Raised for the first rejected record with ``on_error="raise"``."""

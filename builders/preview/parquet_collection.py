@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.errors import DataError
+from ..core.report import REJECTED
 from ..core.sample import Turn
 from ..media.items import Item
 from ..media.mask_arrays import mask_of
 from ..pipeline.features import MEDIA_COLUMNS
 from ..pipeline.grouped_rows import SAMPLES, samples
-from ..pipeline.rejects import FILE as REJECTS
 from .entries import Cells, Entry, SampleDetails, StoredCell, entry
 from .rejected_records import rejected_details
 from .temp_media import TempMedia
@@ -251,7 +251,7 @@ def folder(path: str) -> ParquetCollection:
         return lambda: open(os.path.join(path, name), "rb")
 
     shards = [Place(name, opened(name)) for name in names]
-    rejected = Place(REJECTS, opened(REJECTS)) if os.path.exists(os.path.join(path, REJECTS)) else None
+    rejected = Place(REJECTED, opened(REJECTED)) if os.path.exists(os.path.join(path, REJECTED)) else None
     return ParquetCollection(os.path.basename(os.path.abspath(path)), shards, rejected)
 
 
@@ -268,7 +268,7 @@ def repository(name: str) -> ParquetCollection:
     root = f"datasets/{name}"
     try:
         found = sorted(str(path) for path in files.glob(f"{root}/**/*.parquet"))
-        has_rejected = bool(files.glob(f"{root}/{REJECTS}"))
+        has_rejected = bool(files.glob(f"{root}/{REJECTED}"))
     except (HfHubHTTPError, FileNotFoundError) as error:
         raise DataError(f"{name!r} is neither here nor on the Hub: {' '.join(str(error).split())[:200]}") from error
 
@@ -276,7 +276,7 @@ def repository(name: str) -> ParquetCollection:
         return lambda: files.open(path, "rb")
 
     shards = [Place(path[len(root) + 1 :], opened(path)) for path in found]
-    return ParquetCollection(name, shards, Place(REJECTS, opened(f"{root}/{REJECTS}")) if has_rejected else None)
+    return ParquetCollection(name, shards, Place(REJECTED, opened(f"{root}/{REJECTED}")) if has_rejected else None)
 
 
 def _mix(name: str) -> str:

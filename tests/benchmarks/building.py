@@ -159,11 +159,12 @@ def copy(data: Path, out: Path) -> float:
 
 
 def build(data: Path, out: Path) -> float:
+    from modalmix import cards
     from modalmix.builders import build
     from modalmix.builders.pipeline.options import Options
 
     began = time.perf_counter()
-    report = build.build(str(data / "train.json"), str(out), Options(format="lmms_finetune"))
+    report = build.build(str(data / "train.json"), str(out), Options(format="lmms_finetune"), card=cards.write)
     assert report.counts.rejected == 0, report.counts
     return began
 

@@ -113,6 +113,7 @@ def compare(folder: Path, peers: list[str], repeats: int) -> None:
 
 
 def run_one(peer: str, data: str, out: str) -> None:
+    from modalmix import cards
     from modalmix.builders import build as building
     from modalmix.builders.pipeline.options import Options
 
@@ -127,6 +128,7 @@ def run_one(peer: str, data: str, out: str) -> None:
             workers=1 if peer == "one" else 2,
             engine="ray" if peer in ("fresh", "ray") else "local",
             progress=lambda standing: tasks.append(standing.tasks),
+            card=cards.write,
         )
         assert report.counts.rejected == 0, report.counts
         return time.perf_counter() - began

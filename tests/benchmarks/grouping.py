@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from modalmix import cards
 from modalmix.builders.cli import example_data
 
 FORMS = {
@@ -123,7 +124,7 @@ def build(what: str, form: str, root: Path) -> float:
     began = time.perf_counter()
     files = [str(root / f"{kind}.json") for kind in ("cap", "oe", "mc")]
     options = Options(format="llava_video", media_root=(str(root),))
-    report = build.build(files, str(root / form), options, build.Settings(**FORMS[form]))
+    report = build.build(files, str(root / form), options, build.Settings(**FORMS[form]), card=cards.write)
     assert not report.counts.rejected, report.counts
     return began
 

@@ -22,6 +22,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+from modalmix import cards
 from modalmix.builders.cli import example_data
 
 PEERS = ("inspect", "in place", "built")
@@ -62,7 +63,7 @@ def make_data(folder: Path, count: int) -> int:
             turns = example_data.turns(f"<image>\nWhat is word{index}?", "A yellow square on a coloured ground. " * 20)
             record = {"id": index, "image": f"/mnt/x/pictures/{index % 200}.jpg", "conversations": turns}
             file.write(json.dumps(record) + "\n")
-    build.build(str(data), str(folder / "built"))
+    build.build(str(data), str(folder / "built"), card=cards.write)
     return (data / "train.jsonl").stat().st_size
 
 

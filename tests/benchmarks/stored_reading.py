@@ -65,6 +65,7 @@ def make(folder: Path, media: int, size: int, times: int) -> None:
     import datasets
     from datasets.table import embed_table_storage
 
+    from modalmix import cards
     from modalmix.builders import build
     from modalmix.builders.pipeline.options import Options
 
@@ -81,7 +82,7 @@ def make(folder: Path, media: int, size: int, times: int) -> None:
             ]
             records.append({"id": f"{index}/{time_}", kind: f"{index:06}.{suffix}", "conversations": turns})
     (folder / "data" / "train.json").write_text(json.dumps(records))
-    build.build(str(folder / "data"), str(folder / "modalmix"), Options(format="lmms_finetune"))
+    build.build(str(folder / "data"), str(folder / "modalmix"), Options(format="lmms_finetune"), card=cards.write)
     turn = {"from": datasets.Value("string"), "value": datasets.Value("string")}
     medium = datasets.Image() if kind == "image" else datasets.Video()
     features = datasets.Features(

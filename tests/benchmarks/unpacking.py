@@ -22,8 +22,9 @@ from pathlib import Path
 from modalmix.builders.cli import example_data
 
 CODE = (
-    "import sys; from modalmix.builders import build; from modalmix.builders.pipeline.options import Options; "
-    "r = build.build(sys.argv[1], sys.argv[2], Options(media_root=tuple(sys.argv[3:]))); "
+    "import sys; from modalmix import cards; from modalmix.builders import build; "
+    "from modalmix.builders.pipeline.options import Options; "
+    "r = build.build(sys.argv[1], sys.argv[2], Options(media_root=tuple(sys.argv[3:])), card=cards.write); "
     "assert not r.counts.rejected, r.counts"
 )
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from hub import Hub
 from hub.client import MODALMIX, MODES, Clients
 
+from modalmix import cards
 from modalmix.builders import build as building
 from modalmix.builders.cli import example_data
 
@@ -79,7 +80,12 @@ def build(root: Path, name: str, rows: list[int], options: argparse.Namespace, c
         answer = "Another answer." if row == changed else "A yellow square on a coloured ground."
         records.append({"id": row, "image": path.name, "conversations": example_data.turns("<image>\nWhat?", answer)})
     (data / "train.json").write_text(json.dumps(records))
-    building.build(str(data), str(out), settings=building.Settings(row_group_bytes=4 << 20, shard_bytes=options.shard))
+    building.build(
+        str(data),
+        str(out),
+        settings=building.Settings(row_group_bytes=4 << 20, shard_bytes=options.shard),
+        card=cards.write,
+    )
     return out
 
 

@@ -59,6 +59,7 @@ def make_data(folder: Path, count: int) -> int:
     import numpy as np
     from PIL import Image
 
+    from modalmix import cards
     from modalmix.builders import build
     from modalmix.builders.cli import example_data
     from modalmix.builders.pipeline import rows
@@ -74,7 +75,9 @@ def make_data(folder: Path, count: int) -> int:
             {"image": f"pictures/{index:06}.jpg", "conversations": example_data.turns("<image>\nWhat?", "Noise.")}
         )
     (folder / "train.json").write_text(json.dumps(records))
-    build.build(str(folder / "train.json"), str(folder / "out"), rows.Options(media_root=(str(folder),)))
+    build.build(
+        str(folder / "train.json"), str(folder / "out"), rows.Options(media_root=(str(folder),)), card=cards.write
+    )
     return sum(path.stat().st_size for path in (folder / "pictures").iterdir())
 
 

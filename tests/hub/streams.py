@@ -109,9 +109,10 @@ def uploaded(folder, name):
     huggingface_hub.HfApi().upload_folder(folder_path=folder, repo_id=name, repo_type="dataset")
 
 def built(data, out, cache):
+    from modalmix import cards
     from modalmix.builders import build
     try:
-        build.build(data, out)
+        build.build(data, out, card=cards.write)
     except modalmix.builders.core.errors.DataError as error:
         raise upload.HubError(str(error))
 """

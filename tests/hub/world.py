@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modalmix import cards
 from modalmix.builders import build as building
 from modalmix.builders.cli import example_data
 
@@ -92,7 +93,7 @@ def build(folder: Path, rows: int = 30, *, changed: int = -1, shards: int = 3, n
     out = folder / name
     shutil.rmtree(out, ignore_errors=True)
     settings = building.Settings(row_group_bytes=size // (2 * shards), shard_bytes=size // shards)
-    building.build(str(data), str(out), settings=settings)
+    building.build(str(data), str(out), settings=settings, card=cards.write)
     return out
 
 

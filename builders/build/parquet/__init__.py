@@ -4,8 +4,8 @@
 into them, `thrift_compact` encodes headers and footer.
 """
 
+from ...core.parquet_limits import MAX_CELL_BYTES, MAX_COLUMN_BYTES
 from .byte_gather import Cell, FileRange, Gather, MediaChanged
-from .media_leaf import MAX_CELL_BYTES, MAX_COLUMN_BYTES
 from .shard_writer import CHUNKING, CREATED_BY, PAGE_BYTES, ShardWriter, media_column
 
 __all__ = [

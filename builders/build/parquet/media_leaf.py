@@ -22,17 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...core.parquet_limits import MAX_CELL_BYTES, MAX_COLUMN_BYTES
 from . import pages
 from .byte_gather import Cell, FileRange, Gather, MediaChanged, size_of
 from .pages import PLAIN, RLE, RLE_DICTIONARY
 from .thrift_compact import I32, I64, LIST, STRUCT, Struct, encode
-
-MAX_CELL_BYTES = 2**31 - 2**16
-"""The largest cell: a page's size and a value's length are int32, and the page's header and levels count as well."""
-
-MAX_COLUMN_BYTES = MAX_CELL_BYTES
-"""The cells of one media column in one row group together, repeated ones each time: of larger ones pyarrow cannot read a
-nested column ("Nested data conversions not implemented for chunked array outputs", apache/arrow#21526)."""
 
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 # Fields of ColumnMetaData in parquet.thrift: 2 encodings, 3 path, 4 codec, 5 values, 6 and 7 sizes, 8 metadata, 9 data page,

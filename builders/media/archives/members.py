@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Container, Iterator
-from typing import TYPE_CHECKING
 
 from ...core.findings import Finding
 from . import tar, zipfiles
@@ -12,9 +10,6 @@ from .archive import DEFAULT_LIMITS, Archive, BombError, DamageError, Gate, Limi
 from .decompress import Inflated, in_order
 from .joined_file import Joined, Whole
 from .seek_index import gzip_file, save_points
-
-if TYPE_CHECKING:
-    from ..items import Item
 
 
 def _no_bytes(member: Member) -> bool:
@@ -117,32 +112,6 @@ def pass_through(
         yield from _walk(archive, file, gate, wants, id_column)
     except DamageError as error:
         yield gate.refuse("archive-bomb" if isinstance(error, BombError) else "archive-damaged", str(error))
-
-
-def item(archive: Archive, member: Member) -> Item:
-    """The media item of a member.
-
-    Where the member's bytes lie as they are in one file (plain tar, stored zip member), the item is a byte range of that file,
-    and nothing else is needed to read it; otherwise it names the archive.
-
-    Raises:
-        OSError: a piece of the archive is gone.
-    """
-    from ..items import Item
-
-    name = member.name.rpartition("/")[2]
-    if archive.kind in ("tar", "zip") and not member.packed:
-        start = member.start
-        if len(archive.paths) == 1:
-            return Item(name, archive.paths[0], start, member.size, whole=False)
-        for path in archive.paths:
-            size = os.path.getsize(path)
-            if start < size:
-                if start + member.size <= size:
-                    return Item(name, path, start, member.size, whole=False)
-                break  # it runs on into the next piece
-            start -= size
-    return Item(name, archive.paths[0], member.start, member.size, whole=False, archive=archive, packed=member.packed)
 
 
 def _members_of_gzip(archive: Archive, file: Joined, gate: Gate, cache: str | None) -> Iterator[Member | Finding]:
