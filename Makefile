@@ -19,7 +19,7 @@ lint: $(VENV)/.installed-dev types
 types: $(VENV)/.installed-dev
 	mkdir -p build/typed && ln -sfn ../.. build/typed/modalmix
 	cd build/typed && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -m modalmix -m modalmix.__main__ -p modalmix.builders -p modalmix.cards -p modalmix.upload
-	cd build/typed && $(abspath $(BIN))/lint-imports ../../pyproject.toml --no-logo
+	cd build/typed && ln -sf ../../pyproject.toml . && $(abspath $(BIN))/lint-imports
 
 # A short run of the main benchmarks, some five minutes; docs/performance.md has the figures of long ones.
 bench: $(VENV)/.installed-dev

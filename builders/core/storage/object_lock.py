@@ -19,20 +19,36 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from ..errors import DataError
 from ..report import STATE
 
-if TYPE_CHECKING:
-    from .object_store import Store
-
 logger = logging.getLogger("modalmix")
 
 _OWNERS: set[str] = set()
 """Of the locks that this process holds."""
+
+
+class Objects(Protocol):
+    """What a lock needs of the place that it locks; see `Output` for what these do."""
+
+    url: str
+
+    def read(self, path: str) -> bytes | None:
+        """A small file; None if it is not there."""
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The files anywhere under a folder: path → bytes."""
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Writes a file that is not there yet; whether it was not."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Removes a file."""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -55,7 +71,7 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def locked(store: Store, part: str, take_over: bool) -> Iterator[Callable[[], None]]:
+def locked(store: Objects, part: str, take_over: bool) -> Iterator[Callable[[], None]]:
     """Holds the lock of a store; see `modalmix.builders.core.storage.Output.held`."""
     path = f"{STATE}/lock{part}.json"
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -93,7 +109,7 @@ def locked(store: Store, part: str, take_over: bool) -> Iterator[Callable[[], No
                 store.remove(path)
 
 
-def _others(store: Store, part: str) -> list[str]:
+def _others(store: Objects, part: str) -> list[str]:
     """The locks that exclude this one: all of them, or for a part that of the whole and its own."""
     return sorted(
         path
@@ -102,7 +118,7 @@ def _others(store: Store, part: str) -> list[str]:
     )
 
 
-def _read(store: Store, path: str) -> Holder | None:
+def _read(store: Objects, path: str) -> Holder | None:
     text = store.read(path)
     if text is None:
         return None
@@ -112,7 +128,7 @@ def _read(store: Store, path: str) -> Holder | None:
         return Holder("", "", 0, "")
 
 
-def _refusal(store: Store, holder: Holder | None) -> DataError:
+def _refusal(store: Objects, holder: Holder | None) -> DataError:
     if holder is None:
         return DataError(f"another build has taken over {store.url!r}")
     return DataError(
