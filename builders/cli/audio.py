@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .data_arguments import add_reading, options_of
+from .data_arguments import add_data, add_reading, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..build.soundtracks import Outcome
 
-HELP = "the sound track of every video as a 16 kHz mono wav"
+USAGE = "DATA… --out DIR [options]"
+HELP = "write the sound track of every video as a 16 kHz mono wav file"
 DESCRIPTION = (
-    "Writes the sound track of every video as a 16 kHz mono wav into DIR, in the folder tree of the videos. DATA is a folder, "
-    "all of whose videos are taken, or annotation files, whose videos are. Wavs that are there are left alone, so that a stopped "
-    "run continues. Videos without sound are told, and are no error; a video that cannot be decoded is: exit code 1."
+    "Writes the sound track of every video as a 16 kHz mono wav file into DIR, in the folder tree of the videos. DATA "
+    "is a folder of videos, or annotation files that name them. Existing wav files are kept, so a run that was "
+    "stopped continues. Videos without sound are listed. The exit code is 1 if a video cannot be decoded."
 )
 
 _SHOWN = 20
@@ -26,9 +27,10 @@ _SHOWN = 20
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
+    add_data(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the wav files")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     add_reading(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the wavs")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
 
 
 def run(arguments: Namespace) -> int:

@@ -9,53 +9,60 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
-from .data_arguments import add_reading, add_selection, options_of
+from .data_arguments import add_data, add_reading, add_selection, options_of
 
 if TYPE_CHECKING:
     from ..build import Standing
     from ..core.report import Report
 
-HELP = "Parquet shards, a card, the rejects and a report"
-DESCRIPTION = "Packs a dataset into Parquet shards with a card, its rejects and a report."
+USAGE = "DATA… --out OUT [options]"
+HELP = "write DATA as Parquet shards, with a card, the rejects and a report"
+DESCRIPTION = (
+    "Writes DATA as Parquet shards, with a dataset card, the rejected records and a report. A build that was stopped "
+    "continues with the same command. The exit code is 1 if records were rejected."
+)
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    add_reading(parser)
-    add_selection(parser)
-    made = parser.add_argument_group("what is made")
-    made.add_argument("--out", required=True, metavar="DIR|URL", help="folder to make, or s3://bucket/name, say")
+    add_data(parser)
+    made = parser.add_argument_group("result")
+    made.add_argument(
+        "--out", required=True, metavar="DIR|URL", help="folder to write, or a URL such as s3://bucket/name"
+    )
     made.add_argument(
         "--max-shard-size", default="500MB", metavar="SIZE", help="size of a shard (default: %(default)s)"
     )
     made.add_argument("--split", metavar="NAME=FRACTION,…",
-                      help="deal the rows into splits: train=0.98,test=0.02 (default: those of the files)")  # fmt: skip
+                      help="splits of the rows, such as train=0.98,test=0.02 (default: those of the files)")  # fmt: skip
     made.add_argument("--split-by", choices=("media", "id"), default="media",
-                      help="one medium, or one id, never stands in two splits (default: %(default)s)")  # fmt: skip
+                      help="with --split: keep one media item, or one id, in one split (default: %(default)s)")  # fmt: skip
     made.add_argument("--order", choices=("media", "annotation"), default="media",
-                      help="rows about one medium together, or rows as the records stand (default: %(default)s)")  # fmt: skip
+                      help="group rows by media item, or keep the order of the records (default: %(default)s)")  # fmt: skip
     made.add_argument("--group-by", choices=("media",), default="",
-                      help="one row for all samples about the same media (default: a row for each)")  # fmt: skip
+                      help="write one row for all samples about the same media (default: one row per sample)")  # fmt: skip
     made.add_argument("--metadata", action="store_true",
-                      help="add columns with length, rate and size of each medium, as in videos_metadata")  # fmt: skip
+                      help="add columns with the duration, rate and size of each media item")  # fmt: skip
     made.add_argument("--annotations-only", action="store_true",
-                      help="leave media where they are, and refer to them: small, but for this machine alone")  # fmt: skip
+                      help="store where the media are instead of their bytes; for this machine only")  # fmt: skip
     made.add_argument("--on-error", choices=("reject", "raise"), default="reject",
-                      help="write rejected records down and go on, or stop at the first (default: %(default)s)")  # fmt: skip
-    how = parser.add_argument_group("how it is run")
+                      help="continue after a rejected record, or stop at the first (default: %(default)s)")  # fmt: skip
+    made.add_argument("--overwrite", action="store_true", help="replace a finished build")
+    add_selection(parser)
+    how = parser.add_argument_group("workers")
     how.add_argument("--workers", type=int, metavar="N",
-                     help="processes (default: 1, or as many as the cluster has processors)")  # fmt: skip
+                     help="number of processes (default: 1; on a cluster, one per processor)")  # fmt: skip
     how.add_argument("--engine", choices=("local", "ray"), default="local",
-                     help="who does the work: this machine, or a Ray cluster (default: %(default)s)")  # fmt: skip
+                     help="run on this machine, or on a Ray cluster (default: %(default)s)")  # fmt: skip
     how.add_argument("--address", metavar="HOST:PORT",
-                     help="of the Ray cluster (default: $RAY_ADDRESS, else one on this machine)")  # fmt: skip
-    how.add_argument("--slice", metavar="I/N", help="run the I-th of N parts (from 0) only, in a batch system")
-    how.add_argument("--finish", action="store_true", help="put the parts together that --slice has made")
-    how.add_argument("--overwrite", action="store_true", help="replace a finished build in DIR")
+                     help="address of the Ray cluster (default: $RAY_ADDRESS, or else this machine)")  # fmt: skip
+    how.add_argument("--slice", metavar="I/N", help="run only part I of N, counted from 0, for batch systems")
+    how.add_argument("--finish", action="store_true", help="join the parts that --slice has made")
     how.add_argument("--take-over", action="store_true",
-                     help="go on in an object store where a build of another host was killed")  # fmt: skip
+                     help="in an object store: continue a build that was killed on another host")  # fmt: skip
+    add_reading(parser)
 
 
 def run(arguments: Namespace) -> int:

@@ -1,19 +1,24 @@
-"""``modalmix card``: the card of a built folder, made anew."""
+"""``modalmix card``: writes the card of a built folder again."""
 
 from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
 
-HELP = "make the card of a built folder anew, with statistics and plots"
-DESCRIPTION = "Writes README.md, plots/ and statistics.json of a built folder. What a person wrote into the card stays."
+from .data_arguments import add_output
+
+USAGE = "DIR [options]"
+HELP = "write the card of a built folder again, with statistics and plots"
+DESCRIPTION = (
+    "Writes README.md, plots/ and statistics.json of a built folder again. Text that you wrote between the markers "
+    "of the card stays."
+)
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("folder", metavar="DIR", help="what modalmix build made")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--quiet", action="store_true", help="print nothing")
+    parser.add_argument("folder", metavar="DIR", help="folder that modalmix build has made")
+    add_output(parser)
 
 
 def run(arguments: Namespace) -> int:

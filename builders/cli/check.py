@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
-from .data_arguments import add_reading, options_of
+from .data_arguments import add_data, add_reading, options_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,37 +17,41 @@ if TYPE_CHECKING:
     from ..check import Diagnosis
     from ..check.write_clean import Copied
 
-HELP = "every finding, with what upstream does with it and how to mend it; statistics; clean copies"
+USAGE = "DATA… [options]"
+HELP = "find every defect, with its place and its fix; make a report or clean copies"
 DESCRIPTION = (
-    "Reads all of DATA, opens its media, and tells everything that is wrong: records, turns, placeholders, paths, media, "
-    "masks. The exit code is 1 where there is an error."
+    "Reads all of DATA, opens its media, and reports everything that is wrong with records, turns, placeholders, "
+    "paths, media and masks. The exit code is 1 if there is an error."
 )
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    add_reading(parser)
+    add_data(parser)
     parser.add_argument("--depth", choices=("quick", "headers", "full"), default="headers",
-                        help="open no media, each distinct one once, or decode all of them (default: %(default)s)")  # fmt: skip
+                        help="open no media, read the header of each, or decode all of each (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--max-errors", type=int, metavar="N", help="stop after N rejected records")
+    parser.add_argument(
+        "--write-clean", metavar="DIR", help="write copies of the annotation files to DIR, without the rejected records"
+    )
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="repair these copies where that needs no guess; DIR/mends.log lists the repairs",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="read with N processes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="open N media at once (default: the number of processors)"
+    )
+    add_reading(parser)
     # what other commands print with --json goes to a file here: findings come by the million
-    out = parser.add_argument_group("output", conflict_handler="resolve")
+    out = parser.add_argument_group("reports", conflict_handler="resolve")
     out.add_argument("--json", dest="findings", metavar="FILE", help="write all findings to FILE, as JSON Lines")
     parser.set_defaults(json=False)
     out.add_argument("--report", metavar="FILE", help="write the summary to FILE, as JSON")
     out.add_argument("--html", metavar="FILE", help="write a page with plots to FILE")
-    parser.add_argument("--max-errors", type=int, metavar="N", help="stop after N rejected records")
-    parser.add_argument(
-        "--write-clean", metavar="DIR", help="write the annotation files without the rejected records to DIR"
-    )
-    out.add_argument(
-        "--fix", action="store_true", help="mend what can be mended without guessing, and list it in DIR/mends.log"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that read (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="media opened at once (default: one for each processor)"
-    )
 
 
 def run(arguments: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What all commands that read DATA share: their arguments, and the row pipeline's options made of them."""
+"""What the commands share: their arguments, and the options of the row pipeline that those make."""
 
 from __future__ import annotations
 
@@ -12,46 +12,59 @@ if TYPE_CHECKING:
     from ..pipeline.options import Options
 
 
-def add_reading(parser: ArgumentParser) -> None:
-    """The arguments all commands that read DATA share."""
+def add_data(parser: ArgumentParser) -> None:
+    """The argument DATA."""
     parser.add_argument(
         "data",
         nargs="+",
         metavar="DATA",
         help="annotation files, a glob, a YAML mixture, a folder, or hf://datasets/namespace/name[@revision][/path]",
     )
+
+
+def add_reading(parser: ArgumentParser) -> None:
+    """The options of all commands that read DATA: how it is read, and what is printed."""
     group = parser.add_argument_group("reading")
-    group.add_argument("--format", default=ANY_FORMAT, metavar="FORMAT",
-                        help=f"{', '.join(FORMATS)}; by default each record is recognised")  # fmt: skip
-    group.add_argument("--mix", action="append", metavar="MIX", default=[],
-                        help="only records of this modality mix, such as image or video_audio; may be given again")  # fmt: skip
     group.add_argument("--media-root", action="append", metavar="DIR", default=[],
-                        help="folder under which media are looked up; may be given again (default: that of DATA)")  # fmt: skip
-    group.add_argument("--image-folder", action="append", metavar="DIR", default=[], help="likewise, for images alone")
-    group.add_argument("--video-folder", action="append", metavar="DIR", default=[], help="likewise, for videos alone")
+                       help="look up media under this folder; repeatable (default: the folder of DATA)")  # fmt: skip
+    group.add_argument("--image-folder", action="append", metavar="DIR", default=[],
+                       help="look up images under this folder first; repeatable")  # fmt: skip
+    group.add_argument("--video-folder", action="append", metavar="DIR", default=[],
+                       help="look up videos under this folder first; repeatable")  # fmt: skip
     group.add_argument("--rules", metavar="FILE",
-                        help="rules for paths, as modalmix paths --save writes them (default: learned where needed)")  # fmt: skip
-    group.add_argument(
-        "--user-key", default="human", metavar="ROLE", help="the user's name in turns (default: %(default)s)"
-    )
-    group.add_argument("--assistant-key", default="gpt", metavar="ROLE", help="the assistant's (default: %(default)s)")
-    group.add_argument(
-        "--seed", type=int, default=42, metavar="N", help="of every random choice (default: %(default)s)"
-    )
-    group.add_argument("--no-verify-masks", action="store_true", help="do not compare masks with their video's header")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar, and no table")
+                       help="map paths by the rules that modalmix paths --save has written (default: learn them)")  # fmt: skip
+    group.add_argument("--format", default=ANY_FORMAT, metavar="FORMAT",
+                       help=f"{', '.join(FORMATS)} (default: recognise the format of each record)")  # fmt: skip
+    group.add_argument("--mix", action="append", metavar="MIX", default=[],
+                       help="read only records of this mix, such as image or video_audio; repeatable")  # fmt: skip
+    group.add_argument("--user-key", default="human", metavar="ROLE",
+                       help="name of the user in the turns (default: %(default)s)")  # fmt: skip
+    group.add_argument("--assistant-key", default="gpt", metavar="ROLE",
+                       help="name of the assistant in the turns (default: %(default)s)")  # fmt: skip
+    group.add_argument("--seed", type=int, default=42, metavar="N", help="random seed (default: %(default)s)")
+    group.add_argument("--no-verify-masks", action="store_true",
+                       help="do not compare masks with the header of their video or image")  # fmt: skip
+    add_output(parser)
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """What all commands print."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print JSON instead of text")
+    group.add_argument("--quiet", action="store_true", help="print no progress and no table")
 
 
 def add_selection(parser: ArgumentParser) -> None:
-    """The arguments that choose among the records, besides ``--mix``; the end of the help explains the conditions."""
+    """The options that choose among the records, besides ``--mix``; the end of the help explains the conditions."""
     parser.epilog = _conditions()
     group = parser.add_argument_group("selection")
     group.add_argument("--where", action="append", metavar="CONDITION", default=[],
-                       help="only rows that fulfil it, such as 'num_frames <= 32'; may be given again (see below)")  # fmt: skip
+                       help="write only rows for which this is true, such as 'num_frames <= 32'; repeatable")  # fmt: skip
     group.add_argument("--sample", type=float, default=1.0, metavar="FRACTION",
-                       help="only so many of the records, drawn by --seed; the same in every build")  # fmt: skip
-    group.add_argument("--limit", type=int, metavar="N", help="only the first N rows, in the records' order")
+                       help="write only this fraction of the records, drawn by --seed; the same in every build")  # fmt: skip
+    group.add_argument(
+        "--limit", type=int, metavar="N", help="write only the first N rows, in the order of the records"
+    )
 
 
 def _conditions() -> str:

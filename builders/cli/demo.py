@@ -1,16 +1,20 @@
-"""``modalmix demo``: the whole way on the built-in example."""
+"""``modalmix demo``: the built-in example, from annotation files to Parquet and back."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-HELP = "the whole way on a small example in all five formats"
-DESCRIPTION = "Makes a small example in all five formats with real encoded media, builds it, and loads it back."
+USAGE = "[options]"
+HELP = "make a small example in all five formats, build it, and load it back"
+DESCRIPTION = (
+    "Makes a small example in all five formats with real encoded media, builds it, loads it back in four ways, and "
+    "compares the rows."
+)
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("--out", default="demo", metavar="DIR", help="folder to make (default: %(default)s)")
+    parser.add_argument("--out", default="demo", metavar="DIR", help="folder to write (default: %(default)s)")
 
 
 def run(arguments: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The demo: the whole way on the built-in example, from annotation files to Parquet and back.
+"""The demo: the built-in example, from annotation files to Parquet and back.
 
 For each format the example is read in place (`load_dataset`, map-style and streaming), built into Parquet, and the built folder
 is loaded again by stock `load_dataset`, both ways.  All four must show the same rows with the same media bytes.
@@ -55,11 +55,12 @@ def run(out: str, console: Console) -> None:
     for name, folder in folders.items():
         table.add_row(name, *_one(name, folder, os.path.join(out, "built", name), os.path.join(out, "cache")))
     console.print(table)
-    console.print("Rows are those of the map-style and of the streaming dataset.", highlight=False)
+    console.print("8 + 8: rows of the map-style dataset, and of the streaming one.", highlight=False)
     seconds = time.perf_counter() - began
     console.print(
-        f"The example is in [bold]{escape(os.path.join(out, 'example'))}[/bold], the built datasets with their cards and "
-        f"rejects in [bold]{escape(os.path.join(out, 'built'))}[/bold] ({seconds:.1f} s). Next:\n"
+        f"[bold]{escape(os.path.join(out, 'example'))}[/bold]  annotation files and media\n"
+        f"[bold]{escape(os.path.join(out, 'built'))}[/bold]    the built datasets, with cards and rejects\n"
+        f"Done in {seconds:.1f} s. Next:\n"
         f"  modalmix inspect {escape(os.path.join(out, 'example', 'ola'))}\n"
         f"  modalmix build YOUR_ANNOTATIONS --media-root YOUR_MEDIA --out DIR",
         highlight=False,

@@ -5,30 +5,26 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-HELP = "an upstream release from the Hub, as far as a subset needs it"
+from .data_arguments import add_output
+
+USAGE = "[NAME] [options]"
+HELP = "download an upstream release from the Hub, or a subset of it"
 DESCRIPTION = (
-    "Downloads an upstream release by its name, at one commit, resumable; free disk is checked first. "
-    "Without NAME, lists the releases."
+    "Downloads an upstream release at one commit, after a check of the free disk space. A download that was stopped "
+    "continues with the same command. Without NAME, lists the releases."
 )
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of the release, such as llava-video-178k")
-    parser.add_argument(
-        "--subset",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only this, or what a pattern matches; may be given again",
-    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the release, such as llava-video-178k")
+    parser.add_argument("--subset", action="append", default=[], metavar="NAME",
+                        help="download only this subset, or those that match a pattern; repeatable")  # fmt: skip
     parser.add_argument("--to", metavar="DIR", help="folder to download to (default: NAME)")
-    parser.add_argument(
-        "--revision", metavar="REVISION", help="branch or commit (default: the newest, then the same again)"
-    )
+    parser.add_argument("--revision", metavar="REVISION",
+                        help="branch or commit (default: the newest, and then the same one again)")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="show what would be downloaded, and stop")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_output(parser)
 
 
 def run(arguments: Namespace) -> int:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from .data_arguments import add_reading, options_of
+from .data_arguments import add_data, add_reading, options_of
 
 if TYPE_CHECKING:
     from ..check import Example, FileDiagnosis
 
-HELP = "what is this: format with reasons, mixes, counts, paths that resolve and that do not"
+USAGE = "DATA… [options]"
+HELP = "show the format, the mixes, the counts and the missing media of DATA"
 DESCRIPTION = (
-    "Reads annotation files and looks up their media, file by file, without opening these or writing anything: what modalmix "
-    "check --depth quick finds, in short."
+    "Reads annotation files and looks up their media. Opens no media, and writes nothing. Prints for each file the "
+    "format with the reasons for it, the mixes and the counts, and then the findings of a quick check."
 )
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
+    add_data(parser)
     add_reading(parser)
 
 

@@ -1,7 +1,7 @@
 """The ``modalmix`` command.
 
-Every command takes DATA (annotation files, a YAML mixture, a folder), prints a table a person can read or, with ``--json``, the
-same as JSON; bad input is one line and exit code 2, findings of severity error are exit code 1.
+A command prints a table, or JSON with ``--json``.  The exit code is 0, 1 for findings of severity error, or 2 for input that
+cannot be read, with one line that says why.
 
 What a help text needs imports neither `datasets` nor anything else that is slow: the modules of the commands import that when
 they run, and a command adds its arguments when it is the one that is called.
@@ -41,18 +41,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"modalmix {options.command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  whoever read our output has gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  the reader of our output has closed it
         return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="modalmix",
-        description="Reads the training data of omni, video and referring language models in place, finds what is wrong "
-        "with it, and packs it into Parquet.",
+        usage="modalmix COMMAND [options]",
+        description="Reads the training data of omni, video and referring language models, finds what is wrong with it, and "
+        "writes it as Parquet. Start with: modalmix inspect DATA",
+        epilog="modalmix COMMAND --help explains a command.",
     )
     parser.add_argument("--version", action=_Version, help="print the version, and stop")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, prog="modalmix", parser_class=_CommandParser
+    )
     for name in NAMES:
         commands.add_parser(name, help=_module(name).HELP)
     return parser
@@ -68,6 +72,7 @@ class _CommandParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if not self._is_complete:
             module = _module(self.prog.split()[-1])
+            self.usage = f"{self.prog} {module.USAGE}"
             self.description = module.DESCRIPTION
             module.add(self)
             self._is_complete = True

@@ -6,27 +6,30 @@ from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from .data_arguments import add_reading, options_of
+from .data_arguments import add_data, add_reading, options_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..paths import Learned, Rule
 
-HELP = "infer, show and save how the paths in DATA become paths here"
+USAGE = "DATA… [options]"
+HELP = "show how the paths in DATA map to files here, and save the rules"
 DESCRIPTION = (
-    "Learns from the paths in the annotations and from what lies under the media roots (folders and archives) how one becomes "
-    "the other, and tells what is missing and what is not clear. Exit code 1 where paths are missing or ambiguous."
+    "Compares the paths in the annotation files with the files under the media roots, in folders and archives, and "
+    "learns rules that map one to the other. Prints the rules, and the paths that are missing or ambiguous. The exit "
+    "code is 1 if there are any."
 )
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    add_reading(parser)
-    parser.add_argument("--save", metavar="FILE", help="write the rules to this file (rules.yaml, say)")
+    add_data(parser)
+    parser.add_argument("--save", metavar="FILE", help="write the rules to this file, such as rules.yaml")
     parser.add_argument(
-        "--index", metavar="DIR", help="where the index of the media roots is kept (default: the user's cache)"
+        "--index", metavar="DIR", help="keep the index of the media roots in this folder (default: the user's cache)"
     )
+    add_reading(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -43,7 +46,7 @@ def run(arguments: Namespace) -> int:
     by_split = splits(arguments.data, format=options.format, seed=arguments.seed)
     sources = [source for some in by_split.values() for source in some]
     errors = Console(stderr=True)
-    with errors.status("looking at the media roots, reading paths") if not _quiet(arguments, errors) else nullcontext():
+    with errors.status("indexing the media roots, reading paths") if not _quiet(arguments, errors) else nullcontext():
         learned = learn(
             written_paths(sources, options),
             list(dict.fromkeys(root for source in sources for root in roots_of(source, options))),

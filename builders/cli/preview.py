@@ -5,33 +5,40 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from .data_arguments import add_reading, options_of
+from .data_arguments import add_data, add_reading, options_of
 
 if TYPE_CHECKING:
     from ..preview import Viewer
 
-HELP = "pages to look at: the chat, pictures, players, masks drawn on their frames, findings"
+USAGE = "DATA… [options]"
+HELP = "show samples in a browser: chat, pictures, players, masks, findings"
 DESCRIPTION = (
-    "Shows samples in a browser, from annotation files in place, a built folder, or a dataset on the Hub. Without --out it "
-    "serves until interrupted, to this machine alone."
+    "Shows samples in a browser, from annotation files, a built folder, or a dataset on the Hub. Without --out it "
+    "serves the page to this machine only, until you press Ctrl-C."
 )
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    add_reading(parser)
+    add_data(parser)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--serve", type=int, metavar="PORT", help="port on 127.0.0.1 (default: one that is free)")
-    where.add_argument("--out", metavar="PAGE", help="folder or .html file to write instead, with --samples of them")
-    parser.add_argument(
-        "--samples", type=int, default=24, metavar="N", help="for --out: how many (default: %(default)s)"
+    where.add_argument(
+        "--serve", type=int, metavar="PORT", help="serve on this port of 127.0.0.1 (default: a free port)"
     )
-    parser.add_argument("--findings", metavar="FILE",
-                        help="show these beside their samples too: what modalmix check --json FILE wrote")  # fmt: skip
-    parser.add_argument("--finding", default="", metavar="CODE",
-                        help="for --out: only samples with this finding; rejected for all that were rejected")  # fmt: skip
-    parser.add_argument("--search", default="", metavar="WORDS", help="for --out: only samples that hold these words")
+    where.add_argument(
+        "--out", metavar="PAGE", help="write a folder or an .html file instead, with --samples of the samples"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument("--findings", metavar="FILE",
+                        help="show the findings that modalmix check --json FILE has written, too")  # fmt: skip
+    parser.add_argument("--samples", type=int, default=24, metavar="N",
+                        help="with --out: the number of samples (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--finding", default="", metavar="CODE",
+                        help="with --out: only samples with this finding, or: rejected")  # fmt: skip
+    parser.add_argument(
+        "--search", default="", metavar="WORDS", help="with --out: only samples that contain these words"
+    )
+    add_reading(parser)
 
 
 def run(arguments: Namespace) -> int:

@@ -9,31 +9,37 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .data_arguments import add_output
+
 if TYPE_CHECKING:
     from ...upload import Push
 
-HELP = "a built folder to the Hub: one commit, resumable, verified"
+USAGE = "DIR NAMESPACE/NAME [options]"
+HELP = "send a built folder to the Hub in one commit, and verify it"
 DESCRIPTION = (
-    "Pushes a built folder to a dataset repository of the Hub in one commit, and compares every file afterwards. "
-    "Killed anywhere, the same command goes on. The token is that of hf auth login, or HF_TOKEN."
+    "Sends a built folder to a dataset repository of the Hub in one commit, and compares every file afterwards. A "
+    "push that was stopped continues with the same command. The token is that of hf auth login, or $HF_TOKEN."
 )
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("folder", metavar="DIR", help="what modalmix build made")
-    parser.add_argument("repository", metavar="NAMESPACE/NAME", help="dataset repository; made if it does not exist")
-    parser.add_argument("--private", action="store_true", help="make it private")
-    parser.add_argument("--revision", metavar="BRANCH", help="branch to commit to (default: main)")
-    parser.add_argument("--create-pr", action="store_true", help="open a pull request instead")
-    parser.add_argument("--config", metavar="NAME", help="push beside other builds in the repository, as this config")
+    parser.add_argument("folder", metavar="DIR", help="folder that modalmix build has made")
+    parser.add_argument("repository", metavar="NAMESPACE/NAME", help="dataset repository; created if it does not exist")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and stop")
+    parser.add_argument("--private", action="store_true", help="create a private repository")
+    parser.add_argument(
+        "--config", metavar="NAME", help="add the build as this config, beside others in the repository"
+    )
+    parser.add_argument("--revision", metavar="BRANCH", help="commit to this branch (default: main)")
+    parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
     parser.add_argument("--prune", action="store_true", help="delete shards that are no longer in the build")
+    parser.add_argument(
+        "--private-paths", action="store_true", help="send texts that contain paths of this machine, too"
+    )
     parser.add_argument("--row-group-limit", type=int, metavar="BYTES",
-                        help="largest row group (default: 300,000,000, what the Hub's viewer reads)")  # fmt: skip
-    parser.add_argument("--private-paths", action="store_true", help="push texts that name folders of this machine")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar, and no table")
+                        help="largest row group (default: 300,000,000, the limit of the Hub's viewer)")  # fmt: skip
+    add_output(parser)
 
 
 def run(arguments: Namespace) -> int:

@@ -45,7 +45,7 @@ def show_findings(console: Console, counts: Counts, examples: Mapping[str, Examp
     table.add_column("finding")
     table.add_column("records", justify="right")
     table.add_column("example" if examples else "meaning", overflow="fold")
-    table.add_column("how to mend", overflow="fold")
+    table.add_column("how to fix", overflow="fold")
     order = {"error": 0, "warning": 1, "info": 2}
     for code, count in sorted(counts.findings.items(), key=lambda pair: (order[CATALOGUE[pair[0]].severity], -pair[1])):
         kind = CATALOGUE[code]

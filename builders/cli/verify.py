@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-HELP = "compare a built folder with what the Hub holds of it"
+from .data_arguments import add_output
+
+USAGE = "DIR NAMESPACE/NAME [options]"
+HELP = "compare a built folder with the Hub"
 DESCRIPTION = (
-    "Compares size and hash of every file of a built folder with the Hub's, and reads a first row of each config back."
+    "Compares the size and hash of every file of a built folder with those on the Hub, and reads the first row of "
+    "each config. The exit code is 1 if something differs."
 )
 
 
 def add(parser: ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("folder", metavar="DIR", help="what modalmix build made")
+    parser.add_argument("folder", metavar="DIR", help="folder that modalmix build has made")
     parser.add_argument("repository", metavar="NAMESPACE/NAME", help="dataset repository")
     parser.add_argument("--revision", metavar="REVISION", help="branch, commit, or refs/pr/N (default: main)")
-    parser.add_argument("--config", metavar="NAME", help="as it was pushed with")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--quiet", action="store_true", help="print nothing")
+    parser.add_argument("--config", metavar="NAME", help="the config that it was pushed as")
+    add_output(parser)
 
 
 def run(arguments: Namespace) -> int:
