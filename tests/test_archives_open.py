@@ -65,6 +65,22 @@ def test_listing_keeps_the_seek_points_and_reading_uses_them(tmp_path: Path, own
     assert points(own_points) == [kept] and kept.stat().st_mtime_ns == before
 
 
+def test_listing_again_reads_each_byte_of_the_archive_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = packed(tmp_path, "tar.gz", {f"{i}.bin": random.Random(i).randbytes(20_000) for i in range(600)})
+    found = items(archive)
+    read: list[int] = []
+    pread = joined_file.Joined.pread
+
+    def counted(file: joined_file.Joined, size: int, offset: int) -> bytes:
+        data = pread(file, size, offset)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(joined_file.Joined, "pread", counted)
+    assert items(archive) == found
+    assert sum(read) == (tmp_path / "X.tar.gz").stat().st_size
+
+
 def test_reading_without_a_listing_finds_the_seek_points_once(tmp_path: Path, own_points: Path) -> None:
     archive = packed(tmp_path, "tar.gz")
     found = items(archive)

@@ -48,19 +48,17 @@ class Plain:
 class Inflated:
     """A compressed tar: every byte has to come out."""
 
-    def __init__(self, file: Any, packed: int, limits: Limits, *, jumps: bool = False) -> None:
+    def __init__(self, file: Any, packed: int, limits: Limits) -> None:
         """A stream over a decompressing file.
 
         Args:
             file: has ``read(n)`` and ``readinto``.
             packed: bytes of the archive, which the limits are held against.
             limits: what may come out.
-            jumps: `file` has all its seek points, so that its ``seek`` is cheaper than reading.
         """
         self._file = file
         self._packed = packed
         self._limits = limits
-        self._jumps = jumps
         self._at = 0
         self._scratch = bytearray(_CHUNK)
 
@@ -92,12 +90,6 @@ class Inflated:
             DamageError: the compressed bytes are damaged.
             BombError: too many have come out.
         """
-        if self._jumps and size > _CHUNK:
-            with damage(self._at):
-                self._file.seek(self._at + size - 1)
-                there = len(self._file.read(1)) == 1
-            self._at += size
-            return there
         view = memoryview(self._scratch)
         while size > 0:
             with damage(self._at):
