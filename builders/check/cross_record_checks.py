@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.int_columns import Columns, Numbers, repeats
+from ..core.mask_payloads import is_out_of_range
 from ..core.parquet_limits import ROW_BYTES
 
 
@@ -28,7 +29,7 @@ def misfits(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers, 
     """
     wanted, places = masks["medium"], masks["place"]
     there, frames, sizes = _of(facts, wanted)
-    beyond = (frames >= 0) & (masks["frame"] >= frames)
+    beyond = (frames >= 0) & is_out_of_range(masks["frame"], frames)
     # the first mask alone was noted: of several sizes in a record the format has told already
     other = (masks["size"] != 0) & (sizes != 0) & (masks["size"] != sizes)
     wrong = there & (beyond | other)

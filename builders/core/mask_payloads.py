@@ -86,6 +86,16 @@ def counts_findings(masks: Sequence[tuple[Mask, str]]) -> list[Finding]:
     return [finding("mask-counts", wrong, at) for wrong, at in looked if wrong]
 
 
+def is_out_of_range(frame: Any, frames: Any) -> Any:
+    """Whether a video of that many frames has no frame of that index; both may be numbers or arrays of them."""
+    return (frame < 0) | (frame >= frames)
+
+
+def frame_finding(frame: int, frames: int, at: str) -> Finding:
+    """The finding that a mask is in a frame that its video does not have (`is_out_of_range`)."""
+    return finding("mask-frame-out-of-range", f"frame {frame} of a video of {frames} frames", at)
+
+
 def size_finding(mask: Mask, against: str, at: str) -> Finding:
     """The finding that a mask has another size than its picture."""
     return finding("mask-size-differs", f"the mask has {mask.height} × {mask.width} pixels, {against}", at)

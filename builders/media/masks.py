@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..core.findings import Finding, finding
-from ..core.mask_payloads import size_finding
+from ..core.findings import Finding
+from ..core.mask_payloads import frame_finding, is_out_of_range, size_finding
 from ..core.sample import Sample
 
 
@@ -36,9 +36,8 @@ def media_findings(
     is_reported = any(f.code == "MX306" for f in sample.findings)
     for i, masks in enumerate(sample.masks):
         for j, mask in enumerate(masks):
-            if frames is not None and mask.frame >= frames:
-                message = f"frame {mask.frame} of a video of {frames} frames"
-                findings.append(finding("mask-frame-out-of-range", message, pointer_of(sample, i, j)))
+            if frames is not None and is_out_of_range(mask.frame, frames):
+                findings.append(frame_finding(mask.frame, frames, pointer_of(sample, i, j)))
             elif not is_reported and mask.height is not None and height is not None and width is not None:
                 is_reported = (mask.height, mask.width) != (height, width)
                 if is_reported:

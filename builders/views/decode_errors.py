@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..core.findings import Finding, finding
+from ..core.mask_payloads import frame_finding, is_out_of_range
 from ..media.errors import MediaError
 
 Row = Mapping[str, Any]
@@ -26,9 +27,9 @@ class CannotDecodeError(ValueError):
 class MaskError(ValueError):
     """A mask does not belong to its picture; `errors_at` turns it into a `CannotDecodeError`."""
 
-    def __init__(self, name: str, message: str, pointer: str) -> None:
-        super().__init__(message)
-        self.finding = finding(name, message, pointer)
+    def __init__(self, found: Finding) -> None:
+        super().__init__(found.message)
+        self.finding = found
 
 
 @contextmanager
@@ -59,5 +60,5 @@ def placed(found: Finding, row: Row) -> Finding:
 def check_mask_frames(mask_frames: Sequence[int], frames: int) -> None:
     """Raises `MaskError` if a mask is in a frame that a video of that many coded frames does not have."""
     for frame in mask_frames:
-        if not 0 <= frame < frames:
-            raise MaskError("mask-frame-out-of-range", f"a mask in frame {frame} of {frames}", "/masks")
+        if is_out_of_range(frame, frames):
+            raise MaskError(frame_finding(frame, frames, "/masks"))

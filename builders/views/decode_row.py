@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.findings import finding
+from ..core.mask_payloads import size_finding
 from ..core.sample import Mask
 from ..media.cells import Cell
 from ..media.images import scaled
@@ -170,7 +172,7 @@ def _regions(
     if pictures is None:
         with errors_at(row, "/masks"):
             if mask_frames:
-                raise MaskError("mask-frame-out-of-range", "masks of a row that has no picture", "/masks")
+                raise MaskError(finding("mask-frame-out-of-range", "masks of a row that has no picture", "/masks"))
         pictures = np.zeros((0, 0, 0, 3), np.uint8)
     height, width = pictures.shape[1:3]
     arrays: list[npt.NDArray[np.bool_]] = []
@@ -179,8 +181,7 @@ def _regions(
         with errors_at(row, pointer):
             for mask in masks:
                 if mask.height is not None and (mask.height, mask.width) != (height, width):
-                    message = f"the mask has {mask.height} × {mask.width} pixels, its picture {height} × {width}"
-                    raise MaskError("mask-size-differs", message, pointer)
+                    raise MaskError(size_finding(mask, f"its picture {height} × {width}", pointer))
             drawn = to_arrays(masks, height, width)
             arrays.append(drawn if options.size is None else to_grid(drawn, *options.size))
     position = {frame: i for i, frame in enumerate(mask_frames)}
