@@ -186,7 +186,7 @@ def test_a_cluster_that_cannot_be_reached_is_told_in_a_line(data: Path, tmp_path
         with pytest.raises(DataError, match=f"no Ray cluster at '{address}'") as told:
             build.build(str(data), str(tmp_path / "built"), engine="ray", address=address, card=cards.write)
         assert "\n" not in str(told.value)
-    with pytest.raises(DataError, match=r"an address .* is for the engine ray"):
+    with pytest.raises(DataError, match=r"an address .* needs the engine ray"):
         build.build(str(data), str(tmp_path / "built"), address="127.0.0.1:1", card=cards.write)
     with pytest.raises(DataError, match="there is no engine 'spark'"):
         build.build(str(data), str(tmp_path / "built"), engine="spark", card=cards.write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -135,6 +136,23 @@ def test_a_mixture_may_take_from_one_file_twice(data: Path, tmp_path: Path) -> N
     build.build_part(str(mixture), str(out), (0, len(plan.tasks) + 1), settings=SMALL)
     build.build(str(mixture), str(out), settings=SMALL, card=cards.write)
     assert digests(out) == digests(tmp_path / "built")
+
+
+def test_a_plan_of_another_version_is_refused_by_name(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    out = tmp_path / "built"
+    build.build_part(str(data), str(out), (0, 9), settings=SMALL)
+    written = json.loads((out / build_plan.FILE).read_text())
+    for plan, reason in (
+        ({**written, "version": "0.0.9"}, r"modalmix was 0\.0\.9, now"),
+        ({**written, "tasks": [{"files": [1]}]}, "is not a plan of this version of modalmix; pass --overwrite"),
+        ({}, "is not a plan of this version"),
+    ):
+        (out / build_plan.FILE).write_text(json.dumps(plan))
+        with pytest.raises(DataError, match=reason) as refused:
+            build.build(str(data), str(out), settings=SMALL, card=cards.write)
+        assert "\n" not in str(refused.value)
+    build.build(str(data), str(out), settings=SMALL, overwrite=True, card=cards.write)
+    assert digests(out) == undisturbed
 
 
 def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_path: Path) -> None:

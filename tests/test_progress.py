@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import tarfile
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pytest
 
 from modalmix import cards
 from modalmix.builders import build
-from modalmix.builders.build import Settings, Standing
+from modalmix.builders.build import BuildProgress, Settings
 from modalmix.builders.build import build_plan as planning
-from modalmix.builders.build.progress import State, size_of
+from modalmix.builders.build.progress import TaskState, size_of
 from modalmix.builders.cli import example_data
-from modalmix.builders.cli.build_progress import Meter, duration, size
+from modalmix.builders.cli import progress as progress_module
+from modalmix.builders.cli.progress import BuildMeter, CountMeter, duration, shown, size
 from modalmix.builders.core.counts import Counts
 from modalmix.builders.core.findings import CATALOGUE
 from modalmix.builders.core.report import Report
@@ -46,16 +48,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def followed(data: Path, out: Path, **options: Any) -> tuple[Report, list[tuple[int, int]], Standing]:
-    """A build's report, what was done of how much whenever it was told, and the last standing."""
+def followed(data: Path, out: Path, **options: Any) -> tuple[Report, list[tuple[int, int]], BuildProgress]:
+    """A build's report, what was done of how much whenever it was told, and the last progress."""
     marks: list[tuple[int, int]] = []
-    last: list[Standing] = []
+    last: list[BuildProgress] = []
 
-    def told(standing: Standing) -> None:
-        marks.append((standing.done, standing.size))
-        last[:] = [standing]
+    def note(progress: BuildProgress) -> None:
+        marks.append((progress.done, progress.size))
+        last[:] = [progress]
 
-    report = build.build(str(data), str(out), settings=SMALL, progress=told, **options, card=cards.write)
+    report = build.build(str(data), str(out), settings=SMALL, progress=note, **options, card=cards.write)
     return report, marks, last[0]
 
 
@@ -63,41 +65,41 @@ def followed(data: Path, out: Path, **options: Any) -> tuple[Report, list[tuple[
 def test_what_is_done_grows_to_all_and_the_sums_are_those_of_the_report(
     data: Path, tmp_path: Path, workers: int
 ) -> None:
-    report, marks, standing = followed(data, tmp_path / "out", workers=workers)
-    assert standing.tasks > 2 and standing.finished == standing.tasks and not standing.at_work
-    assert marks[-1][0] == marks[-1][1] == standing.size
+    report, marks, progress = followed(data, tmp_path / "out", workers=workers)
+    assert progress.tasks > 2 and progress.finished == progress.tasks and not progress.at_work
+    assert marks[-1][0] == marks[-1][1] == progress.size
     assert [done for done, _ in marks] == sorted(done for done, _ in marks)
-    assert standing.counts == report.counts
-    assert standing.rows == sum(report.counts.written.values()) == 185
-    assert standing.packed > 185 * 1000
-    assert standing.severities()["error"] == 15
-    assert [state.seconds for state in standing.slowest(9)] == sorted(
-        (state.seconds for state in standing.ended), reverse=True
+    assert progress.counts == report.counts
+    assert progress.rows == sum(report.counts.written.values()) == 185
+    assert progress.packed > 185 * 1000
+    assert progress.severities()["error"] == 15
+    assert [state.seconds for state in progress.slowest(9)] == sorted(
+        (state.seconds for state in progress.finished_tasks), reverse=True
     )[:9]
-    assert standing.work_of(0).startswith("train.json from byte 0")
+    assert progress.work_of(0).startswith("train.json from byte 0")
 
 
 def test_a_build_that_goes_on_knows_what_was_done_before(data: Path, tmp_path: Path) -> None:
     build.build_part(str(data), str(tmp_path / "out"), (0, 2), settings=SMALL)
-    report, marks, standing = followed(data, tmp_path / "out")
-    before = [state for state in standing.ended if state.earlier]
-    assert before and standing.earlier == (sum(s.done for s in before), sum(s.packed for s in before))
-    assert 0 < standing.earlier[0] < standing.size == marks[-1][0]
-    assert standing.counts == report.counts and all(state.seconds > 0 for state in standing.ended)
+    report, marks, progress = followed(data, tmp_path / "out")
+    before = [state for state in progress.finished_tasks if state.earlier]
+    assert before and progress.earlier == (sum(s.done for s in before), sum(s.packed for s in before))
+    assert 0 < progress.earlier[0] < progress.size == marks[-1][0]
+    assert progress.counts == report.counts and all(state.seconds > 0 for state in progress.finished_tasks)
 
 
-def before(data: Path) -> Standing:
+def before(data: Path) -> BuildProgress:
     tasks = planning.make(str(data), DEFAULTS, SMALL).tasks
-    return Standing(tasks, list(map(size_of, tasks)))
+    return BuildProgress(tasks, list(map(size_of, tasks)))
 
 
 def test_a_task_that_is_begun_anew_takes_the_place_of_what_it_had_told(data: Path) -> None:
-    standing = before(data)
-    standing.tell(State(0, 500, 7, 9000, Counts(read=8, rejected=1)), 1)
-    standing.tell(State(1, 300, 2, 1000), 0)
-    assert (standing.done, standing.rows, standing.packed, standing.counts.read) == (800, 9, 10_000, 8)
-    standing.tell(State(0), 1)
-    assert (standing.done, standing.rows, standing.counts.read) == (300, 2, 0)
+    progress = before(data)
+    progress.update(TaskState(0, 500, 7, 9000, Counts(read=8, rejected=1)), 1)
+    progress.update(TaskState(1, 300, 2, 1000), 0)
+    assert (progress.done, progress.rows, progress.packed, progress.counts.read) == (800, 9, 10_000, 8)
+    progress.update(TaskState(0), 1)
+    assert (progress.done, progress.rows, progress.counts.read) == (300, 2, 0)
 
 
 def test_passes_through_archives_are_part_of_the_work(tmp_path: Path) -> None:
@@ -112,28 +114,42 @@ def test_passes_through_archives_are_part_of_the_work(tmp_path: Path) -> None:
             turns = example_data.turns("<image>\nWhat?", "A square.")
             records.append({"id": str(i), "video": f"clips/{i}.mp4", "conversations": turns})
     (folder / "train.json").write_text(json.dumps(records))
-    _, _, standing = followed(folder, tmp_path / "out")
+    _, _, progress = followed(folder, tmp_path / "out")
     sizes = sum(os.path.getsize(folder / name) for name in ("a.tar.gz", "train.json"))
-    assert standing.size == standing.done == sizes and standing.rows == 4
-    assert "a.tar.gz" in [standing.work_of(state.task) for state in standing.ended]
+    assert progress.size == progress.done == sizes and progress.rows == 4
+    assert "a.tar.gz" in [progress.work_of(state.task) for state in progress.finished_tasks]
 
 
 def test_lines_say_what_a_person_asks(data: Path) -> None:
-    meter = Meter()
+    meter = BuildMeter()
     assert "planning" in meter.summary() and meter.workers() == []
-    standing = before(data)
+    progress = before(data)
     warning = next(code for code, kind in CATALOGUE.items() if kind.severity == "warning")
     counts = Counts(read=1_300, rejected=12, findings={"MX101": 12, warning: 31})
-    standing.tell(State(0, standing.size // 4, 1_204, 4_200_000_000, counts), 1)
-    standing.tell(State(1, 10, 1, 5_000), 0)
-    meter.told(standing)
-    assert f"1,205 rows, 4.20 GB; 12 rejected, 31 warnings; 0 of {standing.tasks} tasks" in meter.line()
+    progress.update(TaskState(0, progress.size // 4, 1_204, 4_200_000_000, counts), 1)
+    progress.update(TaskState(1, 10, 1, 5_000), 0)
+    meter.update(progress)
+    assert f"1,205 rows, 4.20 GB; 12 rejected, 31 warnings; 0 of {progress.tasks} tasks" in meter.line()
     first, second = meter.workers()
     assert first.startswith("worker 1: task 1, ") and first.endswith("1 row, 0.0 MB")
     assert second.startswith("worker 2: task 0, ") and second.endswith("1,204 rows, 4.20 GB")
     assert "25% done" in meter.line()
     assert (duration(59), duration(4_000), duration(200_000)) == ("0:00:59", "1:06:40", "2 d 7:33:20")
     assert (size(0), size(71_500_000), size(2.5e12)) == ("0.0 MB", "71.5 MB", "2.50 TB")
+
+
+def test_a_count_says_what_of_what(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = CountMeter("reading annotations", 4_000_000, in_bytes=True)
+    meter.advance(1_000_000)
+    assert meter.line() == "reading annotations: 25% done, 1.0 MB of 4.0 MB"
+    meter.update("opening media", 1_200, None)
+    assert meter.line() == "opening media: 1,200"
+    monkeypatch.setattr(progress_module, "_SECONDS_PER_LINE", 0)
+    with shown(Namespace(quiet=False, json=False), meter):
+        meter.update("opening [media]", 5, 10)
+    with shown(Namespace(quiet=True, json=False), CountMeter("nothing")) as quiet:
+        quiet.advance()
+    assert capsys.readouterr().err == "opening [media]: 50% done, 5 of 10\n"
 
 
 def test_a_terminal_sees_lines_and_then_the_slowest_tasks(data: Path, tmp_path: Path) -> None:

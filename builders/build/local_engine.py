@@ -1,6 +1,6 @@
 """The local engine's workers: processes of this machine that run the tasks of a plan.
 
-A worker that dies is replaced, and its task goes on where it stopped; see `modalmix.builders.core.worker_processes`.
+A worker that dies is replaced, and its task continues where it stopped; see `modalmix.builders.core.worker_processes`.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ from ..core.storage import at
 from ..core.worker_processes import Send, run_in_workers
 from . import task
 from .build_plan import Task, read
-from .progress import State
+from .progress import TaskState
 
 
-def run_all(out: str, tasks: Sequence[Task], count: int, told: Callable[[State, int], None]) -> None:
+def run_all(out: str, tasks: Sequence[Task], count: int, on_state: Callable[[TaskState, int], None]) -> None:
     """Runs tasks in `count` processes.
 
     Args:
         out: path or URL of the output.
-        tasks: of the plan that is written down there.
+        tasks: of the plan that is written there.
         count: how many workers.
-        told: called with the state of a task and the number of its worker.
+        on_state: called with the state of a task and the number of its worker.
 
     Raises:
-        RejectedRow: a record was rejected and the settings say so.
+        RejectedRow: a record was rejected, and the settings say to stop at the first.
         DataError, OSError: of a worker; `modalmix.builders.core.worker_processes.WorkerDied` if a task has ended several.
     """
     numbers = [task.number for task in tasks]
-    for _ in run_in_workers(_worker, out, numbers, count, on_message=told, describe=lambda number: f"task {number}"):
+    for _ in run_in_workers(
+        _worker, out, numbers, count, on_message=on_state, describe=lambda number: f"task {number}"
+    ):
         pass
 
 

@@ -1,10 +1,10 @@
-"""Progress: how far each task is, and with them the whole build.
+"""Progress: how far each task is, and from that how far the whole build is.
 
-A task tells its `State`, whole and not what was added to it, so that a task that is begun anew by another worker takes the
-place of what it had told before.  The `Standing` of a build is the sum of its tasks' states.
+A task reports its `TaskState` as a whole, and not what was added to it.  So the state of a task that another worker begins again
+replaces the state that the first worker reported.  `BuildProgress` is the sum over all tasks.
 
-What is done is measured in bytes of annotations for tasks that read records, and in bytes of archives for those that go through
-archives; the time left follows from it.
+The work of a task that reads records is measured in bytes of annotations, that of a task that reads archives in bytes of
+archives.  The time left follows from it.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ import msgspec
 from ..annotations import Block, Slice
 from ..annotations.file_head import compressed
 from ..core.counts import Counts
-from .build_plan import Task, is_unwanted, slice_size
+from .build_plan import Task, is_behind_limit, slice_size
 
 _SECONDS = 0.5
-"""A task tells no more often."""
+"""Between two reports of a task, at least."""
 
 
-class State(msgspec.Struct, omit_defaults=True):
+class TaskState(msgspec.Struct, omit_defaults=True):
     """How far a task is.
 
     Attributes:
         task: its number.
         done: bytes of its work that are done; see `size_of`.
-        rows: that were handed over to be packed.
+        rows: rows that the packer has taken.
         packed: bytes of their media and texts.
-        counts: what became of its records so far; ``written`` is complete at the end.
-        seconds: it has taken so far, in all runs that ended it.
+        counts: outcomes of its records so far; ``written`` is complete at the end.
+        seconds: time it has taken in this run, or in the run that finished it.
         finished: whether it is.
         earlier: whether an earlier run has finished it.
     """
@@ -49,122 +49,117 @@ class State(msgspec.Struct, omit_defaults=True):
     earlier: bool = False
 
 
-Told = Callable[[State], None]
+OnState = Callable[[TaskState], None]
 """Called with the state of a task, now and then and at its end."""
 
 
 def size_of(task: Task) -> int:
-    """The bytes of a task's work: of its annotations, or of the archives it goes through."""
+    """The bytes of a task's work: of its annotations, or of the archives it reads."""
     if task.archives:
         return sum(os.path.getsize(path) for archive in task.archives for path in archive.paths)
     return sum(map(_work_in, task.slices))
 
 
-def _work_in(piece: Slice) -> int:
-    """The bytes of a slice, unless they are read to be counted only: that takes next to no time."""
-    return 0 if is_unwanted(piece) else slice_size(piece)
+def _work_in(slice_: Slice) -> int:
+    """The bytes of a slice; 0 if its records are only counted, which takes next to no time."""
+    return 0 if is_behind_limit(slice_) else slice_size(slice_)
 
 
-class Pace:
-    """Follows a task, and tells its state twice a second at most.
+class TaskProgress:
+    """Follows a task, and reports its state twice a second at most.
 
     Attributes:
-        total: what became of the records of the slices that were read.
-        state: as it would be told now.
+        total: outcomes of the records of the slices that were read.
+        state: the state, as of the last report.
     """
 
-    def __init__(self, task: Task, told: Told | None) -> None:
+    def __init__(self, task: Task, on_state: OnState | None) -> None:
         """Begins now."""
         self.total = Counts()
-        self.state = State(task.number)
-        self._told = told
+        self.state = TaskState(task.number)
+        self._on_state = on_state
         self._size = size_of(task)
         self._began = self._last = time.monotonic()
-        self._piece: Slice | None = None
+        self._slice: Slice | None = None
         self._live = Counts()
         self._done = 0
         self._block = (0, 0, 0, 0)
         self._expected = 0
-        if told:
-            told(self.state)
+        if on_state:
+            on_state(self.state)
 
-    def begins(self, piece: Slice, live: Counts) -> None:
+    def begin_slice(self, slice_: Slice, live: Counts) -> None:
         """A slice is read from here on; `live` is filled while it is."""
-        self._piece, self._live = piece, live
-        self._block = (0, 1, piece.start, piece.start)
+        self._slice, self._live = slice_, live
+        self._block = (0, 1, slice_.start, slice_.start)
 
-    def follows(self, blocks: Iterable[Block]) -> Iterator[Block]:
+    def follow(self, blocks: Iterable[Block]) -> Iterator[Block]:
         """The blocks of that slice, followed."""
         for block in blocks:
             self._block = (self._live.read, len(block.records) + len(block.raw), self._block[3], block.stop)
-            self._tell()
+            self._report()
             yield block
 
-    def ends(self, piece: Slice) -> None:
+    def end_slice(self, slice_: Slice) -> None:
         """A slice has been read."""
         self.total.add(self._live)
-        self._piece, self._live = None, Counts()
-        self._done += _work_in(piece)
+        self._slice, self._live = None, Counts()
+        self._done += _work_in(slice_)
 
-    def expects(self, rows: int) -> None:
+    def expect_rows(self, rows: int) -> None:
         """So many rows will come in the order of their archives."""
         self._expected = rows
 
-    def row(self, size: int) -> None:
+    def add_row(self, size: int) -> None:
         """A row was packed, of that many bytes."""
         self.state.rows += 1
         self.state.packed += size
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
-        if self._told and time.monotonic() - self._last > _SECONDS:
+    def _report(self) -> None:
+        if self._on_state and time.monotonic() - self._last > _SECONDS:
             self._last = time.monotonic()
-            self._told(self.now())
+            self._on_state(self.current())
 
-    def now(self) -> State:
-        """The state."""
+    def current(self) -> TaskState:
+        """The state now."""
         counts = Counts()
         counts.add(self.total)
-        if self._piece:
+        if self._slice:
             counts.add(self._live)
         self.state.counts, self.state.seconds = counts, time.monotonic() - self._began
         if self._expected:
             self.state.done = self._size * self.state.rows // self._expected
         else:
-            self.state.done = min(self._done + self._within(), self._size)
+            self.state.done = min(self._done + self._done_in_slice(), self._size)
         return self.state
 
-    def end(self) -> State:
-        """The last state, told."""
-        state = self.now()
+    def finish(self) -> TaskState:
+        """The last state, reported."""
+        state = self.current()
         state.done, state.finished = self._size, True
-        if self._told:
-            self._told(state)
+        if self._on_state:
+            self._on_state(state)
         return state
 
-    def _within(self) -> int:
-        """Bytes read of the slice in hand, between the ends of its block by the records read of it."""
-        if self._piece is None or compressed(self._piece.path) or is_unwanted(self._piece):
+    def _done_in_slice(self) -> int:
+        """Bytes read of the slice under way; within a block, by the share of its records that were read."""
+        if self._slice is None or compressed(self._slice.path) or is_behind_limit(self._slice):
             return 0
         before, records, start, stop = self._block
         share = min((self._live.read - before) / max(records, 1), 1)
-        return max(0, int(start + (stop - start) * share) - self._piece.start)
+        return max(0, int(start + (stop - start) * share) - self._slice.start)
 
 
-class Standing:
-    """How far a build is: what its tasks have told.
+class BuildProgress:
+    """How far a build is: the sum of what its tasks report.
 
     Attributes:
         size: bytes of work, of all tasks.
         tasks: how many there are.
-        finished: how many of them are.
-        done: bytes of work that are done.
         earlier: bytes of work, and bytes packed, that earlier runs had done.
-        rows: packed so far.
-        packed: bytes of them.
-        counts: what became of the records so far.
-        at_work: worker, from 0, → the state of the task it is at.
-        ended: the states of all finished tasks, without their counts.
+        at_work: number of a worker, from 0, → the state of its task.
+        finished_tasks: the states of all finished tasks, without their counts.
     """
 
     def __init__(self, tasks: Sequence[Task], sizes: Sequence[int]) -> None:
@@ -172,35 +167,35 @@ class Standing:
         self._tasks = {task.number: task for task in tasks}
         self._sizes = {task.number: size for task, size in zip(tasks, sizes, strict=True)}
         self.size, self.tasks = sum(self._sizes.values()), len(self._tasks)
-        self.at_work: dict[int, State] = {}
-        self.ended: list[State] = []
+        self.at_work: dict[int, TaskState] = {}
+        self.finished_tasks: list[TaskState] = []
         self.earlier = (0, 0)
         self._counts = Counts()
 
-    def tell(self, state: State, worker: int = 0) -> None:
-        """Takes the state of the task a worker is at."""
+    def update(self, state: TaskState, worker: int = 0) -> None:
+        """Takes the state of a worker's task."""
         if not state.finished:
             self.at_work[worker] = state
             return
         self.at_work.pop(worker, None)
         self._counts.add(state.counts)
-        self.ended.append(msgspec.structs.replace(state, counts=Counts()))
+        self.finished_tasks.append(msgspec.structs.replace(state, counts=Counts()))
         if state.earlier:
             self.earlier = (self.earlier[0] + state.done, self.earlier[1] + state.packed)
 
     @property
     def finished(self) -> int:
-        """How many tasks are."""
-        return len(self.ended)
+        """How many tasks are finished."""
+        return len(self.finished_tasks)
 
     @property
     def done(self) -> int:
-        """Bytes of work that are."""
+        """Bytes of work that are done."""
         return self._sum("done")
 
     @property
     def rows(self) -> int:
-        """That were packed."""
+        """Rows that are packed."""
         return self._sum("rows")
 
     @property
@@ -210,7 +205,7 @@ class Standing:
 
     @property
     def counts(self) -> Counts:
-        """What became of the records so far."""
+        """Outcomes of the records so far."""
         counts = Counts()
         counts.add(self._counts)
         for state in self.at_work.values():
@@ -226,8 +221,8 @@ class Standing:
             found[CATALOGUE[code].severity] += count
         return dict(found)
 
-    def share(self, state: State) -> float:
-        """How much of its task a state has done, 0 to 1."""
+    def share(self, state: TaskState) -> float:
+        """The share of a task's work that is done, 0 to 1."""
         return state.done / max(self._sizes[state.task], 1)
 
     def work_of(self, number: int) -> str:
@@ -240,9 +235,9 @@ class Standing:
         more = f" and {len(task.slices) - 1} more" if len(task.slices) > 1 else ""
         return f"{first.file} from byte {first.start:,}{more}"
 
-    def slowest(self, most: int = 5) -> list[State]:
+    def slowest(self, most: int = 5) -> list[TaskState]:
         """The finished tasks that have taken longest."""
-        return sorted(self.ended, key=lambda state: (-state.seconds, state.task))[:most]
+        return sorted(self.finished_tasks, key=lambda state: (-state.seconds, state.task))[:most]
 
     def _sum(self, name: str) -> int:
-        return sum(getattr(state, name) for state in (*self.ended, *self.at_work.values()))
+        return sum(getattr(state, name) for state in (*self.finished_tasks, *self.at_work.values()))

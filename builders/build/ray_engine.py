@@ -1,11 +1,11 @@
-"""Cluster: the tasks of a plan as tasks of Ray, on one machine or many (``pip install modalmix[ray]``).
+"""The engine ray: the tasks of a plan as tasks of Ray, on one machine or many (``pip install modalmix[ray]``).
 
-This process, the driver, needs to see the output, and nothing else: the plan is made, and annotation files are digested, by
-workers, so that data and media may lie where only they see them (at the same paths on each of them).  Ray itself deals out the
-tasks, and runs one again whose worker or node was lost; begun again, it goes on from its journal (see `task`).
+This process, the driver, reads the output alone.  Workers make the plan and the digests of annotation files, so data and media
+may be where only the workers see them, at the same paths on each of them.  Ray hands out the tasks, and runs a task again whose
+worker or node is lost; the task then continues from its journal (see `task`).
 
-Each worker needs modalmix of this version, and for an object store what it takes to reach that (fsspec's settings, the store's
-environment variables) as its node has it.
+Each worker needs modalmix of this version, and on its node the settings of the object store (fsspec's settings, environment
+variables), if the output is in one.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from ..pipeline.rejects import RejectedRow
 from . import build_plan as planning
 from . import reorder_spill, task
 from .build_plan import Plan, Settings, Task
-from .progress import State, size_of
+from .progress import TaskState, size_of
 
 logger = logging.getLogger("modalmix")
 
 _RETRIES = 5
 _MEMORY = 512 << 20
-_OBJECT_STORE_BYTES = 256 << 20  # plans are all that goes through it
-_SECONDS_BETWEEN_NEWS = 0.5
+_OBJECT_STORE_BYTES = 256 << 20  # only plans go through it
+_SECONDS_BETWEEN_STATES = 0.5
 _SECONDS_TO_REACH = 10.0
 
 
 @contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[Cluster]:
-    """A cluster: the one this process is connected to, that at an address, or one on this machine for the time being.
+    """A cluster: the one that this process is connected to, the one at an address, or one on this machine for this build alone.
 
-    A cluster that was not started here is left alone.
+    A cluster that was not started here is not shut down.
 
     Args:
         address: ``host:port``, ``auto``, ``local``, ``ray://…``; None for ``$RAY_ADDRESS`` or else ``local``.
@@ -57,13 +57,13 @@ def connected(address: str | None, workers: int | None) -> Iterator[Cluster]:
         DataError: Ray is not installed, or the cluster cannot be reached.
     """
     ray = _ray()
-    began = not ray.is_initialized()
-    if began:
+    connects = not ray.is_initialized()
+    if connects:
         _connect(ray, address or os.environ.get("RAY_ADDRESS") or "local", workers)
     try:
         yield Cluster(ray, workers)
     finally:
-        if began:
+        if connects:
             ray.shutdown()
 
 
@@ -77,15 +77,15 @@ class Cluster:
     def plan(self, data: str | Sequence[str], options: Options, settings: Settings) -> Plan:
         """The plan of a build, made by a worker."""
         given = [data] if isinstance(data, str) else data
-        where = [one if "://" in one else os.path.abspath(one) for one in given]
+        paths = [path if "://" in path else os.path.abspath(path) for path in given]
         encoded = msgspec.json.encode(planning.absolute(options))
-        text, said = self._have("planning", _plan, where[0] if isinstance(data, str) else where, encoded, settings)
-        for level, message in said:
+        text, logged = self._call("planning", _plan, paths[0] if isinstance(data, str) else paths, encoded, settings)
+        for level, message in logged:
             logger.log(level, "%s", message)
         plan = msgspec.json.decode(text, type=Plan)
         if plan.version != modalmix_version():
             raise DataError(
-                f"the cluster has modalmix {plan.version}, and this is {modalmix_version()}; install the same"
+                f"the cluster has modalmix {plan.version}, and this is {modalmix_version()}; install the same version"
             )
         return plan
 
@@ -95,42 +95,42 @@ class Cluster:
             return
         strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         errors = self._ray.exceptions
-        gone = errors.TaskUnschedulableError, errors.NodeDiedError  # a node that has left does not work for us either
+        gone = errors.TaskUnschedulableError, errors.NodeDiedError  # a node that has left runs no task either
         probe = f"{STATE}/probe-{uuid.uuid4().hex}"
         out.write(probe, b"")
         try:
             nodes = [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-            looks = []
+            answers = []
             for node in nodes:
-                there = strategy(node["NodeID"], soft=False)
-                look = self._ray.remote(num_cpus=0, scheduling_strategy=there)(_sees)
-                looks.append((node["NodeManagerAddress"], look.remote(out.url, probe)))
-            for host, look in looks:
-                with _told_of(self._ray, f"a look at {out.url!r}"), suppress(*gone):
-                    if not self._ray.get(look):
+                on_node = strategy(node["NodeID"], soft=False)
+                sees = self._ray.remote(num_cpus=0, scheduling_strategy=on_node)(_sees)
+                answers.append((node["NodeManagerAddress"], sees.remote(out.url, probe)))
+            for host, answer in answers:
+                with _errors_of(self._ray, f"a look at {out.url!r}"), suppress(*gone):
+                    if not self._ray.get(answer):
                         raise DataError(
                             f"the node {host} does not see {out.url!r}; name a folder that all nodes share, or an object store"
                         )
         finally:
             out.remove(probe)
 
-    def run(self, out: Output, plan: Plan, tasks: Sequence[Task], told: Callable[[State, int], None]) -> None:
-        """Runs tasks on the cluster, and tells of them here."""
+    def run(self, out: Output, plan: Plan, tasks: Sequence[Task], on_state: Callable[[TaskState, int], None]) -> None:
+        """Runs tasks on the cluster, and reports their states here."""
         ray = self._ray
-        self._have("the records that move", _make, out.url, plan.text())
+        self._call("the reordered records", _make, out.url, plan.text())
         text = ray.put(plan.text())
-        news = ray.remote(num_cpus=0, max_restarts=-1)(_News).remote()
+        states = ray.remote(num_cpus=0, max_restarts=-1)(_States).remote()
         remote = ray.remote(num_cpus=1, memory=_MEMORY, max_retries=_RETRIES, scheduling_strategy="SPREAD")(_run)
         waiting = iter(tasks)
         running: dict[Any, Task] = {}
-        seats: dict[int, int] = {}  # task → what is told as the number of its worker: the lowest that is free
+        numbers: dict[int, int] = {}  # task → number of its worker: the lowest that is free
 
-        def tell(state: State) -> None:
-            if state.task not in seats:
-                seats[state.task] = next(seat for seat in count() if seat not in seats.values())
-            told(state, seats[state.task])
+        def report(state: TaskState) -> None:
+            if state.task not in numbers:
+                numbers[state.task] = next(number for number in count() if number not in numbers.values())
+            on_state(state, numbers[state.task])
             if state.finished:
-                del seats[state.task]
+                del numbers[state.task]
 
         try:
             while True:
@@ -138,59 +138,58 @@ class Cluster:
                     task = next(waiting, None)
                     if task is None:
                         break
-                    running[remote.remote(out.url, text, task.number, news)] = task
+                    running[remote.remote(out.url, text, task.number, states)] = task
                 if not running:
                     break
-                ready, _ = ray.wait(list(running), timeout=_SECONDS_BETWEEN_NEWS)
-                with suppress(
-                    ray.exceptions.RayActorError
-                ):  # it went with its node, and what it knew; no row went with it
+                ready, _ = ray.wait(list(running), timeout=_SECONDS_BETWEEN_STATES)
+                # the actor and its states are lost with its node; no row is
+                with suppress(ray.exceptions.RayActorError):
                     under_way = {task.number for task in running.values()}
-                    for state in ray.get(news.take.remote()):
+                    for state in ray.get(states.take.remote()):
                         if state.task in under_way:
-                            tell(state)
-                for one in ready:
-                    with _told_of(ray, f"task {running.pop(one).number}"):
-                        answer = ray.get(one)
-                    tell(_unpacked(answer))
+                            report(state)
+                for reference in ready:
+                    with _errors_of(ray, f"task {running.pop(reference).number}"):
+                        answer = ray.get(reference)
+                    report(_unpacked(answer))
         finally:
-            for one in running:
+            for reference in running:
                 with suppress(ray.exceptions.RayError):
-                    ray.cancel(one, force=True)
-            if running:  # they may be writing still; nothing of this build is under way when it has ended
+                    ray.cancel(reference, force=True)
+            if running:  # they may still be writing; no task of this build runs once it has ended
                 ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_REACH)
 
     def sizes(self, tasks: Sequence[Task]) -> list[int]:
         """The bytes of each task's work, by a worker."""
-        return list(self._have("the sizes of the tasks", _sizes, tasks))
+        return list(self._call("the sizes of the tasks", _sizes, tasks))
 
     def digests(self, paths: Sequence[str]) -> list[str]:
         """The SHA-256 of each annotation file, by workers."""
         digest = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_sha256)
-        with _told_of(self._ray, "a digest"):
-            return [_unpacked(one) for one in self._ray.get([digest.remote(path) for path in paths])]
+        with _errors_of(self._ray, "a digest"):
+            return [_unpacked(answer) for answer in self._ray.get([digest.remote(path) for path in paths])]
 
-    def _have(self, what: str, function: Callable[..., Any], *given: Any) -> Any:
-        """What a function gives, called by a worker."""
-        with _told_of(self._ray, what):
+    def _call(self, what: str, function: Callable[..., Any], *given: Any) -> Any:
+        """The result of a function, called by a worker."""
+        with _errors_of(self._ray, what):
             return _unpacked(self._ray.get(self._ray.remote(num_cpus=1, max_retries=_RETRIES)(function).remote(*given)))
 
 
-# What runs on workers.  Errors are handed back as values: raised, they would come wrapped in one of Ray's, with a traceback.
+# What runs on workers.  Errors are returned as values: raised, they would arrive inside an error of Ray's, with a traceback.
 
 
 def _plan(data: str | Sequence[str], options: bytes, settings: Settings) -> Any:
-    """A plan as JSON, and what was logged over it; or the error."""
-    said: list[tuple[int, str]] = []
+    """A plan as JSON, and the log messages of planning; or the error."""
+    logged: list[tuple[int, str]] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append((record.levelno, record.getMessage()))
+            logged.append((record.levelno, record.getMessage()))
 
     listener = Listener()
     logger.addHandler(listener)
     try:
-        return planning.make(data, msgspec.json.decode(options, type=Options), settings).text(), said
+        return planning.make(data, msgspec.json.decode(options, type=Options), settings).text(), logged
     except (DataError, OSError) as error:
         return _portable(error)
     finally:
@@ -198,7 +197,7 @@ def _plan(data: str | Sequence[str], options: bytes, settings: Settings) -> Any:
 
 
 def _make(url: str, text: bytes) -> Exception | None:
-    """Makes what tasks wait for."""
+    """Writes the reordered records, which tasks need."""
     try:
         reorder_spill.make(at(url), _decoded(text))
     except (DataError, OSError) as error:
@@ -206,22 +205,22 @@ def _make(url: str, text: bytes) -> Exception | None:
     return None
 
 
-def _run(url: str, text: bytes, number: int, news: Any) -> State | Exception:
-    """Runs a task; its last state, or the error if it could not be done."""
-    states: list[State] = []
+def _run(url: str, text: bytes, number: int, states: Any) -> TaskState | Exception:
+    """Runs a task; its last state, or the error that stopped it."""
+    last: list[TaskState] = []
 
-    def told(state: State) -> None:
+    def report(state: TaskState) -> None:
         if state.finished:
-            states.append(state)
+            last.append(state)
         else:
-            news.tell.remote(state)
+            states.put.remote(state)
 
     plan = _decoded(text)
     try:
-        task.run(at(url), plan, plan.tasks[number], told)
+        task.run(at(url), plan, plan.tasks[number], report)
     except (DataError, RejectedRow, OSError) as error:
         return _portable(error)
-    return states[-1]
+    return last[-1]
 
 
 @lru_cache(maxsize=1)
@@ -247,18 +246,18 @@ def _sha256(path: str) -> Any:
         return _portable(error)
 
 
-class _News:
-    """An actor: what workers tell, until the driver takes it."""
+class _States:
+    """An actor: the states that workers report, until the driver takes them."""
 
     def __init__(self) -> None:
-        self._states: dict[int, State] = {}
+        self._states: dict[int, TaskState] = {}
 
-    def tell(self, state: State) -> None:
-        """Keeps the state of a task in place of the one before."""
+    def put(self, state: TaskState) -> None:
+        """Replaces the state of a task."""
         self._states[state.task] = state
 
-    def take(self) -> list[State]:
-        """What has been told since the last time."""
+    def take(self) -> list[TaskState]:
+        """The states since the last time."""
         states, self._states = self._states, {}
         return list(states.values())
 
@@ -277,23 +276,23 @@ def _unpacked(answer: Any) -> Any:
 
 
 @contextmanager
-def _told_of(ray: Any, what: str) -> Iterator[None]:
-    """Has Ray's own errors come as ours."""
+def _errors_of(ray: Any, what: str) -> Iterator[None]:
+    """Turns Ray's errors into ours."""
     try:
         yield
     except ray.exceptions.RayTaskError as error:
         if isinstance(error, ModuleNotFoundError):
             raise DataError(
-                f"the workers of the cluster lack a module: {getattr(error, 'cause', error)}; install modalmix there"
+                f"a module is missing on the workers of the cluster: {getattr(error, 'cause', error)}; install modalmix there"
             ) from error
         raise
     except ray.exceptions.RayError as error:
         lines = str(error).strip().splitlines()
-        raise WorkerDied(f"{what} has been given up, {_RETRIES + 1} workers or nodes were lost: {lines[0]}") from error
+        raise WorkerDied(f"{what} is given up after {_RETRIES + 1} lost workers or nodes: {lines[0]}") from error
 
 
 def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -312,13 +311,13 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
         _reach(address)
     try:
         ray.init(address, **options)
-    except Exception as error:  # of many kinds, by version and by what is wrong
+    except Exception as error:  # its type depends on the version of Ray and on the fault
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(f"no Ray cluster at {address!r}: {lines[0]}") from error
 
 
 def _reach(address: str) -> None:
-    """Makes sure that somebody listens: Ray itself would wait for long, and end the process."""
+    """Makes sure that the address answers: Ray itself would wait for long, and end the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():
         return

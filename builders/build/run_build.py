@@ -1,4 +1,4 @@
-"""Building: plan, run, put together."""
+"""A build from end to end: plan it, run its tasks, join what they have written."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from . import build_plan as planning
 from . import engines, split_assignment
 from .build_plan import Plan, Settings, Task
 from .engines import Engine
-from .progress import Standing, State
-from .task import claimed, shards_of
+from .progress import BuildProgress, TaskState
+from .task import recorded, shards_of
 
-_OURS = ("README.md", REPORT, "statistics.json", "plots", REJECTED, "data")
+_BUILT = ("README.md", REPORT, "statistics.json", "plots", REJECTED, "data")
 _FINISHED = "finished"
 _LOCKS = f"{STATE}/lock"
 CHECK_SECONDS = 15.0
@@ -32,7 +32,7 @@ USUAL = Settings()
 CardWriter = Callable[[str, Report], object]
 """Writes the card of a built folder, given the folder (or its URL) and the report: `modalmix.cards.write`."""
 
-Progress = Callable[[Standing], None]
+OnProgress = Callable[[BuildProgress], None]
 """Called with how far the build is, now and then."""
 
 
@@ -48,9 +48,9 @@ def build(
     address: str | None = None,
     overwrite: bool = False,
     take_over: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Report:
-    """Builds a dataset, or goes on with a build that was interrupted.
+    """Builds a dataset, or continues a build that was interrupted.
 
     The shards, the card and the rejects depend on the data, the options and the settings alone: not on the number of
     workers, nor on the engine, nor on where they are written, nor on how often the build was interrupted.
@@ -62,27 +62,27 @@ def build(
         options: how records become rows.
         settings: how rows are packed.
         card: writes the card, which `load_dataset` reads the features from.
-        workers: tasks at a time, each in a process; None for one, in this process, and for as many as the cluster takes.
+        workers: tasks at a time, each in a process; None for one in this process, or for as many as the cluster takes.
         engine: ``"local"`` or ``"ray"``; see `modalmix.builders.build.ray_engine`.
         address: of the Ray cluster; None for ``$RAY_ADDRESS``, or for one on this machine that ends with the build.
         overwrite: replace a build in `out`.
-        take_over: go on in an object store where a build of another host has ended without removing its lock.
-        progress: told how far the build is.
+        take_over: continue in an object store where a build of another host was killed and has left its lock.
+        progress: called with how far the build is.
 
     Raises:
         DataError: the data cannot be found, `out` holds something else, or an unfinished build of something else; or the
             cluster cannot be reached, or does not see `out`.
-        modalmix.builders.pipeline.rejects.RejectedRow: a record was rejected and the settings say so.
-        OSError: the disk is full, say; the same call goes on.
+        modalmix.builders.pipeline.rejects.RejectedRow: a record was rejected, and the settings say to stop at the first.
+        OSError: the disk is full, for example; the same call continues the build.
     """
     place = at(out)
     with (
-        engines.engine(engine, address, workers) as hands,
-        _begun(data, place, options, settings, hands, overwrite, take_over) as (plan, check),
+        engines.engine(engine, address, workers) as runner,
+        _prepared(data, place, options, settings, runner, overwrite, take_over) as (plan, check),
     ):
-        hands.run(place, plan, plan.tasks, _told(hands, plan.tasks, progress, check))
+        runner.run(place, plan, plan.tasks, _collector(runner, plan.tasks, progress, check))
         check()
-        return _finished(place, hands, card)
+        return _joined(place, runner, card)
 
 
 def build_part(
@@ -94,9 +94,9 @@ def build_part(
     *,
     workers: int | None = None,
     take_over: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> None:
-    """Runs every n-th task of a build, for batch systems; `finish` puts the parts together.
+    """Runs every n-th task of a build, for batch systems; `finish` joins the parts.
 
     Args:
         data: as for `build`.
@@ -114,34 +114,34 @@ def build_part(
     place = at(out)
     name = f"-{part[0]}-{part[1]}"
     with (
-        engines.engine("local", None, workers) as hands,
-        _begun(data, place, options, settings, hands, False, take_over, name) as (plan, check),
+        engines.engine("local", None, workers) as runner,
+        _prepared(data, place, options, settings, runner, False, take_over, name) as (plan, check),
     ):
         tasks = plan.tasks[part[0] :: part[1]]
-        hands.run(place, plan, tasks, _told(hands, tasks, progress, check))
+        runner.run(place, plan, tasks, _collector(runner, tasks, progress, check))
 
 
-def _told(
-    hands: Engine, tasks: Sequence[Task], progress: Progress | None, check: Callable[[], None]
-) -> Callable[[State, int], None]:
-    """What engines tell the states of tasks to; it makes sure as well that the output is still held."""
-    standing = Standing(tasks, hands.sizes(tasks))
+def _collector(
+    engine: Engine, tasks: Sequence[Task], on_progress: OnProgress | None, check: Callable[[], None]
+) -> Callable[[TaskState, int], None]:
+    """The function that an engine reports the states of tasks to; it also makes sure that the output is still held."""
+    progress = BuildProgress(tasks, engine.sizes(tasks))
     checked = time.monotonic()
 
-    def told(state: State, worker: int = 0) -> None:
+    def collect(state: TaskState, worker: int = 0) -> None:
         nonlocal checked
         if time.monotonic() - checked >= CHECK_SECONDS:
             check()
             checked = time.monotonic()
-        standing.tell(state, worker)
-        if progress:
-            progress(standing)
+        progress.update(state, worker)
+        if on_progress:
+            on_progress(progress)
 
-    return told
+    return collect
 
 
 def finish(out: str, *, card: CardWriter) -> Report:
-    """Puts together what the tasks of a plan have made.
+    """Joins the results of the tasks of a plan: rejects, card and report.
 
     Args:
         out: as for `build`.
@@ -150,16 +150,16 @@ def finish(out: str, *, card: CardWriter) -> Report:
     Raises:
         DataError: `out` holds no plan, or some of its tasks are not done.
     """
-    with engines.engine("local", None, None) as hands:
-        return _finished(at(out), hands, card)
+    with engines.engine("local", None, None) as runner:
+        return _joined(at(out), runner, card)
 
 
-def _finished(out: Output, hands: Engine, card: CardWriter) -> Report:
+def _joined(out: Output, engine: Engine, card: CardWriter) -> Report:
     plan = planning.read(out)
     if plan is None:
         raise DataError(f"{out.url!r} holds no unfinished build")
-    there = {**out.sizes(STATE), **out.sizes("data")}
-    done = {task.number: claimed(out, task, there.get) for task in plan.tasks}
+    sizes = {**out.sizes(STATE), **out.sizes("data")}
+    done = {task.number: recorded(out, task, sizes.get) for task in plan.tasks}
     missing = [number for number, task in done.items() if task is None]
     if missing:
         raise DataError(f"{len(missing)} of {len(done)} tasks are not done (the first is {missing[0]}); run them first")
@@ -169,34 +169,34 @@ def _finished(out: Output, hands: Engine, card: CardWriter) -> Report:
     rejected = out.draft(REJECTED)
     with open(rejected, "wb") as lines:
         for task in plan.tasks:
-            made = done[task.number]
-            assert made is not None
-            counts.add(made.counts)
-            for mix, split, shard in shards_of(made):
+            result = done[task.number]
+            assert result is not None
+            counts.add(result.counts)
+            for mix, split, shard in shards_of(result):
                 packed.setdefault(mix, {}).setdefault(split, []).append(shard)
                 kept.add(shard.path)
-            if made.rejected_bytes:
-                with out.open(made.rejected) as part:
+            if result.rejected_bytes:
+                with out.open(result.rejected) as part:
                     shutil.copyfileobj(part, lines, 1 << 20)
         if out.fsync:
             lines.flush()
             os.fsync(lines.fileno())
     by_code = rejects.by_code(rejected)
     out.publish(REJECTED)
-    for path in out.sizes("data"):  # drafts, mostly
+    for path in out.sizes("data"):  # drafts of killed workers, mostly
         if path not in kept:
             out.remove(path)
     splits = [*dict.fromkeys([*(name for name, _ in plan.settings.splits), *(task.split for task in plan.tasks)])]
-    shown = {
+    shards = {
         mix: {split: packed[mix][split] for split in splits if split in packed[mix]}
         for mix in features.mixes(MODALITIES)
         if mix in packed
     }
     counts.written = {mix: n for mix, n in sorted(counts.written.items()) if n}
-    by_path = dict(zip(plan.inputs, hands.digests(list(plan.inputs)), strict=True))
+    by_path = dict(zip(plan.inputs, engine.digests(list(plan.inputs)), strict=True))
     paths = plan.paths()
     digests = {name: by_path[paths[name]] for name in plan.sources}
-    report = Report(plan.version, counts, shown, plan.sources, digests, planning.described(plan), by_code)
+    report = Report(plan.version, counts, shards, plan.sources, digests, planning.options_for_report(plan), by_code)
     card(out.url, report)
     out.write(REPORT, report.text().encode())
     out.write(f"{STATE}/{_FINISHED}", b"")
@@ -205,21 +205,21 @@ def _finished(out: Output, hands: Engine, card: CardWriter) -> Report:
 
 
 def _check(out: Output, overwrite: bool) -> None:
-    """Makes sure that an output is ours to write to."""
+    """Makes sure that an output holds nothing but a build that may be continued or replaced."""
     out.begin()
     there = out.names()
     if there and STATE not in there and REPORT not in there:
         raise DataError(f"{out.url!r} holds other files ({sorted(there)[0]!r}, …); name a new folder")
     finished = REPORT in there and (STATE not in there or out.size(f"{STATE}/{_FINISHED}") is not None)
     if finished and not overwrite:
-        if STATE in there:  # it was killed when there was nothing left to do but this
+        if STATE in there:  # it was killed while it removed this folder, its last step
             out.remove(STATE, last=_FINISHED)
         raise DataError(f"{out.url!r} holds a finished build; pass --overwrite to replace it")
 
 
 def _empty(out: Output) -> None:
-    """Removes a build from an output that is held; the locks stay."""
-    for name in out.names() & set(_OURS):
+    """Removes a build from an output, but not the locks."""
+    for name in out.names() & set(_BUILT):
         out.remove(name)
     for path in out.sizes(STATE):
         if not path.startswith(_LOCKS):
@@ -227,33 +227,33 @@ def _empty(out: Output) -> None:
 
 
 @contextmanager
-def _begun(
+def _prepared(
     data: str | Sequence[str],
     out: Output,
     options: Options,
     settings: Settings,
-    hands: Engine,
+    engine: Engine,
     overwrite: bool,
     take_over: bool,
     part: str = "",
 ) -> Iterator[tuple[Plan, Callable[[], None]]]:
-    """The plan, written down in an output that is held: no second build of the same part gets in.
+    """Holds the output, against a second build of the same part, and gives the plan, which is written there.
 
-    The function beside it raises a DataError if the hold is lost, as may happen in an object store.
+    The function beside the plan raises a DataError once another build has taken over the output, as may happen in an object
+    store.
     """
     split_assignment.check(settings.splits)
     _check(out, overwrite)
-    plan = hands.plan(data, options, settings)
+    plan = engine.plan(data, options, settings)
     with out.held(part, take_over=take_over) as check:
         if overwrite:
             _empty(out)
         before = planning.read(out)
-        if before is not None and (changed := planning.changes(before, plan)):
-            what = changed[0]
+        if before is not None and (changes := planning.changes(before, plan)):
             raise DataError(
-                f"{out.url!r} holds an unfinished build of something else: {what}; pass --overwrite to begin anew"
+                f"{out.url!r} holds an unfinished build of something else: {changes[0]}; pass --overwrite to start again"
             )
         if plan != before:
             out.write(planning.FILE, plan.text())
-        hands.check(out)
+        engine.check(out)
         yield plan, check

@@ -1,8 +1,8 @@
-"""Work: one task of a plan, from its slices to its shards, begun anew or gone on with.
+"""One task of a plan, from its slices to its shards: run from its start, or from where an earlier run stopped.
 
-While a task is under way, ``OUT/.build/<task>.journal`` has a line for each shard that is safe; at its end
-``OUT/.build/<task>.json`` says that it is done.  Run again after a kill, a task reads its records again (which is cheap) and
-passes over those whose shards are done (whose media are not), so that at most the shards in flight are made twice.
+While a task runs, ``OUT/.build/<task>.journal`` has a line for each shard that is complete; at its end ``OUT/.build/<task>.json``
+says that it is done.  Run again after a kill, a task reads its records again, which is cheap, and skips those whose shards are
+complete, whose media are not read again.  So at most the shards under way are written twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..core.storage import STATE, Output
 from ..pipeline import rejects
 from ..pipeline.rows import Reject
 from .build_plan import Plan, Settings, Task
-from .progress import Pace, State, Told, size_of
+from .progress import OnState, TaskProgress, TaskState, size_of
 from .shard_packer import DoneShard, Packer
 from .split_assignment import Splitter
 from .task_rows import rows_of
@@ -30,13 +30,13 @@ class DoneTask(msgspec.Struct):
     """What a finished task has made.
 
     Attributes:
-        counts: what became of its records.
+        counts: outcomes of its records.
         shards: by mix and split, in order.
-        rejected: its part of the rejects, relative to the build's folder.
-        rejected_bytes: the size of that.
-        rows: handed over to be packed.
+        rejected: the file of its rejected records, relative to the build's folder.
+        rejected_bytes: the size of that file.
+        rows: rows that the packer has taken.
         packed: bytes of their media and texts.
-        seconds: it has taken, in the run that ended it.
+        seconds: time it has taken, in the run that finished it.
     """
 
     counts: Counts
@@ -56,34 +56,35 @@ class _Line(msgspec.Struct):
     shard: DoneShard
 
 
-def run(out: Output, plan: Plan, task: Task, told: Told | None = None) -> DoneTask:
-    """Runs a task, or what an earlier run has left of it.
+def run(out: Output, plan: Plan, task: Task, on_state: OnState | None = None) -> DoneTask:
+    """Runs a task, or the part of it that no earlier run has done.
 
     Args:
         out: where the build writes.
         plan: the whole plan.
         task: the task.
-        told: called with how far it is.
+        on_state: called with the task's state.
 
     Raises:
-        RejectedRow: a record was rejected and the settings say so.
-        OSError: the disk is full, say; the task can be run again.
+        RejectedRow: a record was rejected, and the settings say to stop at the first.
+        OSError: the disk is full, for example; the task can be run again.
     """
     done = finished(out, task)
     if done is not None:
-        if told:
-            told(State(task.number, size_of(task), done.rows, done.packed, done.counts, done.seconds, True, True))
+        if on_state:
+            size = size_of(task)
+            on_state(TaskState(task.number, size, done.rows, done.packed, done.counts, done.seconds, True, True))
         return done
     settings = plan.settings
     journal = _Journal(out, task)
     splitter = Splitter(plan)
     packers: dict[tuple[str, str], Packer] = {}
-    pace = Pace(task, told)
-    total = pace.total
+    progress = TaskProgress(task, on_state)
+    total = progress.total
     rejected = _path(task, "rejected.jsonl")
     try:
-        with _quick_garbage_collection(), open(out.draft(rejected), "wb") as lines:
-            for row in rows_of(plan, task, out, pace):
+        with _frozen_garbage_collection(), open(out.draft(rejected), "wb") as lines:
+            for row in rows_of(plan, task, out, progress):
                 if isinstance(row, Reject):
                     if settings.on_error == "raise":
                         raise rejects.raised(row)
@@ -93,7 +94,7 @@ def run(out: Output, plan: Plan, task: Task, told: Told | None = None) -> DoneTa
                 packer = packers.get(key)
                 if packer is None:
                     packer = packers[key] = journal.packer(*key, task, settings)
-                pace.row(packer.add(row))
+                progress.add_row(packer.add(row))
             for (mix, _), packer in sorted(packers.items()):
                 packer.close()
                 for shard in packer.done:
@@ -115,41 +116,41 @@ def run(out: Output, plan: Plan, task: Task, told: Told | None = None) -> DoneTa
     shards: dict[str, dict[str, list[DoneShard]]] = {}
     for (mix, split), packer in sorted(packers.items()):
         shards.setdefault(mix, {})[split] = packer.done
-    state = pace.now()
+    state = progress.current()
     done = DoneTask(total, shards, rejected, rejected_bytes, state.rows, state.packed, round(state.seconds, 3))
-    # as the journal: if a power cut takes it away, the task is found there
+    # not synced: a power cut that loses it leaves the journal, from which the task is finished again
     out.write(_path(task, "json"), msgspec.json.encode(done), safe=False)
-    pace.end()
+    progress.finish()
     return done
 
 
 def finished(out: Output, task: Task) -> DoneTask | None:
-    """What a task has made, if it is done and every byte of it is still there as it was."""
-    done = claimed(out, task, out.size)
-    return done if done and all(_is_whole(out, shard) for shard in _every(done)) else None
+    """The result of a task, if it is done and every byte of it is unchanged."""
+    done = recorded(out, task, out.size)
+    return done if done and all(_is_whole(out, shard) for shard in _all_shards(done)) else None
 
 
-def claimed(out: Output, task: Task, size: Callable[[str], int | None]) -> DoneTask | None:
-    """What a task says it has made, if it is done and all of it is there; the bytes are not read.
+def recorded(out: Output, task: Task, size: Callable[[str], int | None]) -> DoneTask | None:
+    """The result that a task has recorded, if all its files are there in their sizes; their bytes are not read.
 
     Args:
         out: where the build writes.
         task: the task.
-        size: the bytes of a file in `out`; None where there is none.
+        size: gives the bytes of a file in `out`; None where there is none.
     """
     try:
         done = msgspec.json.decode(out.read(_path(task, "json")) or b"", type=DoneTask)
     except msgspec.MsgspecError:
         return None
-    wanted = [
+    files = [
         (done.rejected, done.rejected_bytes),
-        *((shard.path, shard.bytes) for shard in _every(done) if shard.path),
+        *((shard.path, shard.bytes) for shard in _all_shards(done) if shard.path),
     ]
-    return done if all(size(path) == bytes_ for path, bytes_ in wanted) else None
+    return done if all(size(path) == bytes_ for path, bytes_ in files) else None
 
 
 class _Journal:
-    """The shards of a task that are safe: a small file, written anew with each of them."""
+    """The complete shards of a task: a small file that is replaced with each of them."""
 
     def __init__(self, out: Output, task: Task) -> None:
         self._out = out
@@ -159,13 +160,13 @@ class _Journal:
         self._read(out.read(self._path) or b"")
 
     def _read(self, text: bytes) -> None:
-        """Takes the shards of each mix and split up to the first that is not there as the journal says."""
+        """Takes the shards of each mix and split, up to the first that is missing or has changed."""
         broken: set[tuple[str, str]] = set()
         for line in text.splitlines():
             try:
                 entry = msgspec.json.decode(line, type=_Line)
             except msgspec.MsgspecError:
-                return  # what a power cut has left
+                return  # cut off by a power cut
             key = entry.mix, entry.split
             if key in broken or not _is_whole(self._out, entry.shard):
                 broken.add(key)
@@ -174,12 +175,12 @@ class _Journal:
                 self._lines.append(line)
 
     def packer(self, mix: str, split: str, task: Task, settings: Settings) -> Packer:
-        """A packer that goes on behind the shards that are done."""
+        """A packer that continues after the shards that are complete."""
         prefix = f"data/{mix}/{split}-{task.number:05d}"
 
         def completed(shard: DoneShard) -> None:
             self._lines.append(msgspec.json.encode(_Line(mix, split, shard)))
-            # not synced: the shard is safe, and a line that a power cut takes away costs making the shard again, no more
+            # not synced: the shard is on the disk, and to lose its line costs no more than writing the shard again
             self._out.write(self._path, b"\n".join(self._lines) + b"\n", safe=False)
 
         done = self._done.get((mix, split), ())
@@ -197,7 +198,7 @@ class _Journal:
 
 
 def shards_of(done: DoneTask) -> Iterator[tuple[str, str, Shard]]:
-    """Mix, split and shard, as a report has it, of each shard of a task that holds rows."""
+    """Mix, split and shard (as in a report) of each shard of a task that holds rows."""
     for mix, by_split in done.shards.items():
         for split, shards in by_split.items():
             for shard in shards:
@@ -205,12 +206,12 @@ def shards_of(done: DoneTask) -> Iterator[tuple[str, str, Shard]]:
                     yield mix, split, Shard(shard.path, shard.rows, shard.bytes)
 
 
-def _every(done: DoneTask) -> Iterator[DoneShard]:
+def _all_shards(done: DoneTask) -> Iterator[DoneShard]:
     return (shard for by_split in done.shards.values() for shards in by_split.values() for shard in shards)
 
 
 def _is_whole(out: Output, shard: DoneShard) -> bool:
-    """Whether a shard is there with the bytes it was written with."""
+    """Whether a shard has the bytes it was written with."""
     return not shard.path or out.is_whole(shard.path, shard.bytes, shard.checksum, shard.stamp)
 
 
@@ -219,8 +220,8 @@ def _path(task: Task, kind: str) -> str:
 
 
 @contextmanager
-def _quick_garbage_collection() -> Iterator[None]:
-    """Keeps the collector from walking through all imported modules again and again while millions of rows come and go."""
+def _frozen_garbage_collection() -> Iterator[None]:
+    """Exempts all objects of imported modules from garbage collection, which would visit them again and again."""
     gc.freeze()
     try:
         yield

@@ -1,14 +1,14 @@
 """The rows of a task: in the order of the records, or in the order of the archives their media lie in.
 
-A compressed archive can be read fast only from its start to its end.  So a row that one of its members leads (`lead_media`)
-is left to a task that goes through that archive once.  Other media of the row, from another archive say, are read at random.
+A compressed archive is fast to read only from its start to its end.  So a row whose lead medium (`lead_media`) is a member of one
+is left to a task that reads that archive once.  The other media of the row, perhaps from another archive, are read at random.
 
 ::
 
     records   a  b  c  d  e …            x.tar.gz   …  d.mp4 … a.mp4 … c.mp4 …
     task of the records:  b  e  …        task of the archive:  d  a  c …
 
-Records that share their lead with one before them are written behind it (`reorder_plan`, `reorder_spill`).
+Records that share their lead medium with an earlier record are written directly after it (`reorder_plan`, `reorder_spill`).
 """
 
 from __future__ import annotations
@@ -25,84 +25,86 @@ from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import Reject, Row, rows
 from .build_plan import Plan, Task
 from .lead_media import lead
-from .progress import Pace
+from .progress import TaskProgress
 from .reorder_spill import Moved
 
 
-def rows_of(plan: Plan, task: Task, out: Output, pace: Pace) -> Iterator[Row | Reject]:
-    """The rows a task is to write, and the records of its own that are rejected.
+def rows_of(plan: Plan, task: Task, out: Output, progress: TaskProgress) -> Iterator[Row | Reject]:
+    """The rows that a task writes, and those of its records that are rejected.
 
     Args:
         plan: the whole plan.
         task: the task.
         out: where the build writes.
-        pace: told how far the reading is.  Its total counts what became of the records that the task writes.
+        progress: follows the reading.  Its total counts the outcomes of the records that the task writes.
     """
     moved = Moved(out, plan, task)
     try:
-        yield from (_in_archive_order if task.archives else _in_order)(plan, task, moved, pace)
+        yield from (_in_archive_order if task.archives else _in_order)(plan, task, moved, progress)
     finally:
         moved.close()
 
 
-def _in_order(plan: Plan, task: Task, moved: Moved, pace: Pace) -> Iterator[Row | Reject]:
+def _in_order(plan: Plan, task: Task, moved: Moved, progress: TaskProgress) -> Iterator[Row | Reject]:
     rewriters = Rewriters(plan.options)
 
     def behind(homes: list[int]) -> Iterator[Row | Reject]:
-        """The rows that are written behind records that were met; forgets those."""
+        """The rows that are written after records that were read; forgets those records."""
         while homes:
-            for piece, blocks in moved.behind(homes.pop(0)):
+            for slice_, blocks in moved.behind(homes.pop(0)):
                 counts = Counts()
-                yield from rows(piece, plan.options, counts, rewriters.of(piece), blocks)
-                pace.total.add(counts)
+                yield from rows(slice_, plan.options, counts, rewriters.of(slice_), blocks)
+                progress.total.add(counts)
 
-    for piece in task.slices:
+    for slice_ in task.slices:
         counts = Counts()
         met: list[int] = []
-        pace.begins(piece, counts)
-        blocks = moved.staying(piece, pace.follows(read(piece)), met)
-        for row in rows(piece, plan.options, counts, rewriters.of(piece), blocks):
+        progress.begin_slice(slice_, counts)
+        blocks = moved.staying(slice_, progress.follow(read(slice_)), met)
+        for row in rows(slice_, plan.options, counts, rewriters.of(slice_), blocks):
             yield from behind(met)
             yield row
         yield from behind(met)
-        pace.ends(piece)
+        progress.end_slice(slice_)
 
 
-def _in_archive_order(plan: Plan, task: Task, moved: Moved, pace: Pace) -> Iterator[Row | Reject]:
+def _in_archive_order(plan: Plan, task: Task, moved: Moved, progress: TaskProgress) -> Iterator[Row | Reject]:
     rewriters = Rewriters(plan.options)
     passes = frozenset(task.archives)
     waiting: dict[Archive, dict[int, list[Row]]] = {archive: {} for archive in task.archives}
-    total = pace.total
-    for piece, blocks in moved.every():
+    total = progress.total
+    for slice_, blocks in moved.every():
         counts = Counts()
-        for row in rows(piece, plan.options, counts, rewriters.of(piece), blocks):
+        for row in rows(slice_, plan.options, counts, rewriters.of(slice_), blocks):
             item = None if isinstance(row, Reject) else lead(row.media, passes)
             if isinstance(row, Reject) or item is None or item.archive not in passes:
                 yield row
             else:
                 waiting[item.archive].setdefault(item.start, []).append(row)
         total.add(counts)
-    pace.expects(sum(len(some) for by_start in waiting.values() for some in by_start.values()))
+    progress.expect_rows(sum(len(some) for by_start in waiting.values() for some in by_start.values()))
     for archive, by_start in waiting.items():
         if not by_start:
             continue
         for found in read_through(archive, frozenset(by_start)):
             if isinstance(found, Finding):
-                continue  # told when the archive was listed; the rows it concerns are rejected below
+                continue  # reported when the archive was listed; its rows are rejected below
             member, data = found
             for row in by_start.pop(member.start, ()):
                 yield _with(row, archive, member.start, data)
         for left in by_start.values():
             for row in left:
-                one = finding("media-unreadable", f"{archive}: the member could not be read").placed(row.file, row.row)
+                unreadable = finding("media-unreadable", f"{archive}: the member could not be read").placed(
+                    row.file, row.row
+                )
                 total.written[row.mix] = total.written.get(row.mix, 0) - 1
                 total.rejected += 1
-                total.note([one])
-                yield Reject(row.format, row.file, row.row, [*row.findings, one], row.record)
+                total.note([unreadable])
+                yield Reject(row.format, row.file, row.row, [*row.findings, unreadable], row.record)
 
 
 def _with(row: Row, archive: Archive, start: int, data: bytes) -> Row:
-    """The row with the bytes of a member in place of the item that points to it."""
+    """The row with the bytes of a member in place of the item that refers to it."""
 
     def held(items: Sequence[Item]) -> list[Item]:
         return [

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .data_arguments import add_data, add_reading, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..build.soundtracks import Outcome
 
 USAGE = "DATA… --out DIR [options]"
@@ -39,37 +35,25 @@ def run(arguments: Namespace) -> int:
 
     from ..build import soundtracks
     from ..core.errors import DataError
+    from .progress import CountMeter, shown
 
     if arguments.workers is not None and arguments.workers < 1:
         raise DataError(f"--workers is {arguments.workers}: it must be at least 1")
-    with _progress(arguments) as (started, progress):
+    with shown(arguments, CountMeter("writing sound tracks")) as meter:
         outcomes = soundtracks.extract(
             arguments.data,
             arguments.out,
             options_of(arguments),
             workers=arguments.workers,
             seed=arguments.seed,
-            started=started,
-            progress=progress,
+            started=lambda total: meter.update("writing sound tracks", 0, total),
+            progress=lambda outcome: meter.advance(),
         )
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(outcomes), indent=2).decode())
     elif not arguments.quiet:
         _show(outcomes, arguments.out)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
-
-
-@contextmanager
-def _progress(arguments: Namespace) -> Iterator[tuple[Callable[[int], None], Callable[[Outcome], None]]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    quiet = arguments.quiet or arguments.json or not console.is_terminal
-    columns = (TextColumn("writing sound tracks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
-        task = bar.add_task("videos", total=None)
-        yield lambda total: bar.update(task, total=total), lambda outcome: bar.advance(task)
 
 
 def _show(outcomes: list[Outcome], out: str) -> None:

@@ -12,7 +12,7 @@ from ..core.errors import DataError
 from .data_arguments import add_data, add_reading, add_selection, options_of
 
 if TYPE_CHECKING:
-    from ..build import Standing
+    from ..build import BuildProgress
     from ..core.report import Report
 
 USAGE = "DATA… --out OUT [options]"
@@ -70,7 +70,7 @@ def run(arguments: Namespace) -> int:
     from ... import cards
     from .. import build
     from ..pipeline import rejects
-    from .build_progress import build_progress
+    from .progress import BuildMeter, shown
 
     settings = build.Settings(
         on_error=arguments.on_error,
@@ -84,12 +84,12 @@ def run(arguments: Namespace) -> int:
         order=arguments.order,
         group_by=arguments.group_by,
     )
-    standing = None
+    progress = None
     if arguments.finish:
         report = build.finish(arguments.out, card=cards.write)
     else:
         options, workers = options_of(arguments), arguments.workers
-        with build_progress(arguments) as meter, redirect_stdout(sys.stderr):  # for what Ray itself may print
+        with shown(arguments, BuildMeter()) as meter, redirect_stdout(sys.stderr):  # for what Ray itself may print
             if arguments.slice is not None:
                 part = _part(arguments.slice)
                 if arguments.engine != "local":
@@ -102,7 +102,7 @@ def run(arguments: Namespace) -> int:
                     settings,
                     workers=workers,
                     take_over=arguments.take_over,
-                    progress=meter.told,
+                    progress=meter.update,
                 )
                 return 0
             report = build.build(
@@ -116,13 +116,13 @@ def run(arguments: Namespace) -> int:
                 address=arguments.address,
                 overwrite=arguments.overwrite,
                 take_over=arguments.take_over,
-                progress=meter.told,
+                progress=meter.update,
             )
-            standing = meter.standing
+            progress = meter.progress
     if arguments.json:
         print(report.text(), end="")
     elif not arguments.quiet:
-        _show(report, arguments.out, standing)
+        _show(report, arguments.out, progress)
     return 1 if rejects.told(report.counts) else 0
 
 
@@ -143,7 +143,7 @@ def _size(text: str) -> int:
     return int(digits) * _UNITS[unit]
 
 
-def _show(report: Report, out: str, standing: Standing | None) -> None:
+def _show(report: Report, out: str, progress: BuildProgress | None) -> None:
     """Prints what a build did."""
     from rich.console import Console
     from rich.markup import escape
@@ -151,7 +151,7 @@ def _show(report: Report, out: str, standing: Standing | None) -> None:
 
     from ..check.diagnosis import Example
     from ..pipeline import rejects
-    from .build_progress import show_slowest
+    from .progress import show_slowest
     from .tables import show_findings
 
     console = Console()
@@ -178,7 +178,7 @@ def _show(report: Report, out: str, standing: Standing | None) -> None:
     show_findings(
         console, counts, {code: Example(one.file, one.row, None, one.pointer, one.message) for code, one in firsts}
     )
-    if standing is not None:
-        show_slowest(console, standing)
+    if progress is not None:
+        show_slowest(console, progress)
     if rejects.told(counts):
         console.print(f"The rejected records are in {escape(os.path.join(out, 'rejected.jsonl'))}", highlight=False)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
@@ -65,11 +63,10 @@ def run(arguments: Namespace) -> int:
     from ..check import check
     from ..check.html_report import page
     from ..check.write_clean import write_clean
-    from .tables import progress
+    from .progress import annotation_progress
 
     options = options_of(arguments)
-    with ExitStack() as shown:
-        advance = shown.enter_context(progress(arguments))
+    with annotation_progress(arguments) as meter:
         told = check(
             arguments.data,
             options,
@@ -79,8 +76,8 @@ def run(arguments: Namespace) -> int:
             seed=arguments.seed,
             workers=arguments.workers,
             threads=arguments.threads,
-            progress=advance,
-            media_progress=_media_bar(shown, arguments.quiet),
+            progress=meter.advance,
+            media_progress=lambda done, total: meter.update("opening media", done, total),
         )
     diagnosis = told.diagnosis
     if arguments.html:
@@ -99,27 +96,6 @@ def run(arguments: Namespace) -> int:
         if arguments.findings:
             console.print(f"All findings are in {arguments.findings}", highlight=False, markup=False)
     return 1 if diagnosis.errors else 0
-
-
-def _media_bar(shown: ExitStack, quiet: bool) -> Callable[[int, int], None] | None:
-    """A second progress bar, over the media, which takes the first one's place when that is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        return None
-    columns = (TextColumn("opening media"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
-
-    def tell(done: int, total: int) -> None:
-        if not bar.tasks:
-            shown.close()  # there can be one bar at a time
-            shown.enter_context(bar)
-            bar.add_task("opening", total=total)
-        bar.update(bar.tasks[0].id, completed=done)
-
-    return tell
 
 
 def _write(path: str, text: str) -> None:

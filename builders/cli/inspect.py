@@ -30,15 +30,15 @@ def run(arguments: Namespace) -> int:
 
     from ..check import check
     from ..pipeline import rejects
-    from .tables import progress
+    from .progress import annotation_progress
 
-    with progress(arguments) as advance:
+    with annotation_progress(arguments) as meter:
         told = check(
             arguments.data,
             options_of(arguments),
             depth="quick",
             seed=arguments.seed,
-            progress=lambda size: advance(size),
+            progress=meter.advance,
         )
     files = list(told.diagnosis.files.values())
     if arguments.json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from .data_arguments import add_data, add_reading, options_of
@@ -41,12 +40,12 @@ def run(arguments: Namespace) -> int:
     from ..pipeline.inputs import splits
     from ..pipeline.rewriters import roots_of
     from ..pipeline.written_paths import written_paths
+    from .progress import CountMeter, shown
 
     options = options_of(arguments)
     by_split = splits(arguments.data, format=options.format, seed=arguments.seed)
     sources = [source for some in by_split.values() for source in some]
-    errors = Console(stderr=True)
-    with errors.status("indexing the media roots, reading paths") if not _quiet(arguments, errors) else nullcontext():
+    with shown(arguments, CountMeter("reading paths and media roots")):
         learned = learn(
             written_paths(sources, options),
             list(dict.fromkeys(root for source in sources for root in roots_of(source, options))),
@@ -134,7 +133,3 @@ def _printable(text: str) -> str:
 
 def _share(count: int, total: int) -> str:
     return f"{count / total:.1%}" if total else "–"
-
-
-def _quiet(arguments: Namespace, console: Console) -> bool:
-    return bool(arguments.quiet or arguments.json or not console.is_terminal)

@@ -63,22 +63,17 @@ def _export(viewer: Viewer, arguments: Namespace) -> int:
     import os
     import webbrowser
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from ..preview import export
     from ..preview.entry_index import Filter
+    from .progress import CountMeter, shown
 
-    console = Console(stderr=True)
-    quiet = arguments.quiet or arguments.json or not console.is_terminal
-    with Progress(console=console, disable=quiet, transient=True) as bar:
-        task = bar.add_task("writing samples", total=None)
+    with shown(arguments, CountMeter("writing samples")) as meter:
         path = export(
             viewer,
             arguments.out,
             Filter("", arguments.finding, arguments.search),
             arguments.samples,
-            progress=lambda done: bar.advance(task, done),
+            progress=meter.advance,
         )
     if arguments.json:
         print(json.dumps({"page": path}))

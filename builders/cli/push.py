@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .data_arguments import add_output
@@ -54,9 +52,10 @@ def run(arguments: Namespace) -> int:
 
     from ...upload import push
     from ...upload.build import VIEWER_LIMIT
+    from .progress import CountMeter, shown
 
     disable_progress_bars()
-    with _progress(arguments) as advance:
+    with shown(arguments, CountMeter("pushing")) as meter:
         done = push(
             arguments.folder,
             arguments.repository,
@@ -68,7 +67,7 @@ def run(arguments: Namespace) -> int:
             prune=arguments.prune,
             row_group_limit=arguments.row_group_limit or VIEWER_LIMIT,
             private_paths=arguments.private_paths,
-            progress=advance,
+            progress=lambda what, done, total: meter.update(what, done, total, in_bytes=True),
             told=(lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr),
         )
     if arguments.json:
@@ -76,22 +75,6 @@ def run(arguments: Namespace) -> int:
     elif not arguments.quiet:
         _show(done, arguments.dry_run)
     return 0 if done.verification is None or done.verification else 1
-
-
-@contextmanager
-def _progress(arguments: Namespace) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar over the bytes, on the terminal's error stream."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if arguments.quiet or arguments.json or not console.is_terminal:
-        yield lambda what, done, total: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 def _show(done: Push, dry_run: bool) -> None:

@@ -1,39 +1,18 @@
-"""What commands print: the progress bar, and the table of findings.  Text from the data is escaped, never markup."""
+"""The table of findings.  Text from the data is escaped, never markup."""
 
 from __future__ import annotations
 
-import os
-from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..check.diagnosis import Example
 from ..core.counts import Counts
 from ..core.findings import CATALOGUE
-from ..pipeline.inputs import known_format, splits
 
 _STYLE = {"error": "red", "warning": "yellow", "info": "dim"}
-
-
-@contextmanager
-def progress(arguments: Namespace) -> Iterator[Callable[[int], None]]:
-    """A progress bar over the bytes of the annotation files, on the terminal's error stream."""
-    console = Console(stderr=True)
-    quiet = arguments.quiet or arguments.json or not console.is_terminal
-    columns = (TextColumn("reading annotations"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
-        if quiet:
-            yield lambda size: None
-            return
-        found = splits(arguments.data, format=known_format(arguments.format), seed=arguments.seed)
-        total = sum(os.path.getsize(source.path) for sources in found.values() for source in sources)
-        task = bar.add_task("reading", total=total)
-        yield lambda size: bar.advance(task, size)
 
 
 def show_findings(console: Console, counts: Counts, examples: Mapping[str, Example]) -> None:
