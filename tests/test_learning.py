@@ -18,7 +18,7 @@ from modalmix.builders.cli.main import main
 from modalmix.builders.core.errors import DataError
 from modalmix.builders.core.findings import Finding
 from modalmix.builders.core.sample import Reference
-from modalmix.builders.media.items import read_bytes
+from modalmix.builders.media.items import PatchItems, read_bytes
 from modalmix.builders.paths import Learned, Rewriter, Rule, Rules, learn
 
 VIDEO_IDS = ["lltmlYR56dI", "nasa13013xx", "Q04US_x81bz", "7nRmsEw7nsE"]
@@ -201,7 +201,7 @@ def test_an_archive_is_a_root_with_no_rules(tmp_path: Path) -> None:
     item = rewriter.item(Reference("/mnt/y/v/a.mp4"), "video", "")
     assert not isinstance(item, Finding) and (item.name, read_bytes(item)) == ("a.mp4", b"one")
     frames = rewriter.video(Reference("/mnt/patch", (3, 3), 2), "")
-    assert isinstance(frames, list) and [read_bytes(frame) for frame in frames] == [b"one", b"two"]
+    assert isinstance(frames, PatchItems) and [read_bytes(frame) for frame in frames] == [b"one", b"two"]
 
 
 def test_the_same_member_in_two_archives_is_ambiguous(root: Path) -> None:

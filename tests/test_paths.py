@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modalmix.builders.core.findings import Finding
 from modalmix.builders.core.sample import Reference
-from modalmix.builders.media.items import Item, read_bytes
+from modalmix.builders.media.items import Item, PatchItems, read_bytes
 from modalmix.builders.paths import Rewriter
 
 
@@ -115,7 +115,7 @@ def test_roots_for_one_kind_go_for_that_kind_alone(tmp_path: Path) -> None:
 def test_a_patch_gives_the_byte_ranges_one_after_the_other(tmp_path: Path) -> None:
     put(tmp_path, "patch_000000", b"--onetwothree")
     frames = Rewriter([str(tmp_path)]).video(Reference("/m/patch_000000", (3, 3, 5), 2), "")
-    assert isinstance(frames, list)
+    assert isinstance(frames, PatchItems)
     assert [read_bytes(frame) for frame in frames] == [b"one", b"two", b"three"]
 
 

@@ -142,7 +142,7 @@ def _survey(
     survey = Columns("place", "key", "task", "archive")
     for task in tasks:
         for piece in task.slices:
-            key, selects = key_in(piece), Selector(selection, piece).draws
+            key, selects = key_in(piece), Selector(selection, piece).sampled
             base = place(files.number(piece), 0)
             for block in read(piece):
                 rows = range(block.row, block.row + len(block.records))

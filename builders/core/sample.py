@@ -32,6 +32,13 @@ NOTES = "modalmix"
 """Key in ``extra`` under which a format notes what it needs to write the record again (any JSON object)."""
 
 
+_MIXES = [
+    "_".join(name for i, name in enumerate(MODALITIES) if present >> i & 1) or "text"
+    for present in range(1 << len(MODALITIES))
+]
+"""Mix by which modalities are present, a bit each in their order."""
+
+
 class Turn(NamedTuple):
     """One turn: who speaks (``human`` or ``gpt``) and the text with canonical placeholders."""
 
@@ -114,8 +121,13 @@ class Sample(msgspec.Struct, gc=False):
     @property
     def mix(self) -> str:
         """The name of the modality mix: its modalities joined by ``_`` in the order of `MODALITIES`, or ``text``."""
-        present = (self.images, self.videos, self.audios, self.audio_q, self.masks)
-        return "_".join([name for name, there in zip(MODALITIES, present, strict=True) if there]) or "text"
+        return _MIXES[
+            bool(self.images)
+            | bool(self.videos) << 1
+            | bool(self.audios) << 2
+            | bool(self.audio_q) << 3
+            | bool(self.masks) << 4
+        ]
 
 
 class Recognition(NamedTuple):

@@ -185,6 +185,12 @@ def _frame(turns: int, roles: Roles) -> _Frame | None:
 
 def _usual_text(text: str, tags: Mapping[str, str], found: dict[str, int]) -> str | None:
     """The canonical text, its placeholders added to those found; None where a tag is none, or has a backslash."""
+    if text[0] == "<" and text.count("<") == 1:  # nearly always: the one tag stands in front
+        tag, _, rest = text[1:].partition(">")
+        meaning = tags.get(tag)
+        if meaning is not None:
+            found[meaning] = found.get(meaning, 0) + 1
+            return f"<{meaning}>{rest}"
     here = _TAG.findall(text)
     if not here:
         return text

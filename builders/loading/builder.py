@@ -248,8 +248,10 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                     continue
                 waiting.append(row)
                 if len(waiting) >= ROWS_PER_TABLE:
-                    yield Key(shard, batch), table(waiting, schema, referenced)
-                    waiting, batch = [], batch + 1
+                    made = table(waiting, schema, referenced)
+                    waiting = []  # not kept while the table is used
+                    yield Key(shard, batch), made
+                    batch += 1
             if waiting:
                 yield Key(shard, batch), table(waiting, schema, referenced)
             self._account(piece, counts, rewriter, lines, streaming)

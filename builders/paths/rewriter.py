@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from stat import S_ISREG
 from typing import Any
 
 from ..core.findings import Finding, finding
@@ -36,6 +37,8 @@ _IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif"}
 )
 _PLAIN = (Rule("anywhere"),)
+_NO_NAMES = frozenset({"", ".", ".."})
+_KNOWN_FOLDERS = 100_000
 
 
 class Rewriter:
@@ -67,6 +70,7 @@ class Rewriter:
         self.roots = tuple(self._where.paths[i] for i in self._where.general)
         self.rules = rules
         self._disk = Disk(self._where.paths, cache, deep=rules is not None)
+        self._only_folders: dict[tuple[str, str], str] = {}
         self._lookup: Lookup[Here, Located] = Lookup(rules.rules if rules else _PLAIN, self._disk, flat=rules is None)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -88,6 +92,8 @@ class Rewriter:
             kind: ``image``, ``audio`` or ``video``: what to say, and which roots.
             at: JSON pointer of the reference, for the finding.
         """
+        if reference.sizes is None and (file := self._file(reference.path, kind)):
+            return file
         found = self.locate(reference.path, kind, at)
         if isinstance(found, Finding):
             return found
@@ -108,6 +114,8 @@ class Rewriter:
                     return item
                 frames.append(item)
             return frames
+        if reference.sizes is None and (file := self._file(reference.path, "video")):
+            return file
         found = self.locate(reference.path, "video", at)
         if isinstance(found, Finding):
             return found
@@ -116,6 +124,28 @@ class Rewriter:
                 return finding("media-kind", f"{reference.path!r} is a folder, not a patch", at)
             return self._patch(found, reference, at)
         return self._frames(found, at) if found.size == FOLDER else self._whole(found, reference.path, at)
+
+    def _file(self, written: str, kind: str) -> Item | None:
+        """What `item` gives for a file in the one folder that comes first for it, as nearly always; None for all else."""
+        folder, _, name = written.rpartition("/")
+        here = self._only_folders.get((folder, kind))
+        if name in _NO_NAMES:
+            return None
+        if here is None:
+            first = self._lookup.first_level(written, self._where.of(kind))
+            only = first[0] if len(first) == 1 else None
+            here = only.path if only is not None and only.path is not None and only.number is None else ""
+            if len(self._only_folders) >= _KNOWN_FOLDERS:
+                self._only_folders.clear()
+            self._only_folders[folder, kind] = here
+        if not here:
+            return None
+        path = f"{here}/{name}"
+        try:
+            status = os.lstat(path)
+        except (OSError, ValueError):
+            return None
+        return Item(name, path, 0, status.st_size) if S_ISREG(status.st_mode) and status.st_size else None
 
     def locate(self, written: str, kind: str, at: str) -> Located | Finding:
         """Where a written path is here: the one lookup everything else builds on."""

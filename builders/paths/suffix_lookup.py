@@ -122,6 +122,14 @@ class Lookup(Generic[Folder, Place]):
                 return hits
         return []
 
+    def first_level(self, written: str, roots: tuple[int, ...]) -> list[Folder]:
+        """The folders in which the names of a path's folder are looked for first; none where its own is no plain name."""
+        path = steps(written)
+        if path is None or ".." in path or path[-1] != written.rpartition("/")[2]:
+            return []
+        levels = self.levels(path[:-1], roots)
+        return [folder for _, folder in levels[0]] if levels else []
+
     def levels(self, folder: Sequence[str], roots: tuple[int, ...]) -> list[list[tuple[int, Folder]]]:
         """The folders that are there for a written one: levels of (position of the rule, folder), the best first."""
         found: list[list[tuple[int, Folder]]] = []

@@ -47,7 +47,7 @@ class Condition(NamedTuple):
     """A condition: its text, whether it needs what is known only after the lookup, and whether a row fulfils it."""
 
     text: str
-    late: bool
+    needs_media: bool
     holds: Callable[[Subject], bool]
 
 
@@ -81,7 +81,7 @@ NAMES: dict[str, tuple[str, Callable[[Subject], Value]]] = {
 }
 """Every name a condition may use: what it is, and where it comes from."""
 
-_LATE = ("bytes", "duration", "findings")
+_NEEDS_MEDIA = ("bytes", "duration", "findings")
 
 FUNCTIONS: dict[str, tuple[str, Callable[..., Value]]] = {
     "len": ("items of a list, characters of a text", len),
@@ -145,7 +145,7 @@ def condition(text: str) -> Condition:
                 f"the condition {text!r} cannot be asked of {subject.file}:{subject.row}: {error}"
             ) from None
 
-    return Condition(text, not used.isdisjoint(_LATE), holds)
+    return Condition(text, not used.isdisjoint(_NEEDS_MEDIA), holds)
 
 
 def _node(tree: ast.expr, text: str, used: set[str]) -> Node:

@@ -23,21 +23,23 @@ def resolve(sample: Sample, rewriter: Rewriter) -> Media | Finding:
     for found in (images, audios, audio_q):
         if isinstance(found, Finding):
             return found
+    if not sample.videos:
+        return Media(images, [], [], audios, audio_q)  # type: ignore[arg-type]  # no findings, as was seen above
     videos: list[Item] = []
     frames: list[Sequence[Item]] = []
     for i, video in enumerate(sample.videos):
         resolved = rewriter.video(video, f"/video/{i}" if len(sample.videos) > 1 else "/video")
-        if isinstance(resolved, Finding):
-            return resolved
         if isinstance(resolved, Item):
             videos.append(resolved)
+        elif isinstance(resolved, Finding):
+            return resolved
         else:
             frames.append(resolved)
     if videos and frames:
         return finding(
             "mixed-video-kinds", f"{len(videos)} video file(s) and {len(frames)} list(s) of frames", "/video"
         )
-    return Media(images, videos, frames, audios, audio_q)  # type: ignore[arg-type]  # no findings, as was seen above
+    return Media(images, videos, frames, audios, audio_q)  # type: ignore[arg-type]
 
 
 def _items(references: Sequence[Reference], kind: str, at: str, rewriter: Rewriter) -> list[Item] | Finding:

@@ -5,7 +5,7 @@
     slice ──annotations.read──► records ──format.read──► samples ──rewriter──► media items ──► Row
                  │                          │                         │
                  └───────── findings ───────┴─────────────────────────┴──────────────────────► Reject
-                                                          not of the wanted mix or selection ► counted only
+                                                          of no selected mix, or not selected ► counted only
 
 ``read = written + rejected + not selected`` holds for every slice (`Counts`).
 """
@@ -85,91 +85,124 @@ def rows(
         blocks: records to take in place of those of the slice, some of them or others of its file; by default they are
             read here.
     """
-    selector = Selector(options.selection, slice_)
-    draws, (asks_before, asks_after) = selector.draws, selector.asks
-    read_as = reading(options, slice_)
-    stem = slice_.file.rpartition("/")[2].split(".")[0]
-    wanted = options.mixes
-    written: Counter[str] = Counter()
-    met: Counter[str] = Counter()
+    maker = _Rows(slice_, options, counts, rewriter)
     try:
         for block in read(slice_) if blocks is None else blocks:
-            told: dict[int, list[Finding]] = {}
-            for one in block.findings:
-                told.setdefault(one.row, []).append(one)
-            for one in told.get(-1, ()):  # of the file as a whole: no record is lost with it, but somebody must know
-                counts.note([one])
-                if one.severity == "error":
-                    yield Reject(None, slice_.file, -1, [one], None)
-            for row in sorted(block.raw):
-                counts.read += 1
-                if draws(row):
-                    counts.rejected += 1
-                    counts.note(told[row])
-                    yield Reject(None, slice_.file, row, told[row], None, block.raw[row])
-                else:
-                    counts.not_selected += 1
-            for row, record in enumerate(block.records, block.row):
-                counts.read += 1
-                if not draws(row):
-                    counts.not_selected += 1
-                    continue
-                name, sample = read_as(record)
-                findings = [*told.get(row, ()), *sample.findings] if row in told else sample.findings
-                broken = bool(findings) and rejects(findings)
-                mix = sample.mix
-                if not broken:
-                    if wanted is not None and mix not in wanted:
-                        counts.not_selected += 1
-                        continue
-                    if asks_before or asks_after:
-                        own = sample.id if sample.id is not None else f"{stem}:{row}"
-                        subject = Subject(own, name, slice_.file, row, sample)
-                        if not selector.wants(subject):
-                            counts.not_selected += 1
-                            continue
-                    media = resolve(sample, rewriter)
-                    if options.verify_masks and sample.masks and isinstance(media, Media):
-                        findings = findings + mask_findings(name, sample, media)
-                        broken = rejects(findings)
-                    elif isinstance(media, Finding):
-                        findings = [*findings, media]
-                        broken = True
-                if asks_after and not broken:
-                    assert isinstance(media, Media)
-                    if not selector.keeps(subject._replace(media=media, findings=findings)):
-                        counts.not_selected += 1
-                        continue
-                if name is not None:
-                    met[name] += 1
-                if findings:
-                    findings = [one if one.file else one.placed(slice_.file, row) for one in findings]
-                    counts.note(findings)
-                if broken:
-                    counts.rejected += 1
-                    yield Reject(name, slice_.file, row, findings, record)
-                else:
-                    assert isinstance(media, Media)
-                    written[mix] += 1
-                    yield Row(
-                        sample.id if sample.id is not None else f"{stem}:{row}",
-                        name,
-                        slice_.file,
-                        row,
-                        mix,
-                        sample,
-                        media,
-                        record,
-                        findings,
-                    )
+            yield from maker.of(block)
+            del block  # its memory is used again
     finally:
-        counts.written = dict(written)
-        counts.formats = dict(met)
+        counts.written = dict(maker.written)
+        counts.formats = dict(maker.formats)
 
 
-def reading(options: Options, piece: Slice) -> Callable[[dict[str, Any]], tuple[str | None, Sample]]:
+class _Rows:
+    """Makes rows of the records of one slice.
+
+    Attributes:
+        written: rows by mix.
+        formats: records by format.
+    """
+
+    def __init__(self, slice_: Slice, options: Options, counts: Counts, rewriter: Rewriter) -> None:
+        self.written: Counter[str] = Counter()
+        self.formats: Counter[str] = Counter()
+        self._counts = counts
+        self._file = slice_.file
+        self._stem = slice_.file.rpartition("/")[2].split(".")[0]
+        self._rewriter = rewriter
+        self._read = reading(options, slice_)
+        self._mixes = options.mixes
+        self._verify_masks = options.verify_masks
+        self._selector = Selector(options.selection, slice_)
+
+    def of(self, block: Block) -> Iterator[Row | Reject]:
+        """The rows and rejects of a block."""
+        counts, selector = self._counts, self._selector
+        findings: dict[int, list[Finding]] = {}
+        if block.findings or block.raw:
+            for one in block.findings:
+                findings.setdefault(one.row, []).append(one)
+            yield from self._of_file(findings.get(-1, ()))
+            yield from self._unparsed(block, findings)
+        for row, record in enumerate(block.records, block.row):
+            counts.read += 1
+            made = None
+            if selector.everything or selector.sampled(row):
+                made = self._of_record(row, record, findings.get(row))
+            if made is None:
+                counts.not_selected += 1
+            else:
+                yield made
+
+    def _of_file(self, findings: Iterable[Finding]) -> Iterator[Reject]:
+        """What is wrong with the file as a whole: no record is lost with it, but somebody must know."""
+        for one in findings:
+            self._counts.note([one])
+            if one.severity == "error":
+                yield Reject(None, self._file, -1, [one], None)
+
+    def _unparsed(self, block: Block, findings: dict[int, list[Finding]]) -> Iterator[Reject]:
+        """The elements of a block that are no records."""
+        for row in sorted(block.raw):
+            self._counts.read += 1
+            if self._selector.sampled(row):
+                self._counts.rejected += 1
+                self._counts.note(findings[row])
+                yield Reject(None, self._file, row, findings[row], None, block.raw[row])
+            else:
+                self._counts.not_selected += 1
+
+    def _of_record(
+        self, row: int, record: dict[str, Any], reader_findings: list[Finding] | None
+    ) -> Row | Reject | None:
+        """What a record becomes; None where it is not selected."""
+        format_, sample = self._read(record)
+        findings = sample.findings if reader_findings is None else [*reader_findings, *sample.findings]
+        if findings and rejects(findings):
+            return self._reject(format_, row, record, findings)
+        mix = sample.mix
+        if self._mixes is not None and mix not in self._mixes:
+            return None
+        id_ = sample.id if sample.id is not None else f"{self._stem}:{row}"
+        selector = self._selector
+        if selector.prefilter or selector.postfilter:
+            subject = Subject(id_, format_, self._file, row, sample)
+            if not all(one.holds(subject) for one in selector.prefilter):
+                return None
+        media = resolve(sample, self._rewriter)
+        if isinstance(media, Finding):
+            return self._reject(format_, row, record, [*findings, media])
+        if sample.masks and self._verify_masks and (wrong := mask_findings(format_, sample, media)):
+            findings = findings + wrong
+            if rejects(findings):
+                return self._reject(format_, row, record, findings)
+        if selector.postfilter:
+            subject = subject._replace(media=media, findings=findings)
+            if not all(one.holds(subject) for one in selector.postfilter):
+                return None
+        if findings:
+            findings = self._noted(row, findings)
+        if format_ is not None:
+            self.formats[format_] += 1
+        self.written[mix] += 1
+        return Row(id_, format_, self._file, row, mix, sample, media, record, findings)
+
+    def _reject(self, format_: str | None, row: int, record: dict[str, Any], findings: list[Finding]) -> Reject:
+        if format_ is not None:
+            self.formats[format_] += 1
+        self._counts.rejected += 1
+        return Reject(format_, self._file, row, self._noted(row, findings), record)
+
+    def _noted(self, row: int, findings: list[Finding]) -> list[Finding]:
+        """The findings with their place, counted."""
+        placed = [one if one.file else one.placed(self._file, row) for one in findings]
+        self._counts.note(placed)
+        return placed
+
+
+def reading(options: Options, slice_: Slice) -> Callable[[dict[str, Any]], tuple[str | None, Sample]]:
     """A function from a record of a slice to its format's name and its sample."""
     if options.format is None:
-        return RecognisingReader(piece, options.roles)
+        return RecognisingReader(slice_, options.roles)
     name, read_one, roles = options.format, formats()[options.format].read, options.roles
     return lambda record: (name, read_one(record, roles))

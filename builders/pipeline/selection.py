@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import msgspec
 import xxhash
 
-from ..annotations import Slice
+from ..annotations import Slice, Take
 from ..core.errors import DataError
-from .conditions import Condition, Subject, condition
+from .conditions import Condition, condition
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -35,22 +35,29 @@ EVERYTHING = Selection()
 
 
 class Selector:
-    """Asks the records of one slice."""
+    """Which records of one slice become rows.
 
-    def __init__(self, selection: Selection, piece: Slice) -> None:
+    Attributes:
+        everything: every record is sampled.
+        prefilter: conditions on what a record says; asked before its media are looked up.
+        postfilter: conditions on its media and findings.
+    """
+
+    def __init__(self, selection: Selection, slice_: Slice) -> None:
         """Reads the conditions.
 
         Raises:
             DataError: one cannot be read, or the sample is no fraction.
         """
         conditions = check(selection)
-        self._take = piece.take
-        self._before = [one for one in conditions if not one.late]
-        self._after = [one for one in conditions if one.late]
+        self.prefilter = [one for one in conditions if not one.needs_media]
+        self.postfilter = [one for one in conditions if one.needs_media]
+        self._take = slice_.take
         self._edge = int(selection.sample * 2**64) if selection.sample < 1 else None
-        self._prefix = f"sample\0{selection.seed}\0{piece.file}\0"
+        self._prefix = f"sample\0{selection.seed}\0{slice_.file}\0"
+        self.everything = self._edge is None and self._take == Take()
 
-    def draws(self, row: int) -> bool:
+    def sampled(self, row: int) -> bool:
         """Whether the record with this ordinal is to be read."""
         if not self._take.selects(row):
             return False
@@ -58,19 +65,6 @@ class Selector:
             return True
         place = f"{self._prefix}{row}".encode("utf-8", "surrogateescape")
         return int(xxhash.xxh3_64_intdigest(place)) < self._edge
-
-    def wants(self, subject: Subject) -> bool:
-        """Whether what the record says is wanted; before its media are looked up."""
-        return all(one.holds(subject) for one in self._before)
-
-    def keeps(self, subject: Subject) -> bool:
-        """Whether the row is wanted, its media and findings known."""
-        return all(one.holds(subject) for one in self._after)
-
-    @property
-    def asks(self) -> tuple[bool, bool]:
-        """Whether there are conditions to ask before the lookup, and after it."""
-        return bool(self._before), bool(self._after)
 
 
 def check(selection: Selection) -> Sequence[Condition]:

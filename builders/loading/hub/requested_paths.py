@@ -119,8 +119,8 @@ def check_awaited(options: Options) -> None:
         raise DataError(
             "image_folder and video_folder are for folders on this disk; name the place on the Hub as media_root"
         )
-    if late := [one.text for one in check(options.selection) if one.late]:
-        raise DataError(f"{late[0]!r} asks for what is known only of media on this disk, and these are on the Hub")
+    if on_media := [one.text for one in check(options.selection) if one.needs_media]:
+        raise DataError(f"{on_media[0]!r} asks for what is known only of media on this disk, and these are on the Hub")
 
 
 class Wanted:
