@@ -10,18 +10,16 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import sqlite3
-import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 
 from ..core.findings import Finding, finding
+from ..core.sqlite_files import TempDatabase
 from ..media.header import Header, Medium
 from ..media.header_cache import HeaderCache, key_of
 from ..media.items import NO_BASE64, Item
@@ -64,6 +62,12 @@ SUFFIXES = frozenset().union(*_SUFFIXES.values())
 """Names with one of these are media files."""
 
 
+_SCHEMA = """
+CREATE TABLE media (number INTEGER PRIMARY KEY, medium TEXT, path TEXT, start INTEGER, items BLOB);
+CREATE TABLE found (number INTEGER PRIMARY KEY, findings BLOB);
+"""
+
+
 class Known(NamedTuple):
     """One distinct medium with what was learned: its hash, what it should be, its items, and its first item's header."""
 
@@ -77,23 +81,14 @@ class MediaStore:
     """The distinct media of a dataset, and what was found about each, on disk."""
 
     def __init__(self) -> None:
-        handle, self._path = tempfile.mkstemp(prefix="modalmix-check-", suffix=".sqlite")
-        os.close(handle)
-        self._database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode=OFF")
-        self._database.execute("PRAGMA synchronous=OFF")
-        self._database.execute(
-            "CREATE TABLE media (number INTEGER PRIMARY KEY, medium TEXT, path TEXT, start INTEGER, items BLOB)"
-        )
-        self._database.execute("CREATE TABLE found (number INTEGER PRIMARY KEY, findings BLOB)")
+        self._database = TempDatabase(_SCHEMA)
+        self._connection = self._database.connection
 
     def __enter__(self) -> MediaStore:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._database.close()
-        with suppress(OSError):
-            os.unlink(self._path)
 
     def add(self, media: dict[int, tuple[str, bytes]]) -> None:
         """Adds media; one that is known already is passed over."""
@@ -101,16 +96,16 @@ class MediaStore:
         for number, (medium, items) in media.items():
             first: Item = pickle.loads(items)[0]
             rows.append((number, medium, os.fsencode(first.path), first.start, items))
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT OR IGNORE INTO media VALUES (?, ?, ?, ?, ?)", rows)
-        self._database.execute("COMMIT")
+        self._connection.execute("BEGIN")
+        self._connection.executemany("INSERT OR IGNORE INTO media VALUES (?, ?, ?, ?, ?)", rows)
+        self._connection.execute("COMMIT")
 
     def __len__(self) -> int:
-        return int(self._database.execute("SELECT COUNT(*) FROM media").fetchone()[0])
+        return int(self._connection.execute("SELECT COUNT(*) FROM media").fetchone()[0])
 
     def __iter__(self) -> Iterator[tuple[int, str, list[Item]]]:
         """All media, in the order of their files and of their places in them: archives and patches are read forwards."""
-        for number, medium, items in self._database.execute(
+        for number, medium, items in self._connection.execute(
             "SELECT number, medium, items FROM media ORDER BY path, start"
         ):
             yield number, medium, pickle.loads(items)
@@ -118,11 +113,11 @@ class MediaStore:
     def note(self, number: int, findings: list[Finding]) -> None:
         """Keeps what was found about a medium."""
         blob = msgspec.msgpack.encode([(one.code, one.message, one.pointer) for one in findings])
-        self._database.execute("INSERT OR REPLACE INTO found VALUES (?, ?)", (number, blob))
+        self._connection.execute("INSERT OR REPLACE INTO found VALUES (?, ?)", (number, blob))
 
     def findings(self, number: int) -> list[Finding]:
         """What was found about a medium."""
-        row = self._database.execute("SELECT findings FROM found WHERE number = ?", (number,)).fetchone()
+        row = self._connection.execute("SELECT findings FROM found WHERE number = ?", (number,)).fetchone()
         if row is None:
             return []
         return [Finding(*one) for one in msgspec.msgpack.decode(row[0], type=list[tuple[str, str, str]])]

@@ -11,7 +11,7 @@ import msgspec
 
 from ..core.errors import DataError
 from ..core.findings import CATALOGUE, Finding
-from .temp_database import TempDatabase, storable
+from ..core.sqlite_files import TempDatabase, storable
 
 _SCHEMA = "CREATE TABLE findings (file TEXT, row INT, code TEXT, message TEXT, pointer TEXT, offset INT);"
 

@@ -12,8 +12,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ..core.sqlite_files import TempDatabase, storable
 from .entries import Entry, severity
-from .temp_database import TempDatabase, storable
 
 _KEPT_FILTERS = 16
 _SCHEMA = """
