@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from modalmix.builders.views import frame_sampling
 
 frames_and_number = (st.integers(0, 3000), st.integers(1, 128))
-BY_NUMBER = ["uniform", "linspace", "midpoint", "arange", "aria", "jitter", "clip"]
-REPEATING = {"midpoint", "arange", "aria"}
+BY_NUMBER = ["uniform", "linspace", "midpoint", "arange", "starts", "aria", "jitter", "clip"]
+REPEATING = {"midpoint", "arange", "starts", "aria"}
 
 
 @pytest.mark.parametrize("name", BY_NUMBER)
@@ -31,7 +31,7 @@ def test_both_ends_are_chosen(name: str, frames: int, number: int) -> None:
     assert (found[0], found[-1]) == (0, frames - 1)
 
 
-@pytest.mark.parametrize("name", sorted(set(BY_NUMBER) - {"clip"}))
+@pytest.mark.parametrize("name", sorted(set(BY_NUMBER) - {"clip", "aria"}))
 @given(st.integers(1, 3000), st.integers(1, 128))
 def test_no_part_of_the_video_is_left_out(name: str, frames: int, number: int) -> None:
     found = frame_sampling.indices(name, frames, None, number)
@@ -72,16 +72,23 @@ def test_arange_of_upstream_sometimes_gives_an_extra_index() -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 64))
-def test_aria_is_upstreams_if_the_parts_are_equal(times: int, number: int) -> None:
+def test_aria_is_starts_if_the_parts_are_equal(times: int, number: int) -> None:
     frames = times * number
-    assert frame_sampling.aria(frames, number) == [int(frames / number) * i for i in range(number)]
+    assert frame_sampling.aria(frames, number) == frame_sampling.starts(frames, number)
 
 
-def test_aria_covers_the_whole_video() -> None:
-    upstream = [int(299 / 150) * i for i in range(150)]
-    assert upstream[-1] == 149
-    assert frame_sampling.aria(299, 150)[-1] == 297
-    assert frame_sampling.aria(3, 8) == [0, 0, 0, 1, 1, 1, 2, 2]
+def test_aria_sees_the_head_of_a_video_and_starts_the_whole() -> None:
+    assert frame_sampling.aria(299, 150)[-1] == 149
+    assert frame_sampling.starts(299, 150)[-1] == 297
+    assert frame_sampling.aria(3, 8) == [0] * 8
+    assert frame_sampling.starts(3, 8) == [0, 0, 0, 1, 1, 1, 2, 2]
+
+
+def test_frames_of_a_short_video_repeat_on_demand() -> None:
+    assert frame_sampling.indices("linspace", 3, None, 5, repeat=True) == [0, 0, 1, 1, 2]
+    assert frame_sampling.indices("linspace", 0, None, 5, repeat=True) == []
+    assert frame_sampling.indices("arange", 3, None, 5, repeat=False) == [0, 1, 2]
+    assert frame_sampling.indices("arange", 0, None, 5, repeat=False) == []
 
 
 @given(st.integers(0, 3000), st.floats(1, 120), st.floats(0.1, 10), st.integers(1, 128))

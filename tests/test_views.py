@@ -187,6 +187,7 @@ def test_a_list_of_pictures_is_a_video_with_unknown_times() -> None:
 
 def test_without_num_frames_the_annotation_decides_the_number_of_frames(clip: str) -> None:
     rows_ = dataset({"videos": [cell(clip)], "num_frames": 3}, {"videos": [cell(clip)]})
+    assert [len(one["videos"][0]) for one in views.training(rows_)] == [3, 8]
     assert [len(one["videos"][0]) for one in views.training(rows_, num_frames=None)] == [3, 8]
     assert [len(one["videos"][0]) for one in views.training(rows_, num_frames=5)] == [5, 5]
 

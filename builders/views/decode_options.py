@@ -10,7 +10,7 @@ import msgspec
 from . import frame_sampling
 
 DEFAULT_NUM_FRAMES = 8
-"""Frames of a video when neither the view nor the annotation names a number; VideoRefer's default."""
+"""Frames of a video when neither the view nor the annotation names a number, as in VideoRefer, lmms-finetune and Aria."""
 
 
 class DecodeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class DecodeOptions(msgspec.Struct, frozen=True, kw_only=True):
         tensors: ``"numpy"`` or ``"torch"``.
     """
 
-    num_frames: int | None = DEFAULT_NUM_FRAMES
+    num_frames: int | None = None
     sampling: str = "uniform"
     sampling_options: Mapping[str, Any] = {}
     size: tuple[int, int] | None = None

@@ -7,7 +7,8 @@ Each takes the number of shown frames and returns 0-based indices in ascending o
     linspace    ^        ^           ^           ^   both ends, truncated         each frame at most once   LLaVA, Ola
     midpoint       ^        ^        ^        ^      middles of equal parts       a short video repeats     VideoRefer
     arange      ^        ^        ^        ^         starts of equal parts        a short video repeats     lmms-finetune
-    aria        ^        ^        ^        ^         the same, in integers        a short video repeats     Aria
+    starts      ^        ^        ^        ^         the same, in integers        a short video repeats
+    aria        ^        ^        ^        ^         whole steps from the first   a short video repeats     Aria
     jitter            ^        ^     ^     ^         anywhere in equal parts      each frame at most once
     clip                             ^  ^  ^  ^      neighbours, random start     each frame at most once
     stride_fps  ^     ^     ^     ^     ^     ^      one per so many seconds, up to a maximum               LLaVA
@@ -48,18 +49,25 @@ def uniform(frames: int, num_frames: int) -> list[int]:
     return [(2 * i * (frames - 1) + num_frames - 1) // (2 * (num_frames - 1)) for i in range(num_frames)]
 
 
-def linspace(frames: int, num_frames: int) -> list[int]:
+def linspace(frames: int, num_frames: int, repeat: bool = False) -> list[int]:
     """``np.linspace(0, frames - 1, num_frames)`` truncated to integers, if the video has more frames than that.
 
     LLaVA-NeXT (``llava/utils.py``) and Ola thin out a long video this way.  With Ola's default ``frames_upbound`` of 0, its
-    code fails on an unbound variable.  LLaVA's ``force_sample`` repeats the frames of a short video; that shows nothing
-    more, so it is left out here.  One frame is the first.
+    code fails on an unbound variable.  One frame is the first.
+
+    Args:
+        frames: number of frames of the video.
+        num_frames: number of frames to choose.
+        repeat: repeat the frames of a shorter video, as LLaVA-NeXT does with ``force_sample``.
+
+    Returns:
+        `num_frames` indices; all frames, once each, if the video has no more than that and `repeat` is False.
 
     Raises:
         ValueError: a number of frames is invalid.
     """
     _check(frames, num_frames)
-    if frames <= num_frames:
+    if not frames or (frames <= num_frames and not repeat):
         return list(range(frames))
     found: list[int] = np.linspace(0, frames - 1, num_frames, dtype=int).tolist()
     return found
@@ -107,15 +115,20 @@ def stride_fps(frames: int, fps: float | None, rate: float = 1.0, maximum: int |
     return linspace(frames, maximum) if maximum and len(found) > maximum else found
 
 
-def arange(frames: int, num_frames: int) -> list[int]:
+def arange(frames: int, num_frames: int, repeat: bool = True) -> list[int]:
     """The first frame of each of `num_frames` equal parts, with a fractional step.
 
-    lmms-finetune's ``np.arange(0, frames, frames / num_frames)``, with three defects fixed: rounding sometimes gives one index
-    too many (7 of 17 frames); the indices repeat the frames of a short video, but its reader does not; and it takes the
-    number of frames from the header, which is 0 in mkv and webm.
+    lmms-finetune's ``np.arange(0, frames, frames / num_frames)`` (``datasets.py``), without two defects: rounding sometimes
+    gives one index too many (14 for 13 of 15 frames), and the indices repeat the frames of a short video, but upstream's
+    reader does not.  Upstream also takes the number of frames from the header, which is 0 in mkv and webm.
+
+    Args:
+        frames: number of frames of the video.
+        num_frames: number of frames to choose.
+        repeat: repeat the frames of a shorter video; False gives exactly the frames that upstream's reader returns.
 
     Returns:
-        `num_frames` indices; those of a shorter video repeat.
+        `num_frames` indices; those of a shorter video repeat, if `repeat` is True.
 
     Raises:
         ValueError: a number of frames is invalid.
@@ -123,15 +136,14 @@ def arange(frames: int, num_frames: int) -> list[int]:
     _check(frames, num_frames)
     if not frames:
         return []
+    if not repeat:
+        found = np.arange(0, frames, frames / num_frames).astype(int).tolist()
+        return sorted({index for index in found if index < frames})
     return [min(int(i * (frames / num_frames)), frames - 1) for i in range(num_frames)]
 
 
-def aria(frames: int, num_frames: int) -> list[int]:
-    """The first frame of each of `num_frames` equal parts, in integers.
-
-    If the number of frames is a multiple of `num_frames`, this is Aria's ``int(frames / num_frames) * i``
-    (``aria/load_video.py``).  Otherwise Aria sees only the head of the video (half of it at worst: 150 of 299 frames), and
-    only the first frame of a short one; here the parts cover the whole video.
+def starts(frames: int, num_frames: int) -> list[int]:
+    """The first frame of each of `num_frames` equal parts, in integers.  The parts cover the whole video.
 
     Returns:
         `num_frames` indices; those of a shorter video repeat.
@@ -143,6 +155,24 @@ def aria(frames: int, num_frames: int) -> list[int]:
     if not frames:
         return []
     return [i * frames // num_frames for i in range(num_frames)]
+
+
+def aria(frames: int, num_frames: int) -> list[int]:
+    """Every ``frames // num_frames``-th frame from the first on, exactly as Aria's ``load_video`` (``aria/load_video.py``).
+
+    Unless the number of frames is a multiple of `num_frames`, Aria sees only the head of the video (half of it at worst: 150 of
+    299 frames), and only the first frame of a video with fewer.  `starts` covers the whole video, and is the same otherwise.
+
+    Returns:
+        `num_frames` indices; a video with fewer frames gives its first frame `num_frames` times.
+
+    Raises:
+        ValueError: a number of frames is invalid.
+    """
+    _check(frames, num_frames)
+    if not frames:
+        return []
+    return [frames // num_frames * i for i in range(num_frames)]
 
 
 def jitter(frames: int, num_frames: int, seed: int = 0) -> list[int]:
@@ -186,11 +216,21 @@ SAMPLERS: dict[str, Callable[..., list[int]]] = {
     "linspace": linspace,
     "stride_fps": stride_fps,
     "arange": arange,
+    "starts": starts,
     "aria": aria,
     "jitter": jitter,
     "clip": clip,
 }
 """Name → sampler."""
+
+_OPTIONS = {
+    "linspace": {"repeat"},
+    "stride_fps": {"rate"},
+    "arange": {"repeat"},
+    "jitter": {"seed"},
+    "clip": {"seed", "stride"},
+}
+"""Name of a sampler → its options; the others have none."""
 
 
 def indices(name: str, frames: int, fps: float | None, num_frames: int, **options: Any) -> list[int]:
@@ -201,7 +241,7 @@ def indices(name: str, frames: int, fps: float | None, num_frames: int, **option
         frames: number of shown frames.
         fps: frames per second; None if unknown.  Only ``stride_fps`` needs it.
         num_frames: frames to choose; for ``stride_fps`` the maximum.
-        **options: of that sampler: ``rate``, ``seed``, ``stride``.
+        **options: of that sampler: ``rate``, ``repeat``, ``seed``, ``stride``.
 
     Raises:
         ValueError: there is no such sampler, it has no such option, or an argument is invalid.
@@ -209,8 +249,7 @@ def indices(name: str, frames: int, fps: float | None, num_frames: int, **option
     sampler = SAMPLERS.get(name)
     if sampler is None:
         raise ValueError(f"sampling {name!r} is not one of {', '.join(SAMPLERS)}")
-    has = {"stride_fps": {"rate"}, "jitter": {"seed"}, "clip": {"seed", "stride"}}.get(name, set())
-    if unknown := options.keys() - has:
+    if unknown := options.keys() - _OPTIONS.get(name, set()):
         raise ValueError(f"sampling {name!r} has no option {', '.join(sorted(unknown))}")
     if name == "stride_fps":
         return stride_fps(frames, fps, maximum=num_frames, **options)

@@ -38,7 +38,7 @@ from .shared_counter import ViewCounts
 def training(
     ds: Any,
     *,
-    num_frames: int | None = 8,
+    num_frames: int | None = None,
     sampling: str = "uniform",
     sampling_options: Mapping[str, Any] | None = None,
     size: int | tuple[int, int] | None = None,
@@ -59,10 +59,10 @@ def training(
     Args:
         ds: one split: a `datasets.Dataset` or `datasets.IterableDataset`.  Rows that are grouped by their media give their
             samples.
-        num_frames: frames of each video; None takes the number each annotation names, 8 if it names none.
+        num_frames: frames of each video; None takes the number that each annotation names, and 8 where it names none.
         sampling: how frames are chosen; a name in `modalmix.builders.views.frame_sampling.SAMPLERS`.
-        sampling_options: options of that sampler (``rate``, ``stride``, ``seed``).  Each sample derives its own seed from
-            ``seed``, the same in every run; pass another seed in each epoch.
+        sampling_options: options of that sampler (``rate``, ``repeat``, ``stride``, ``seed``).  Each sample derives its own seed
+            from ``seed``, the same in every run; pass another seed in each epoch.
         size: height and width in pixels of all pictures, frames and masks (one number for both); None keeps their own size.
         sampling_rate: of all sounds, in Hz; channels are mixed to one.
         masks: draw the masks, and decode the pictures they belong to.
