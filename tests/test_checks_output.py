@@ -376,10 +376,10 @@ def test_the_page_of_findings_is_up_to_date() -> None:
     assert written == catalogue(), "python -m modalmix.builders.check.findings_page > docs/findings.md"
 
 
-def test_of_every_finding_it_is_said_what_upstream_does_with_it() -> None:
+def test_the_page_says_of_every_finding_what_trainers_do_with_it() -> None:
     assert set(upstream()) == set(CODE)
     assert all(one.upstream.endswith(".") and one.example for one in upstream().values())
-    assert all(kind.meaning.endswith(".") and kind.mend.endswith(".") for kind in CATALOGUE.values())
+    assert all(kind.meaning.endswith(".") and kind.fix.endswith(".") for kind in CATALOGUE.values())
 
 
 def test_every_finding_stands_on_the_page_once_and_is_linked() -> None:

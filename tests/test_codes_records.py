@@ -202,7 +202,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_sound_record_is_silent(
     assert set(names(lines)) == {defect.name, *defect.also}
     found = next(line for line in lines if line["name"] == defect.name)
     assert defect.pointer is None or found["pointer"] == defect.pointer
-    assert found["file"] == "data.json" and found["mend"] == CATALOGUE[CODE[defect.name]].mend
+    assert found["file"] == "data.json" and found["mend"] == CATALOGUE[CODE[defect.name]].fix
     assert found["severity"] == CATALOGUE[CODE[defect.name]].severity
     errors = [line for line in lines if line["severity"] == "error"]
     counts = told.diagnosis.counts

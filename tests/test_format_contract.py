@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies_turns import copied, damaged, json_values
 
-from modalmix.builders.core.findings import CATALOGUE, rejects
+from modalmix.builders.core.findings import CATALOGUE, CODE, rejects
 from modalmix.builders.core.sample import MODALITIES, NOTES, Sample
 from modalmix.builders.formats import Format, formats
 from modalmix.builders.formats.recognition import RecordFormat, best_of, recognise
@@ -193,3 +193,9 @@ def test_a_record_is_recognised_the_same_whatever_was_read_before(record: dict[s
     assert used(record) == fresh(record) == used(copied(record))
     best, found = next(iter(recognise(record).items()))
     assert fresh(record) in ({best, main} if found.confidence else {None})
+
+
+@every_format
+def test_what_a_trainer_does_is_said_of_findings_that_exist(name: str) -> None:
+    assert set(FORMATS[name].ON_DEFECT) <= set(CODE)
+    assert all(says and not says.endswith(".") for says in FORMATS[name].ON_DEFECT.values())

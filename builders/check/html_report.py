@@ -110,7 +110,7 @@ def _findings(diagnosis: Diagnosis) -> str:
         parts.append(
             f'<details{" open" if kind.severity == "error" else ""}><summary><code class="{kind.severity}">{code}</code>'
             f'<span>{escape(kind.name)}</span><span class="n">{count:,}</span></summary><div><dl>'
-            f"<dt>means</dt><dd>{escape(kind.meaning)}</dd>{trained}<dt>mend</dt><dd>{escape(kind.mend)}</dd></dl>"
+            f"<dt>means</dt><dd>{escape(kind.meaning)}</dd>{trained}<dt>fix</dt><dd>{escape(kind.fix)}</dd></dl>"
             f"{shown}</div></details>"
         )
     return "".join(parts)

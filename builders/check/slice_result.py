@@ -57,7 +57,7 @@ class Entry(NamedTuple):
             "pointer": one.pointer,
             "offset": one.offset,
             "message": one.message,
-            "mend": kind.mend,
+            "mend": kind.fix,
         }
         try:
             return msgspec.json.encode(entry) + b"\n"

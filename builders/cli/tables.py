@@ -35,5 +35,5 @@ def show_findings(console: Console, counts: Counts, examples: Mapping[str, Examp
             if one.message == repr(one.file):
                 what = one.file
         style = _STYLE[kind.severity]
-        table.add_row(f"[{style}]{code}[/{style}]", kind.name, f"{count:,}", escape(what), escape(kind.mend))
+        table.add_row(f"[{style}]{code}[/{style}]", kind.name, f"{count:,}", escape(what), escape(kind.fix))
     console.print(table)

@@ -60,6 +60,19 @@ NEVER: Kinds = {}
 PATH_WORDS: tuple[str, ...] = ()
 CONTENT_KEYS: tuple[str, ...] = ("messages",)
 
+ON_DEFECT: Mapping[str, str] = {
+    "record-shape": "the run stops",
+    "media-missing": "the run dies",
+    "media-unreadable": "the run dies",
+    "path-absolute": "joins it to its root, and finds nothing",
+    "turn-role": "ValueError",
+    "placeholder-count": "too few images stop the run, too many shift into the next example",
+    "combination-unsupported": "AssertionError",
+    "num-frames": "takes 8, with a warning",
+    "num-frames-too-many": "repeats frame 0",
+}
+"""What the trainer does with a finding, by the name of the finding, in Markdown."""
+
 _ORDER = ("messages", "images", "video")
 _ROLES = {"user": "human", "assistant": "gpt"}
 _SPEAKERS = ("user", "assistant")

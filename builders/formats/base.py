@@ -74,6 +74,8 @@ class Format(Protocol):
 
     # ---- the trainer
 
+    ON_DEFECT: Mapping[str, str]
+    """What the trainer does with a finding, by the name of the finding, in Markdown."""
     CONTENT_KEYS: tuple[str, ...]
     """Keys whose values can give findings beyond their types: a record that has one is always read in full."""
 

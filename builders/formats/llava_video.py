@@ -66,6 +66,20 @@ NEVER: Kinds = {"image": OBJECTS}
 PATH_WORDS: tuple[str, ...] = ("shareVideoGPTV",)
 CONTENT_KEYS: tuple[str, ...] = ()
 
+ON_DEFECT: Mapping[str, str] = {
+    "json-invalid": "parses the whole file at the start and stops there; one bad record costs all of them",
+    "record-shape": "trains on another row instead",
+    "media-missing": "takes the next row",
+    "media-unreadable": "takes the next row",
+    "path-absolute": "takes it as it is",
+    "frames-order": "sorts the names as texts: `1`, `10`, `11`, `2`; masks and time then belong to other frames",
+    "turn-role": "KeyError",
+    "placeholder-literal": "splits the text at the tag and then misses its medium",
+    "combination-unsupported": "takes the image and ignores the video",
+    "placeholder-order": "puts the tags of a turn in front of it",
+}
+"""What the trainer does with a finding, by the name of the finding, in Markdown."""
+
 _SPLITS = {"cap": "caption", "oe": "open_ended", "mc": "multi_choice"}
 _ORDER = ("id", "image", "conversations", "data_source", "video")
 _LITERAL = "video_tag"

@@ -50,6 +50,20 @@ NEVER: Kinds = {"image": OBJECTS, "video": OBJECTS}
 PATH_WORDS: tuple[str, ...] = ()
 CONTENT_KEYS: tuple[str, ...] = ()
 
+ON_DEFECT: Mapping[str, str] = {
+    "json-invalid": "parses the whole file at the start and stops there; one bad record costs all of them",
+    "record-shape": "the run stops",
+    "media-missing": "the run dies",
+    "media-unreadable": "the run dies",
+    "path-absolute": "takes it as it is",
+    "turns-missing": "AssertionError or IndexError; the run dies",
+    "turns-odd": "AssertionError",
+    "turns-order": "AssertionError",
+    "placeholder-count": "AssertionError in the collator",
+    "placeholder-unseen": "counts the tags of questions alone: AssertionError",
+}
+"""What the trainer does with a finding, by the name of the finding, in Markdown."""
+
 _ORDER = ("id", "system_prompt", "video", "image", "conversations")
 """The usual order of a record's keys (the example in the project's ``docs/dataset.md``)."""
 

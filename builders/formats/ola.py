@@ -59,6 +59,35 @@ NEVER: Kinds = {}
 PATH_WORDS: tuple[str, ...] = ()
 CONTENT_KEYS: tuple[str, ...] = ()
 
+ON_DEFECT: Mapping[str, str] = {
+    "json-invalid": "parses the whole file at the start and stops there; one bad record costs all of them",
+    "record-not-an-object": "takes another row for it",
+    "record-shape": "trains on another row instead",
+    "media-missing": "takes a random other row, silently",
+    "media-unreadable": "takes a random other row",
+    "patch-out-of-range": "reads what is there and fails to decode it: a random other row",
+    "patch-shape": "KeyError, TypeError or ValueError; retried, then a random other row",
+    "patch-size-list": "its own packer writes it, and its reader fails on it (int of a list): the row is replaced",
+    "patch-base64": "fails to decode it: a random other row",
+    "patch-overlap": "reads from the middle of another picture: a random other row, or the other picture",
+    "patch-channels": "takes blue for red in these frames, because of a word in the path (`read_video_patch`)",
+    "path-absolute": "takes it as it is",
+    "media-extension": "its converter takes `.mp4` and `.mkv` only",
+    "media-truncated": "sets LOAD_TRUNCATED_IMAGES: the rest of the picture is grey, silently",
+    "no-sound-track": "its converter makes no wav of such a video; its rows then miss their sound",
+    "member-id": "its rows name FineVideo's videos `<id>.mp4`",
+    "duration-zero": "no mel frame, an exception, and a random other row after some minutes of retries",
+    "size-extreme": "drops sound after 750 seconds",
+    "turns-order": "drops a first turn that is not the user's",
+    "turn-role": "KeyError",
+    "placeholder-count": "IndexError in the model",
+    "placeholder-literal": "splits the text at the tag and then misses its medium",
+    "combination-unsupported": "has no branch for it (retried, then replaced)",
+    "text-q-missing": "KeyError, retried, then a random other row",
+    "placeholder-order": "puts the tags of a turn in front of it; its model fills all pictures first, then the sounds",
+}
+"""What the trainer does with a finding, by the name of the finding, in Markdown."""
+
 _MEDIA = ("image", "video", "video_long", "audio", "audio_q")
 _ORDER = ("id", "audio_q", "text_q", "image", "video", "audio", "conversations")
 _LITERAL = "video_tag"

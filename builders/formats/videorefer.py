@@ -74,6 +74,32 @@ NEVER: Kinds = {"image": OBJECTS, "video": OBJECTS}
 PATH_WORDS: tuple[str, ...] = ()
 CONTENT_KEYS: tuple[str, ...] = ("stream",)
 
+ON_DEFECT: Mapping[str, str] = {
+    "json-invalid": "parses the whole file at the start and stops there; one bad record costs all of them",
+    "record-shape": "trains on another row instead",
+    "media-missing": "takes a random other row, silently",
+    "media-unreadable": "takes a random other row",
+    "path-absolute": "takes it as it is",
+    "media-extension": "reads a `.gif` in another way",
+    "video-edit-list": "its second trainer takes its frames from the one and its masks' frames from the other",
+    "frames-order": "sorts the names as texts: `1`, `10`, `11`, `2`; masks and time then belong to other frames",
+    "turns-missing": "AssertionError or IndexError; the run dies",
+    "turns-odd": "AssertionError",
+    "turns-order": "drops a first turn that is not the user's",
+    "turn-role": "KeyError",
+    "combination-unsupported": "takes the image and ignores the video",
+    "placeholder-order": "puts the tags of the picture or video in front of the turn",
+    "num-frames-too-many": "repeats frames",
+    "placeholder-unseen": "counts `<region>` after the last picture or video alone: the masks shift",
+    "region-count": "too many regions stop the run; too few let its masks slip into the next row",
+    "mask-payload": "decodes masks outside of its try: one bad payload ends the run",
+    "mask-size-missing": "TypeError",
+    "mask-frame-key": "ValueError, and a random other row",
+    "mask-frame-out-of-range": "decord raises, and a random other row is used; -1 is taken for the last frame",
+    "mask-empty": "its VideoLLaMA3-based trainer takes the whole picture instead; PixelRefer: ValueError",
+}
+"""What the trainer does with a finding, by the name of the finding, in Markdown."""
+
 _ORDER = ("id", "image", "video", "height", "width", "conversations", "annotation", "masks")
 """The usual order of a record's keys."""
 _BENCH = ("Question", "caption")

@@ -48,13 +48,13 @@ def line(reject: Reject) -> bytes:
 
 def _describe(one: Finding) -> dict[str, Any]:
     kind = one.kind
-    return {"code": kind.code, "name": kind.name, "pointer": one.pointer, "message": one.message, "mend": kind.mend}
+    return {"code": kind.code, "name": kind.name, "pointer": one.pointer, "message": one.message, "mend": kind.fix}
 
 
 def raised(reject: Reject) -> RejectedRow:
     """The exception for a rejected record: place, code, what was seen, how to mend it."""
     first = next(one for one in reject.findings if one.severity == "error")
-    return RejectedRow(f"{first.placed(reject.file, reject.row)} — {first.kind.mend}")
+    return RejectedRow(f"{first.placed(reject.file, reject.row)} — {first.kind.fix}")
 
 
 class _Entry(msgspec.Struct):

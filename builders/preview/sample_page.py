@@ -148,4 +148,4 @@ def _object(k: int, frames: Sequence[Mask]) -> Json:
 def _finding(found: Finding) -> Json:
     kind = CATALOGUE[found.code]
     return {"code": found.code, "name": kind.name, "severity": kind.severity, "pointer": found.pointer,
-            "message": found.message, "meaning": kind.meaning, "fix": kind.mend, "offset": found.offset}  # fmt: skip
+            "message": found.message, "meaning": kind.meaning, "fix": kind.fix, "offset": found.offset}  # fmt: skip

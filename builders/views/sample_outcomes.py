@@ -72,7 +72,7 @@ class Outcomes:
                 "name": found.kind.name,
                 "pointer": found.pointer,
                 "message": found.message,
-                "mend": found.kind.mend,
+                "mend": found.kind.fix,
             }
             rejects.append(self.file, [msgspec.json.encode(entry) + b"\n"])
         if number <= _LOGGED or str(number).strip("0") == "1":
