@@ -189,7 +189,7 @@ def test_a_file_of_the_right_size_with_other_content_is_downloaded_anew(
         bad[-1] ^= 1
         (to / path).write_bytes(bad)
         told = world.call.modalmix("download", "llava-video-178k", "--to", str(to), "--subset", SUBSET)
-        assert told.code == 0 and "its content is another one; it is to be downloaded anew" in told.err
+        assert told.code == 0 and "its content differs; it will be downloaded again" in told.err
         assert (to / path).read_bytes() == release[path]
     world.hub.log.clear()
     world.call("download", name="llava-video-178k", to=str(to), subsets=[SUBSET])
@@ -200,7 +200,7 @@ def test_what_comes_with_another_hash_is_refused(world: World, release: dict[str
     path = f"{SUBSET}/{SUBSET}_cap_processed.json"
     entry = world.hub.files(REPO)[path]
     entry["oid"] = "0" * 40
-    with pytest.raises(RefusedError, match="its content is another one"):
+    with pytest.raises(RefusedError, match="its content differs"):
         world.call("download", name="llava-video-178k", to=str(tmp_path / "to"), subsets=[SUBSET])
     assert not (tmp_path / "to" / path).exists()
 

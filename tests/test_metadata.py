@@ -154,7 +154,7 @@ def test_annotations_alone_are_not_pushed(example_folders: Folders, tmp_path: Pa
         example_folders["aria"], str(tmp_path / "out"), settings=Settings(annotations_only=True), card=cards.write
     )
     with pytest.raises(HubError, match="was built with --annotations-only"):
-        builds.check(builds.opened(str(tmp_path / "out")), private_paths=True)
+        builds.check(builds.finished_build(str(tmp_path / "out")), private_paths=True)
 
 
 def test_annotations_of_archives_need_no_pass_through_them(tmp_path: Path) -> None:

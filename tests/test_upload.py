@@ -179,7 +179,7 @@ def test_refusals_are_one_clear_line(world: World, ola: Path, tmp_path: Path) ->
     unfinished.mkdir()
     (unfinished / ".build").mkdir()
     assert "not finished" in refusal(unfinished)
-    assert "no name for a config" in refusal(config="../x")
+    assert "not a valid name for a config" in refusal(config="../x")
     out = build(tmp_path)
     assert "viewer" in refusal(out, row_group_limit=1000)
     shard = sorted(out.rglob("*.parquet"))[1]
@@ -204,7 +204,7 @@ def test_a_repository_that_holds_something_else_is_left_alone(world: World, tmp_
     store.create(name, False, "tester")
     files = {**world.hub.files(name), "model.bin": store.regular(b"mine")}
     store.commit(name, "main", files, "mine", "tester", store.repos[name]["refs"]["main"])
-    with pytest.raises(RefusedError, match=r"something else \('model\.bin'"):
+    with pytest.raises(RefusedError, match=r"other files \('model\.bin'"):
         world.call("push", folder=str(build(tmp_path)), repository=name)
     assert set(world.hub.files(name)) == {".gitattributes", "model.bin"}
 
@@ -217,7 +217,7 @@ def test_a_text_that_names_a_folder_of_this_machine_is_not_sent(world: World, tm
     record = {"id": "a", "conversations": example_data.turns("Hello?", "Yes."), "note": f"made in {home}/secret"}
     (data / "a.json").write_text(json.dumps([record]))
     building.build(str(data), str(tmp_path / "out"), card=cards.write)
-    with pytest.raises(RefusedError, match=r"column 'extra' names"):
+    with pytest.raises(RefusedError, match=r"column 'extra' contains"):
         world.call("push", folder=str(tmp_path / "out"), repository=name)
     done = world.call("push", folder=str(tmp_path / "out"), repository=name, private_paths=True)
     assert done["committed"]
@@ -273,7 +273,7 @@ def test_the_command_line_says_what_it_does_and_refuses_in_one_line(world: World
         ((str(tmp_path / "nowhere"), name), "no finished build"),
         ((str(out), "somebody/else"), "may not write"),
         ((str(out), name, "--create-pr", "--revision", "v2"), "not both"),
-        ((str(out), name, "--config", "../x"), "no name for a config"),
+        ((str(out), name, "--config", "../x"), "not a valid name for a config"),
         ((str(out), name, "--row-group-limit", "10"), "row groups"),
     ):
         refused = world.call.modalmix("push", *arguments)

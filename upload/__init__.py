@@ -1,4 +1,4 @@
-"""The Hub side of modalmix: putting a built dataset there in one verified commit, and getting upstream archives from there."""
+"""Upload: sends a built dataset to the Hub in one verified commit, and downloads upstream releases from it."""
 
 from __future__ import annotations
 

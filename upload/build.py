@@ -1,8 +1,8 @@
-"""The build to push: its files, and what must hold of them before a byte is sent.
+"""The build to push: its files, and the checks before a byte is sent.
 
-Checked: the build is finished; its shards are those of the report, whole and with its rows; no row group is larger than the
-Hub's viewer reads; `source.file` and the names of media are relative; and neither the folder's place on this machine nor the
-home folder of whoever pushes stands in a text that would be sent.
+The build must be finished.  Its shards must be those of the report, complete, with the right number of rows.  No row group may be
+larger than the Hub's viewer reads.  `source.file` and the names of media must be relative.  No text may contain the path of the
+folder or the home folder of the user.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VIEWER_LIMIT = 300_000_000
 """Uncompressed bytes of a row group that the Hub's viewer still reads ("Rows from parquet row groups are too big to be read: …
 (max=286.10 MiB)", dataset-viewer)."""
 
-_ALL_THE_SAME = "which is of this machine; pass --private-paths to push it all the same"
+_PRIVATE = "a path of this machine; pass --private-paths to push it anyway"
 _ROWS_AT_ONCE = 4096
 
 
@@ -37,7 +37,7 @@ class Build(NamedTuple):
     files: list[str]
 
 
-def opened(folder: str) -> Build:
+def finished_build(folder: str) -> Build:
     """The finished build in a folder.
 
     Raises:
@@ -50,7 +50,7 @@ def opened(folder: str) -> Build:
         with open(path, "rb") as file:
             report = msgspec.json.decode(file.read(), type=Report)
     except FileNotFoundError:
-        raise HubError(f"{folder!r} holds no finished build: there is no {REPORT}") from None
+        raise HubError(f"{folder!r} holds no finished build: it has no {REPORT}") from None
     except (OSError, msgspec.DecodeError) as error:
         raise HubError(f"{path!r} cannot be read: {error}") from None
     shards = report.all_shards()
@@ -60,9 +60,9 @@ def opened(folder: str) -> Build:
         try:
             size = os.path.getsize(inside(folder, shard.path))
         except OSError:
-            raise HubError(f"the build in {folder!r} is not whole: {shard.path} is missing") from None
+            raise HubError(f"the build in {folder!r} is incomplete: {shard.path} is missing") from None
         if size != shard.bytes:
-            raise HubError(f"{shard.path} has {size} bytes and not {shard.bytes} as it was built with; build it anew")
+            raise HubError(f"{shard.path} has {size} bytes instead of {shard.bytes}; build it again")
     plots = os.path.join(folder, "plots")
     drawn = sorted(name for name in os.listdir(plots) if name.endswith(".png")) if os.path.isdir(plots) else []
     others = [name for name in (REPORT, REJECTED) if os.path.exists(os.path.join(folder, name))]
@@ -70,69 +70,69 @@ def opened(folder: str) -> Build:
 
 
 def inside(folder: str, path: str) -> str:
-    """The place of a file of the build.
+    """The path of a file of the build.
 
     Raises:
-        HubError: the path leads out of the folder.
+        HubError: the path is not inside the folder.
     """
     if os.path.isabs(path) or ".." in path.split("/"):
-        raise HubError(f"the report names {path!r}, which is not inside of the build")
+        raise HubError(f"the report names {path!r}, which is not inside the build")
     return os.path.join(folder, path)
 
 
 def check(build: Build, *, viewer_limit: int = VIEWER_LIMIT, private_paths: bool = False) -> None:
-    """Checks what is to be pushed.
+    """Checks the build.
 
     Args:
         build: the build.
         viewer_limit: bytes of the largest row group.
-        private_paths: let texts pass that name folders of this machine.
+        private_paths: allow texts that contain paths of this machine.
 
     Raises:
-        HubError: something does not hold; the first such thing.
+        HubError: the first check that fails.
     """
     if build.report.options.get("annotations_only"):
         raise HubError(
-            f"{build.folder!r} was built with --annotations-only: its media are files of this machine, which nobody else "
-            "has; build it without that to push it"
+            f"{build.folder!r} was built with --annotations-only: its media are files of this machine; build it "
+            "without that option to push it"
         )
-    needles = [] if private_paths else _needles(build.folder)
+    private = [] if private_paths else _private_paths(build.folder)
     for shard in build.report.all_shards():
-        _check_shard(build.folder, shard, viewer_limit, needles)
+        _check_shard(build.folder, shard, viewer_limit, private)
     for name in (REPORT, REJECTED):
         path = os.path.join(build.folder, name)
         if os.path.exists(path):
             own = [socket.gethostname()] if name == REPORT and not private_paths else []
-            _check_text(path, name, [*needles, *(host for host in own if len(host) > 3)])
+            _check_text(path, name, [*private, *(host for host in own if len(host) > 3)])
 
 
-def texts_name(text: str, folder: str) -> str | None:
-    """The private folder that a text names, if it does."""
-    return next((needle for needle in _needles(folder) if needle in text), None)
+def private_path_in(text: str, folder: str) -> str | None:
+    """The first private path that a text contains; None if it contains none."""
+    return next((path for path in _private_paths(folder) if path in text), None)
 
 
-def _check_shard(folder: str, shard: Shard, viewer_limit: int, needles: list[str]) -> None:
+def _check_shard(folder: str, shard: Shard, viewer_limit: int, private: list[str]) -> None:
     try:
         with pq.ParquetFile(inside(folder, shard.path)) as file:
             meta = file.metadata
             if meta.num_rows != shard.rows:
-                raise HubError(f"{shard.path} has {meta.num_rows} rows and not {shard.rows} as it was built with")
+                raise HubError(f"{shard.path} has {meta.num_rows} rows instead of {shard.rows}; build it again")
             for number in range(meta.num_row_groups):
                 size = meta.row_group(number).total_byte_size
                 if size > viewer_limit:
                     raise HubError(
-                        f"{shard.path}: row group {number} has {size:,} bytes, and the Hub's viewer reads no more than "
+                        f"{shard.path}: row group {number} has {size:,} bytes, and the Hub's viewer reads at most "
                         f"{viewer_limit:,}; build with smaller row groups, or pass --row-group-limit"
                     )
             columns = _text_columns(file)
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
-                _check_batch(batch, shard.path, needles)
+                _check_batch(batch, shard.path, private)
     except (pa.ArrowException, OSError) as error:
         raise HubError(f"{shard.path} cannot be read: {error}") from None
 
 
 def _text_columns(file: Any) -> list[str]:
-    """The leaves that hold text of records, without media bytes and masks, which are most of the data."""
+    """The leaf columns with text of records, without media bytes and masks, which are most of the data."""
     leaves = []
     for number in range(len(file.schema)):
         leaf = file.schema.column(number)
@@ -142,12 +142,12 @@ def _text_columns(file: Any) -> list[str]:
     return leaves
 
 
-def _check_batch(batch: Any, shard: str, needles: list[str]) -> None:
+def _check_batch(batch: Any, shard: str, private: list[str]) -> None:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         for text in _texts(column):
-            found = next((needle for needle in needles if _any(pc.match_substring(text, needle))), None)
+            found = next((path for path in private if _any(pc.match_substring(text, path))), None)
             if found:
-                raise HubError(f"{shard}: column {name!r} names {found!r}, {_ALL_THE_SAME}")
+                raise HubError(f"{shard}: column {name!r} contains {found!r}, {_PRIVATE}")
             if (name == "source" or name in features.MEDIA_COLUMNS) and _any(pc.starts_with(text, "/")):
                 raise HubError(f"{shard}: column {name!r} holds absolute paths of files")
 
@@ -168,21 +168,21 @@ def _any(mask: Any) -> bool:
     return bool(pc.any(mask).as_py())
 
 
-def _check_text(path: str, name: str, needles: list[str]) -> None:
-    """Looks for private folders in a text file, a window at a time; windows overlap by the longest needle."""
-    longest = max((len(needle.encode()) for needle in needles), default=0)
+def _check_text(path: str, name: str, private: list[str]) -> None:
+    """Searches a text file for private paths, window by window; windows overlap by the longest path."""
+    longest = max((len(text.encode()) for text in private), default=0)
     tail = b""
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
             window = tail + chunk
-            for needle in needles:
-                if needle.encode() in window:
-                    raise HubError(f"{name} names {needle!r}, {_ALL_THE_SAME}")
+            for text in private:
+                if text.encode() in window:
+                    raise HubError(f"{name} contains {text!r}, {_PRIVATE}")
             tail = window[-longest:] if longest else b""
 
 
-def _needles(folder: str) -> list[str]:
-    """Texts that give this machine away: where the build lies, and the home folder where it has a person's name in it."""
+def _private_paths(folder: str) -> list[str]:
+    """The paths that identify this machine or its user: the folder of the build, and a home folder with a person's name."""
     home = os.path.expanduser("~")
     found = {os.path.abspath(folder), os.path.realpath(folder)}
     if home.count("/") > 1:  # "/root" and "/" are the same everywhere

@@ -1,8 +1,8 @@
-"""Downloading: the upstream releases by name, as far as a subset needs them.
+"""Downloading: upstream releases by name, or subsets of them.
 
-What a repository holds is asked of the Hub at one commit, never assumed; the facts of a release (`modalmix.cards.facts`) only
-say which names belong to which subset.  The commit is written down in the folder, so that the same command goes on with the same
-files.  A file counts as there when its hash is the Hub's, not when its size is.
+The Hub lists the files of a repository at one commit; the facts of a release (`modalmix.cards.facts`) only say which names belong
+to which subset.  The folder keeps the commit, so the same command continues with the same files.  A file is complete if its hash
+is that of the Hub; an equal size is not enough.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _SPARE_BYTES = 1 << 28
 
 
 class Downloaded(msgspec.Struct):
-    """What a download got, or would get.
+    """The result of a download, or of a dry run.
 
     Attributes:
-        repository: where from.
-        commit: which state of it.
-        folder: where to.
+        repository: ``namespace/name``.
+        commit: the commit that was downloaded.
+        folder: the folder with the files.
         files: path → bytes.
-        missing: path → bytes of those that were not there before.
-        commands: what comes next, ready to be run, for every subset.
+        missing: path → bytes of the files that were not complete before.
+        commands: the commands to run next, for every subset.
     """
 
     repository: str
@@ -53,37 +53,37 @@ def download(
     token: str | None = None,
     patience: Patience | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-    told: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Downloaded:
     """Downloads an upstream release, or some subsets of it.
 
     Args:
-        name: of the release; see `modalmix.cards.facts.releases`.
+        name: name of the release; see `modalmix.cards.facts.releases`.
         to: folder to download to.
-        subsets: of the release, or patterns of them; see its facts.
-        revision: branch or commit; the one of the last download to this folder, or else the newest.
-        dry_run: only tell what would be downloaded.
-        token: instead of the one that is logged in.
-        patience: how long to try again.
+        subsets: names of subsets of the release, or patterns of names.
+        revision: branch or commit; by default the commit of the last download to this folder, or the newest.
+        dry_run: download nothing, and give the result that a download would have.
+        token: token to use instead of the stored one.
+        patience: how long to retry.
         progress: called with the file, the bytes done and the bytes to do.
-        told: told of waits, one line each.
+        report: called with a line for each wait.
 
     Raises:
-        HubError: there is no such release or subset, the disk is too small, the Hub does not give it; nothing is lost: the same
-            call goes on.
+        HubError: the release or the subset does not exist, the disk is too small, or the Hub refuses.  The same call continues
+            later.
     """
-    known = all_releases()
-    if name not in known:
-        raise HubError(f"there is no release {name!r}: it is one of {', '.join(known)}")
-    release = known[name].download
+    releases = all_releases()
+    if name not in releases:
+        raise HubError(f"there is no release {name!r}: it is one of {', '.join(releases)}")
+    release = releases[name].download
     assert release is not None
     target = Repository(release.repo, token)
-    steps, report = patience or Patience(), told or (lambda line: None)
+    patience, report = patience or Patience(), report or (lambda line: None)
     folder = Folder(to)
     with target.errors():
         try:
             head = retry(
-                lambda: target.head(revision or folder.pinned(release.repo)), steps, report, "what the Hub has"
+                lambda: target.head(revision or folder.pinned(release.repo)), patience, report, "what the Hub has"
             )
         except GatedRepoError:
             raise gated(release.repo) from None
@@ -92,11 +92,11 @@ def download(
         files = {path: head[path].size for path in chosen_files(release, head, subsets)}
         missing = {}
         for path, size in files.items():
-            problem = folder.wrong(path, head[path])
+            problem = folder.problem(path, head[path])
             if problem:
                 missing[path] = size
                 if os.path.exists(folder.place(path)):
-                    report(f"{folder.place(path)}: {problem}; it is to be downloaded anew")
+                    report(f"{folder.place(path)}: {problem}; it will be downloaded again")
         result = Downloaded(
             release.repo, head.commit, to, files, missing, next_commands(release, to, subsets, list(files))
         )
@@ -110,7 +110,7 @@ def download(
             if progress:
                 progress(path, done, total)
             try:
-                retry(lambda path=path: _get(target, path, head, folder), steps, report, path)  # type: ignore[misc]
+                retry(lambda path=path: _get(target, path, head, folder), patience, report, path)  # type: ignore[misc]
             except GatedRepoError:
                 raise gated(release.repo) from None
             done += size
@@ -118,10 +118,10 @@ def download(
 
 
 def _get(target: Repository, path: str, head: Head, folder: Folder) -> None:
-    """Downloads a file and compares it with what the Hub says of it; what is there of it already is gone on with.
+    """Downloads a file, continues a partial one, and compares the result with the hash on the Hub.
 
     Raises:
-        ConnectionError: what came is not it; it is taken away.
+        ConnectionError: the file is not the one on the Hub; it is removed.
     """
     place = folder.place(path)
     target.api.hf_hub_download(
@@ -130,12 +130,12 @@ def _get(target: Repository, path: str, head: Head, folder: Folder) -> None:
         repo_type=DATASET,
         revision=head.commit,
         local_dir=folder.path,
-        force_download=os.path.exists(place),  # or else the client takes its own word for it
+        force_download=os.path.exists(place),  # or else the client trusts its own notes
     )
-    problem = folder.wrong(path, head[path])
+    problem = folder.problem(path, head[path])
     if problem:
         os.remove(place)
-        raise ConnectionError(f"{path} came, but {problem}")
+        raise ConnectionError(f"{path} was downloaded, but {problem}")
 
 
 def _check_disk(to: str, missing: Mapping[str, int]) -> None:
@@ -145,5 +145,5 @@ def _check_disk(to: str, missing: Mapping[str, int]) -> None:
     free, needed = shutil.disk_usage(folder).free, sum(missing.values())
     if missing and needed + _SPARE_BYTES > free:
         raise HubError(
-            f"{needed:,} bytes are to be downloaded and only {free:,} are free at {to!r}; name a --subset or another disk"
+            f"{needed:,} bytes are to be downloaded, but only {free:,} are free at {to!r}; name a --subset or another disk"
         )

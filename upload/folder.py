@@ -1,8 +1,8 @@
-"""The folder of a download: which commit it is of, and which of its files are what the Hub says they are.
+"""The folder of a download: its commit, and which of its files are complete.
 
 ``DIR/.modalmix-download.json`` holds the commit of each repository, and the digest of each file that was read, with its size and
-time of change as they were then: such a file is not read again.  It is replaced as a whole; one that cannot be read is as good as
-none.
+time of change: the file is read again only if these change.  The notes are replaced as a whole; if they cannot be read, they
+count as empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CHUNK = 4 << 20
 
 
 class _Read(msgspec.Struct, frozen=True):
-    """A file as it was when it was read; the digest is a SHA-256, or git's for what the Hub keeps in git."""
+    """A file when it was read; the digest is a SHA-256, or that of git for files that the Hub keeps in git."""
 
     size: int
     mtime_ns: int
@@ -33,10 +33,10 @@ class _Contents(msgspec.Struct):
 
 
 class Folder:
-    """A folder to download to; what is found out about it is on the disk when the call returns."""
+    """A folder to download to; every change of its notes is on the disk when the call returns."""
 
     def __init__(self, path: str) -> None:
-        """The folder; it need not be there."""
+        """The folder; it need not exist."""
         self.path = path
         self._file = os.path.join(path, FILE)
         try:
@@ -50,34 +50,34 @@ class Folder:
         return self._contents.commits.get(repository)
 
     def pin(self, repository: str, commit: str) -> None:
-        """Writes down the commit of this download."""
+        """Notes the commit of this download."""
         self._contents.commits[repository] = commit
         self._write()
 
     def place(self, path: str) -> str:
-        """Where a file of a repository lies."""
+        """The local path of a file of the repository."""
         return os.path.join(self.path, path)
 
-    def wrong(self, path: str, remote: RemoteEntry) -> str | None:
-        """What keeps a file from being that of the Hub, in words; None where its content is the same.
+    def problem(self, path: str, remote: RemoteEntry) -> str | None:
+        """How a file differs from that on the Hub, in words; None if its content is the same.
 
-        A file of the right size is read to its end, unless it was before and has not been touched since.
+        A file of the right size is read to its end, unless it was read before and has not changed since.
         """
         try:
             status = os.stat(self.place(path))
         except OSError:
-            return "it is not there"
+            return "it does not exist"
         if status.st_size != remote.size:
-            return f"it has {status.st_size} bytes and not {remote.size}"
-        wanted = remote.sha256 or remote.git_sha1
-        known = self._contents.read.get(path)
-        touched = known is None or (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns)
-        if known is None or touched or len(known.digest) != len(wanted):
-            known = _Read(status.st_size, status.st_mtime_ns, self._digest(path, remote))
-            self._contents.read[path] = known
+            return f"it has {status.st_size} bytes instead of {remote.size}"
+        digest = remote.sha256 or remote.git_sha1
+        cached = self._contents.read.get(path)
+        changed = cached is None or (cached.size, cached.mtime_ns) != (status.st_size, status.st_mtime_ns)
+        if cached is None or changed or len(cached.digest) != len(digest):
+            cached = _Read(status.st_size, status.st_mtime_ns, self._digest(path, remote))
+            self._contents.read[path] = cached
             if os.access(self.path, os.W_OK):
                 self._write()
-        return None if known.digest == wanted else "its content is another one"
+        return None if cached.digest == digest else "its content differs"
 
     def _digest(self, path: str, remote: RemoteEntry) -> str:
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The Hub as a push sees it: whose token it is, and the repository that is made, with its card."""
+"""What a push needs of the Hub: the owner of the token, and the repository with its card."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..builders.pipeline.hub_client import CARD, DATASET, Head, Repository
 
 
 def owner(repository: Repository) -> str:
-    """The name of whom the token belongs to.
+    """The name of the owner of the token.
 
     Raises:
-        HubError: there is none, it is not valid, or it may only read.
+        HubError: there is no token, it is not valid, or it may only read.
     """
     if not repository.token:
         raise HubError("there is no token: run hf auth login, or set HF_TOKEN")
@@ -25,15 +25,15 @@ def owner(repository: Repository) -> str:
             raise HubError("the Hub does not know this token; run hf auth login again") from None
         raise
     if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
-        raise HubError(f"this token may only read; make one that may write to {repository.name}")
+        raise HubError(f"this token may only read; create one that may write to {repository.name}")
     return str(who.get("name", ""))
 
 
 def create(repository: Repository, private: bool | None) -> None:
-    """Makes the repository; one that somebody has made meanwhile is as good.
+    """Creates the repository; one that somebody has created meanwhile is accepted.
 
     Raises:
-        huggingface_hub.errors.HfHubHTTPError: the Hub does not make it.
+        huggingface_hub.errors.HfHubHTTPError: the Hub refuses.
     """
     try:
         repository.api.create_repo(repository.name, repo_type=DATASET, private=private)
@@ -44,7 +44,7 @@ def create(repository: Repository, private: bool | None) -> None:
 
 
 def is_public(repository: Repository) -> bool | None:
-    """Whether everybody may see it; None where it does not exist, or hides from this token."""
+    """Whether the repository is public; None if it does not exist, or this token may not see it."""
     try:
         return not repository.api.repo_info(repository.name, repo_type=DATASET).private
     except RepositoryNotFoundError:
@@ -52,7 +52,7 @@ def is_public(repository: Repository) -> bool | None:
 
 
 def card(repository: Repository, head: Head) -> str | None:
-    """The text of the card at a revision; None where there is none."""
+    """The text of the card at a revision; None if there is none."""
     if CARD not in head:
         return None
     try:

@@ -1,8 +1,8 @@
-"""The journal: what a push has found out and done so far, so that the same command goes on after a crash.
+"""The journal of a push, by which the same command continues after a crash.
 
-``DIR/.push.json`` holds the hashes of the shards (a file whose size and time of change are as they were is not read again) and,
-for each repository, the pull request that was opened and the commit that was made.  What the Hub already has is not
-in it: the Hub is asked.  The file is replaced as a whole; one that cannot be read is as good as none.
+``DIR/.push.json`` holds the hashes of the shards: a file is read again only if its size or time of change differs.  For each
+repository it holds the pull request and the commit that were made.  It does not say what the Hub has; a push asks the Hub.  The
+file is replaced as a whole; if it cannot be read, it counts as empty.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CHUNK = 4 << 20
 
 
 class Hashed(msgspec.Struct, frozen=True):
-    """A file as it was when it was read: bytes, time of change in ns, and the digests the Hub names it by."""
+    """A file when it was read: bytes, time of change in ns, and the digests by which the Hub names it."""
 
     size: int
     mtime_ns: int
@@ -68,21 +68,21 @@ class Journal:
         """
         full = os.path.join(self._folder, path)
         status = os.stat(full)
-        known = self._contents.hashes.get(path)
-        if known and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
-            return known
+        cached = self._contents.hashes.get(path)
+        if cached and (cached.size, cached.mtime_ns) == (status.st_size, status.st_mtime_ns):
+            return cached
         fresh = _hash(full, status)
         self._contents.hashes[path] = fresh
-        with suppress(OSError):  # a folder that cannot be written to can be compared all the same
+        with suppress(OSError):  # a read-only folder can still be compared
             self._write()
         return fresh
 
     def pushed(self, key: str) -> Pushed:
-        """What was done under a key; keep changes with `note`."""
+        """What was done under a key; `note` saves changes."""
         return self._contents.pushes.get(key, Pushed())
 
     def note(self, key: str, pushed: Pushed) -> None:
-        """Writes down what was done."""
+        """Saves what was done."""
         self._contents.pushes[key] = pushed
         self._write()
 
@@ -93,7 +93,7 @@ class Journal:
 
 @contextmanager
 def only_one(folder: str) -> Iterator[None]:
-    """Keeps two pushes of one folder apart: they would write one journal.
+    """Prevents a second push of the folder at the same time: both would write one journal.
 
     Raises:
         HubError: another push of this folder is running.
@@ -114,7 +114,7 @@ def hashed_bytes(data: bytes) -> Hashed:
 
 
 def _hash(path: str, status: os.stat_result) -> Hashed:
-    sha256, git = hashlib.sha256(), _git_begun(status.st_size)
+    sha256, git = hashlib.sha256(), _git_hasher(status.st_size)
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
             sha256.update(chunk)
@@ -124,15 +124,15 @@ def _hash(path: str, status: os.stat_result) -> Hashed:
 
 
 _REGULAR = 64 << 20
-"""Larger files are never stored in git itself, so nobody asks for their git digest."""
+"""Larger files are never stored in git itself, so their git digest is not needed."""
 
 
 def _git(size: int, chunks: list[bytes]) -> str:
-    digest = _git_begun(size)
+    digest = _git_hasher(size)
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def _git_begun(size: int) -> hashlib._Hash:
+def _git_hasher(size: int) -> hashlib._Hash:
     return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)

@@ -1,4 +1,4 @@
-"""Planning: what a push would change, decided from plain values.
+"""Planning: what a push changes, decided from plain values.
 
 ::
 
@@ -64,11 +64,11 @@ def plan(local: Mapping[str, Hashed], remote: Mapping[str, RemoteEntry], prefix:
 
 def stale(local: Iterable[str], remote: Mapping[str, RemoteEntry], prefix: str) -> dict[str, int]:
     """Shards and plots of a part that are in the repository but not in the build: path → bytes."""
-    there = set(local)
+    present = set(local)
     return {
         path: file.size
         for path, file in remote.items()
-        if path.startswith(prefix) and _OURS.fullmatch(path[len(prefix) :]) and path not in there
+        if path.startswith(prefix) and _OURS.fullmatch(path[len(prefix) :]) and path not in present
     }
 
 
@@ -80,9 +80,9 @@ def is_same(local: Hashed, remote: RemoteEntry) -> bool:
 
 
 def foreign(remote: Iterable[str], card: str | None) -> str | None:
-    """A file that shows that the repository holds something that no push made; None where there is none.
+    """A file that no push has made; None if there is none.
 
-    A card with a section of ours makes the repository ours, whatever else somebody has added to it.
+    If the card has a section of modalmix, the repository is one of ours, whatever else it holds.
     """
     if card is not None and "<!-- modalmix: part " in card:
         return None

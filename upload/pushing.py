@@ -1,4 +1,4 @@
-"""Pushing: a finished build onto the Hub, in one commit, resumable, verified.
+"""Pushing: sends a finished build to the Hub in one commit, resumable and verified.
 
 ::
 
@@ -6,10 +6,10 @@
                               ▲                                                    │ 409 412 429 5xx, connection broken
                               └────────────────────── wait ────────────────────────┘
 
-Readers see the repository as it was or as it will be: shards are stored before the commit that names them, and the commit is
-bound to the state that the plan was made for (its parent).  Whatever fails, the Hub is asked again, so a commit whose answer was
-lost is found to be there, and somebody else's commit is built upon.  Killed anywhere, the same command goes on: stored shards
-are recognised by their hash, hashes are in the journal.
+A reader sees the old state of the repository or the new one.  Shards are stored before the commit that names them, and the commit
+is bound to the state that the plan was made for (its parent).  After a failure, the Hub is asked again: a commit whose answer was
+lost is found, and a commit of somebody else becomes the new parent.  A push that was killed continues with the same command: the
+Hub recognises stored shards by their hash, and the journal keeps the hashes.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ from .verification import Verification, verify_files, verify_rows
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,94}")
 _RESERVED = ("data", "plots", "main", "all")
 _BATCH_BYTES = 64 << 20
-"""Files are stored in batches of at least that many bytes, which is what Xet sends at once.  A batch that was begun when the push
-was killed is sent again where Xet takes several files at once (``modalmix push`` has it take one): it packs files into blocks
-together, and in another order the blocks are others."""
+"""The least bytes of a batch of files; Xet sends that much at once.  If the push is killed during a batch and Xet takes several
+files at once, the batch is sent again, because Xet packs files into blocks together and the blocks depend on their order.
+``modalmix push`` makes it take one file at a time."""
 
 _BATCH_FILES = 64
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done in words, the bytes done and the bytes to do."""
+"""Called with the name of the step, the bytes done and the bytes to do."""
 
 
 class Push(msgspec.Struct):
-    """What a push did, or would do.
+    """The result of a push, or of a dry run.
 
     Attributes:
         repository: ``namespace/name``.
-        revision: branch or pull request that was written to.
-        url: where to look at it.
+        revision: branch or pull request of the commit.
+        url: page of the dataset.
         plan: files sent, found and deleted.
         commit: the commit that holds the build; None after a dry run.
-        committed: whether this run made it; False where nothing had changed.
-        verification: that of the files and the first rows; None after a dry run.
+        committed: whether this run made the commit; False if nothing had changed.
+        verification: of the files and the first rows; None after a dry run.
     """
 
     repository: str
@@ -84,45 +84,45 @@ def push(
     token: str | None = None,
     patience: Patience | None = None,
     progress: Progress | None = None,
-    told: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Push:
     """Pushes a finished build to a dataset repository of the Hub.
 
     Args:
-        folder: what `modalmix.builders.build.build` made.
-        repository: ``namespace/name``; it is made if it does not exist.
-        private: make it private; a public one that exists is refused then.
-        revision: branch to commit to, made if it does not exist; ``main`` by default.
+        folder: folder that `modalmix.builders.build.build` has made.
+        repository: ``namespace/name``; it is created if it does not exist.
+        private: create a private repository; refuse one that is public.
+        revision: branch to commit to, created if it does not exist; ``main`` by default.
         create_pr: open a pull request instead of committing to ``main``.
-        config: push beside other builds in the repository, below a folder and as a config of this name.
+        config: add the build beside others in the repository, in a folder and as a config of this name.
         dry_run: only plan.
-        prune: delete shards and plots of this build's place that are no longer in it.
+        prune: delete shards and plots that are no longer in the build.
         row_group_limit: bytes of the largest row group; the Hub's viewer refuses larger ones.
-        private_paths: push texts that name folders of this machine.
-        token: instead of the one that is logged in.
-        patience: how long to try again.
-        progress: told how far it is.
-        told: told of waits, one line each.
+        private_paths: send texts that contain paths of this machine, too.
+        token: token to use instead of the stored one.
+        patience: how long to retry.
+        progress: called with the progress.
+        report: called with a line for each wait.
 
     Returns:
-        What was done.  `Push.verification` is true when everything on the Hub is what is here.
+        The result.  `Push.verification` is true if everything on the Hub equals the build.
 
     Raises:
-        HubError: it is refused or did not succeed, with the reason in one line; the token is not in it.
+        HubError: the push is refused or fails.  The message is one line, without the token.
     """
     if config is not None and (not _PART.fullmatch(config) or config in _RESERVED or config.endswith(".parquet")):
         raise HubError(
-            f"{config!r} is no name for a config: letters, digits, '_', '-', '.', and not {', '.join(_RESERVED)}"
+            f"{config!r} is not a valid name for a config: use letters, digits, '_', '-', '.', and not {', '.join(_RESERVED)}"
         )
     if create_pr and revision:
         raise HubError("a pull request is made against main: pass --create-pr or --revision, not both")
-    build = builds.opened(folder)
+    build = builds.finished_build(folder)
     target = Repository(repository, token)
-    one = _Pushing(build, target, config, prune, patience or Patience(), progress or _silent, told or _silent)
+    running = _RunningPush(build, target, config, prune, patience or Patience(), progress or _silent, report or _silent)
     with only_one(folder), target.errors():
-        one.author = one.wait(lambda: owner(target), "who the token belongs to")
+        running.author = running.retry(lambda: owner(target), "the owner of the token")
         builds.check(build, viewer_limit=row_group_limit, private_paths=private_paths)
-        return one.run(private, revision, create_pr, dry_run, private_paths)
+        return running.run(private, revision, create_pr, dry_run, private_paths)
 
 
 def _number(branch: str) -> int:
@@ -130,7 +130,7 @@ def _number(branch: str) -> int:
 
 
 def _digest(local: dict[str, Hashed]) -> str:
-    """Twelve digits that tell a build from another."""
+    """Twelve digits that identify the build."""
     text = "\n".join(f"{path} {file.sha256}" for path, file in sorted(local.items()))
     return hashed_bytes(text.encode()).sha256[:12]
 
@@ -139,8 +139,8 @@ def _silent(*_: object) -> None:
     pass
 
 
-class _Pushing:
-    """One push under way."""
+class _RunningPush:
+    """A push that is running."""
 
     def __init__(
         self,
@@ -150,10 +150,10 @@ class _Pushing:
         prune: bool,
         patience: Patience,
         progress: Progress,
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         self.build, self.target, self.part, self.prune = build, target, part, prune
-        self.patience, self.progress, self.told = patience, progress, told
+        self.patience, self.progress, self.report = patience, progress, report
         self.prefix = part_prefix(part)
         self.journal = Journal(build.folder)
         self.key = self.author = ""
@@ -163,42 +163,42 @@ class _Pushing:
     def run(
         self, private: bool | None, revision: str | None, create_pr: bool, dry_run: bool, private_paths: bool
     ) -> Push:
-        """Takes the steps."""
+        """Runs all steps."""
         if not cards.is_current(self.build.folder, self.build.report):
             try:
                 cards.write(self.build.folder, self.build.report)
             except cards.CardError as error:
                 raise HubError(f"{os.path.join(self.build.folder, CARD)}: {error}") from None
-            self.build = builds.opened(self.build.folder)
+            self.build = builds.finished_build(self.build.folder)
         local = self._manifest()
         self.key = f"{self.target.endpoint} {self.target.name} {'pull request' if create_pr else revision or 'main'} {self.part}"
         if dry_run:
-            return self.wait(lambda: self._dry(local, revision, private_paths), "what the Hub has")
-        self.wait(lambda: self._make(private), "making the repository")
+            return self.retry(lambda: self._dry(local, revision, private_paths), "what the Hub has")
+        self.retry(lambda: self._make(private), "creating the repository")
         if create_pr and self.journal.pushed(self.key).pull_request is None:
-            planned = self.wait(lambda: self._dry(local, None, private_paths), "what the Hub has")
+            planned = self.retry(lambda: self._dry(local, None, private_paths), "what the Hub has")
             if not planned.plan.changes:
-                planned.verification = self.wait(lambda: self._verified(planned, local), "comparing")
+                planned.verification = self.retry(lambda: self._verified(planned, local), "comparing")
                 return planned
         branch = self._branch(revision, create_pr, local)
         push = retry(
             lambda: self._commit(local, branch, private_paths),
             self.patience,
-            self.told,
+            self.report,
             "the commit",
             lambda: len(self.stored),
         )
         if create_pr:
-            self.wait(lambda: self._publish(branch), "opening the pull request")
-        push.verification = self.wait(lambda: self._verified(push, local), "comparing")
+            self.retry(lambda: self._publish(branch), "opening the pull request")
+        push.verification = self.retry(lambda: self._verified(push, local), "comparing")
         return push
 
-    def wait(self, step: Callable[[], Result], what: str) -> Result:
-        """Takes a step until it succeeds or will not."""
-        return retry(step, self.patience, self.told, what)
+    def retry(self, step: Callable[[], Result], what: str) -> Result:
+        """Repeats a step until it succeeds, or fails for good."""
+        return retry(step, self.patience, self.report, what)
 
     def _manifest(self) -> dict[str, Hashed]:
-        """Every file of the build but the card: path in the repository → its digests."""
+        """Every file of the build except the card: path in the repository → its digests."""
         total = sum(os.path.getsize(os.path.join(self.build.folder, path)) for path in self.build.files)
         done, found = 0, {}
         for path in self.build.files:
@@ -208,45 +208,45 @@ class _Pushing:
         return found
 
     def _make(self, private: bool | None) -> None:
-        """Makes the repository if it is not there."""
+        """Creates the repository if it does not exist."""
         public = is_public(self.target)
         if public and private:
-            raise HubError(f"{self.target.name} is public already; make it private on its page, or leave --private out")
+            raise HubError(f"{self.target.name} is public; make it private on its page, or leave --private out")
         if public is None:
             create(self.target, private)
             if is_public(self.target) is None:
-                raise ConnectionError("the repository was made, but is not there yet")
+                raise ConnectionError("the repository was created, but is not visible yet")
 
     def _branch(self, revision: str | None, create_pr: bool, local: dict[str, Hashed]) -> str:
-        """The revision to commit to: made if it is not there; the journal knows a pull request that was opened before."""
+        """The revision to commit to, created if it does not exist; the journal has the pull request of a stopped push."""
         api, name = self.target.api, self.target.name
         if create_pr:
             pushed = self.journal.pushed(self.key)
-            known = pushed.pull_request
-            if known and self.wait(lambda: self._state(known), "the pull request's state") in ("draft", "open"):
-                return known
+            opened = pushed.pull_request
+            if opened and self.retry(lambda: self._state(opened), "the pull request's state") in ("draft", "open"):
+                return opened
             title = f"modalmix: {self._title()} ({_digest(local)})"
-            branch = f"refs/pr/{self.wait(lambda: self._pull_request(title), 'making the pull request')}"
+            branch = f"refs/pr/{self.retry(lambda: self._pull_request(title), 'creating the pull request')}"
             self.journal.note(self.key, Pushed(pull_request=branch))
             return branch
         if revision not in (None, "main"):
-            self.wait(
+            self.retry(
                 lambda: api.create_branch(name, branch=str(revision), repo_type=DATASET, exist_ok=True),
-                "making the branch",
+                "creating the branch",
             )
         return revision or "main"
 
     def _pull_request(self, title: str) -> int:
-        """The number of a draft with this title: one that was begun, be its answer lost or the journal, or else a new one."""
+        """The number of a draft with this title: an existing one, if the answer or the journal was lost, or a new one."""
         api, name = self.target.api, self.target.name
         listed = api.get_repo_discussions(name, repo_type=DATASET, discussion_type="pull_request", author=self.author)
-        begun = next((one.num for one in listed if one.title == title and one.status == "draft"), None)
-        if begun is not None:
-            return begun
+        draft = next((one.num for one in listed if one.title == title and one.status == "draft"), None)
+        if draft is not None:
+            return draft
         return int(api.create_pull_request(name, title=title, repo_type=DATASET).num)
 
     def _publish(self, branch: str) -> None:
-        """Takes a pull request out of its draft state, and forgets it: the next one is another."""
+        """Opens the draft of a pull request, and removes it from the journal: the next push makes another."""
         if self._state(branch) == "draft":
             self.target.api.change_discussion_status(
                 self.target.name, _number(branch), "open", repo_type=DATASET, comment="The build is complete."
@@ -257,7 +257,7 @@ class _Pushing:
         return str(self.target.api.get_discussion_details(self.target.name, _number(branch), repo_type=DATASET).status)
 
     def _dry(self, local: dict[str, Hashed], revision: str | None, private_paths: bool) -> Push:
-        """What would be done; a branch that is not there would be made of main."""
+        """The result of a dry run; a branch that does not exist would start from main."""
         try:
             head = self._head(revision)
         except RevisionNotFoundError:
@@ -269,11 +269,11 @@ class _Pushing:
         head = self.target.head(revision)
         other = foreign(head, card(self.target, head) if CARD in head else None)
         if other is not None:
-            raise HubError(f"{self.target.name} holds something else ({other!r}, …); name another repository")
+            raise HubError(f"{self.target.name} holds other files ({other!r}, …); name another repository")
         return head
 
     def _planned(self, local: dict[str, Hashed], head: Head, private_paths: bool) -> tuple[bytes, Plan]:
-        """The card for the repository as it is now, and what has to change."""
+        """The card for the current state of the repository, and the plan."""
         explicit = bool(stale(local, head, self.prefix)) and not self.prune
         try:
             text = cards.for_hub(
@@ -286,13 +286,13 @@ class _Pushing:
             )
         except cards.CardError as error:
             raise HubError(f"the card of {self.target.name}: {error}") from None
-        named = None if private_paths else builds.texts_name(text, self.build.folder)
-        if named:
+        private = None if private_paths else builds.private_path_in(text, self.build.folder)
+        if private:
             raise HubError(
-                f"the card names {named!r}, a folder of this machine; pass --private-paths to push it all the same"
+                f"the card contains {private!r}, a path of this machine; pass --private-paths to push it anyway"
             )
         if self.target.token and self.target.token in text:
-            raise HubError("the card holds the token; take it out")
+            raise HubError("the card contains the token; remove it")
         try:
             RepoCard(text, ignore_metadata_errors=False).validate(repo_type=DATASET)
         except ValueError as error:
@@ -301,7 +301,7 @@ class _Pushing:
         return data, plan({**local, CARD: hashed_bytes(data)}, head, self.prefix, self.prune)
 
     def _commit(self, local: dict[str, Hashed], branch: str, private_paths: bool) -> Push:
-        """Asks, plans, sends and commits once; whoever calls it again is told the same or goes on."""
+        """Asks, plans, sends and commits once; a second call gives the same result or continues."""
         head = self._head(branch)
         data, made = self._planned(local, head, private_paths)
         push = Push(self.target.name, branch, self._url(branch), made, head.commit)
@@ -327,7 +327,7 @@ class _Pushing:
         return push
 
     def _send(self, paths: list[str], made: Plan, branch: str) -> None:
-        """Stores files on the Hub ahead of the commit, some at a time; what it has already is not sent again."""
+        """Stores files on the Hub before the commit, in batches; the Hub skips those that it has."""
         total = sum(made.send[path] for path in paths)
         done, batch = 0, list[str]()
         for number, path in enumerate(paths):
@@ -340,9 +340,9 @@ class _Pushing:
                 if one not in self.additions:
                     place = os.path.join(self.build.folder, one.removeprefix(self.prefix))
                     self.additions[one] = CommitOperationAdd(one, place)
-            wanted = [self.additions[one] for one in batch]
+            additions = [self.additions[one] for one in batch]
             self.target.api.preupload_lfs_files(
-                self.target.name, wanted, repo_type=DATASET, revision=branch, free_memory=False
+                self.target.name, additions, repo_type=DATASET, revision=branch, free_memory=False
             )
             self.stored.update(batch)
             done, batch = done + size, []

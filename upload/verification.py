@@ -1,8 +1,8 @@
-"""Verification: that what is on the Hub is what is here, and that it loads.
+"""Verification: the Hub holds what the build holds, and it loads.
 
-Every file's size and hash as the Hub lists them are compared with those of the local file, and of each config a first row is
-read back the way a trainer does it: `datasets` finds the files by the card, ranges of the first one are fetched, and the row must
-equal the one here.
+The size and hash of every file on the Hub are compared with those of the local file.  The first row of each config is read as
+a trainer reads it: `datasets` finds the files by the card, ranges of the first file are downloaded, and the row must equal the
+local one.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from .planning import is_same, part_prefix
 
 
 class Verification(msgspec.Struct):
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
-        files: how many were compared.
-        bytes: of them.
-        wrong: path → what is wrong with it.
-        rows: config → id of the row that was read back.
+        files: number of files that were compared.
+        bytes: their bytes.
+        wrong: path → how the file differs.
+        rows: config → id of the row that was read.
     """
 
     files: int = 0
@@ -40,7 +40,7 @@ class Verification(msgspec.Struct):
     rows: dict[str, str] = {}
 
     def __bool__(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether everything is the same."""
         return not self.wrong
 
 
@@ -53,20 +53,20 @@ def verify(
     token: str | None = None,
     patience: Patience | None = None,
 ) -> Verification:
-    """Compares a build with what a repository of the Hub holds of it.
+    """Compares a build with a repository of the Hub.
 
     Args:
-        folder: of the build.
+        folder: folder of the build.
         repository: ``namespace/name``.
-        config: as it was pushed with.
+        config: the config that it was pushed as.
         revision: branch, pull request or commit; ``main`` by default.
-        token: instead of the one that is logged in; none is needed for a public repository.
-        patience: how long to try again.
+        token: token to use instead of the stored one; a public repository needs none.
+        patience: how long to retry.
 
     Raises:
-        HubError: there is no finished build or no such repository, or the Hub cannot be reached.
+        HubError: the folder holds no finished build, the repository does not exist, or the Hub cannot be reached.
     """
-    build = builds.opened(folder)
+    build = builds.finished_build(folder)
     target = Repository(repository, token)
     journal = Journal(folder)
     prefix = part_prefix(config)
@@ -95,20 +95,20 @@ def verify_files(local: Mapping[str, Hashed], remote: Mapping[str, RemoteEntry])
         if there is None:
             result.wrong[path] = "it is not on the Hub"
         elif there.size != file.size:
-            result.wrong[path] = f"it has {there.size} bytes on the Hub and {file.size} here"
+            result.wrong[path] = f"it has {there.size} bytes on the Hub, and {file.size} here"
         elif not is_same(file, there):
-            result.wrong[path] = "its content is another one on the Hub"
+            result.wrong[path] = "its content differs on the Hub"
     return result
 
 
 def verify_rows(build: Build, target: Repository, part: str | None, commit: str) -> dict[str, str]:
-    """Reads the first row of each config back.
+    """Reads the first row of each config from the Hub.
 
     Returns:
         Config → id of the row.
 
     Raises:
-        HubError: a config does not load, or its first row is not the one here.
+        HubError: a config does not load, or its first row differs from the local one.
     """
     from datasets import load_dataset_builder
     from huggingface_hub import HfFileSystem
@@ -130,7 +130,7 @@ def verify_rows(build: Build, target: Repository, part: str | None, commit: str)
             there = _first_row(file, list(kinds))
         here = _first_row(os.path.join(build.folder, path.removeprefix(prefix)), list(kinds))
         if there != here:
-            raise HubError(f"{target.name}: the first row of config {name!r} is not the one here")
+            raise HubError(f"{target.name}: the first row of config {name!r} differs from the local one")
         read[name] = str(there["id"])
     return read
 

@@ -26,10 +26,10 @@ def run(arguments: Namespace) -> int:
     import json
 
     from ... import cards
-    from ...upload.build import opened
+    from ...upload.build import finished_build
     from ..core.errors import DataError
 
-    report = opened(arguments.folder).report
+    report = finished_build(arguments.folder).report
     try:
         text = cards.write(arguments.folder, report)
     except cards.CardError as error:

@@ -48,7 +48,7 @@ def run(arguments: Namespace) -> int:
         subsets=arguments.subset,
         revision=arguments.revision,
         dry_run=arguments.dry_run,
-        told=(lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr),
+        report=(lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr),
     )
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(done), indent=2).decode())

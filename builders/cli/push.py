@@ -68,7 +68,7 @@ def run(arguments: Namespace) -> int:
             row_group_limit=arguments.row_group_limit or VIEWER_LIMIT,
             private_paths=arguments.private_paths,
             progress=lambda what, done, total: meter.update(what, done, total, in_bytes=True),
-            told=(lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr),
+            report=(lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr),
         )
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(done), indent=2).decode())
