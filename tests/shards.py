@@ -12,7 +12,7 @@ import pyarrow.compute
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
-from modalmix.builders.build.parquet import ShardWriter, media_column, pages, thrift_compact
+from modalmix.builders.build.parquet import ShardWriter, pages, thrift_compact
 from modalmix.builders.build.parquet.byte_gather import FileRange
 
 FEATURES = datasets.Features(
@@ -70,9 +70,9 @@ def content(rows: list[Row], folder: Path | None = None) -> Content:
                 places[id(data)] = FileRange(store.name, store.tell(), len(data))
                 store.write(data)
         cells[column].append(places[id(data)])
-        return value["path"]
+        return {"path": value["path"]}
 
-    columns = {name: media_column(SCHEMA.field(name).type, [take(name, r[name]) for r in rows]) for name in MEDIA}
+    columns = {name: pa.array([take(name, r[name]) for r in rows], SCHEMA.field(name).type) for name in MEDIA}
     if store:
         store.close()
     small = {name: [r[name] for r in rows] for name in SCHEMA.names if name not in MEDIA}

@@ -25,7 +25,7 @@ from test_engine import digests
 
 from dataset_rows import undecoded
 from modalmix.builders.build import Settings
-from modalmix.builders.build.reorder_plan import moved
+from modalmix.builders.build.reorder_plan import reordered
 from modalmix.builders.build.reorder_spill import decoded, encoded
 from modalmix.builders.core.findings import CODE, finding
 from modalmix.builders.core.int_columns import Columns
@@ -158,7 +158,7 @@ def test_whoever_shares_a_lead_ends_up_together_and_nobody_twice(
     for place, (key, new_task, archive) in enumerate(records):
         task += new_task
         survey.add(place, 0 if archive >= 0 else key, task, archive)
-    found = moved(survey)
+    found = reordered(survey)
     written: dict[int, list[int]] = {}
     behind: dict[int, list[int]] = {}
     for place, home, where in zip(*(column.tolist() for column in found), strict=True):

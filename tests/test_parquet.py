@@ -243,10 +243,9 @@ def test_an_inserted_row_leaves_the_other_pages_as_they_were(seed: int) -> None:
 
 
 def test_the_footer_keeps_the_schema_and_says_what_datasets_says(tmp_path: Path) -> None:
-    path = write(tmp_path / "shard.parquet", [content(some_rows(5))], metadata={"modalmix": "mix"})
+    path = write(tmp_path / "shard.parquet", [content(some_rows(5))])
     metadata = pq.read_metadata(path)
     assert metadata.created_by == CREATED_BY
-    assert metadata.metadata[b"modalmix"] == b"mix"
     assert json.loads(metadata.metadata[b"content_defined_chunking"]) == datasets.config.DEFAULT_CDC_OPTIONS == CHUNKING
     assert metadata.metadata[b"huggingface"] == SCHEMA.metadata[b"huggingface"]
     assert pq.read_schema(path).equals(SCHEMA)

@@ -193,16 +193,16 @@ MEMORY = """
 import resource, sys
 import pyarrow as pa
 from modalmix.builders.build.parquet.byte_gather import FileRange
-from modalmix.builders.build.parquet import ShardWriter, media_column
+from modalmix.builders.build.parquet import ShardWriter
 
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 kind = pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()}))
 schema = pa.schema({"videos": kind})
 with ShardWriter(sys.argv[1], schema, media=["videos"]) as shard:
-    shard.write_row_group(pa.table([media_column(kind, [["a"]])], schema), {"videos": [b"1"]})
+    shard.write_row_group(pa.table([pa.array([[{"path": "a"}]], kind)], schema), {"videos": [b"1"]})
     before = peak()
     big = FileRange(sys.argv[2], 0, 200 << 20, whole=True)
-    shard.write_row_group(pa.table([media_column(kind, [["b.mp4"]])], schema), {"videos": [big]})
+    shard.write_row_group(pa.table([pa.array([[{"path": "b.mp4"}]], kind)], schema), {"videos": [big]})
 print(peak() - before)
 """
 

@@ -1,14 +1,14 @@
-"""Moving: the records that are written elsewhere than where they stand, on the disk until their task takes them.
+"""The reordered records of a build (`reorder_plan`), on the disk until their task writes them.
 
 ::
 
-    OUT/.build/moved           places of all records that are moved, ascending, 8 bytes each; there only when all below is
-    OUT/.build/<task>.moved    the records a task is given: their texts, then where each is and belongs (`_INDEX`), then how many
+    OUT/.build/moved           places of all reordered records, ascending, 8 bytes each; written after all files below
+    OUT/.build/<task>.moved    the records of a task: their texts, then an index (`_INDEX`), then their number
 
-The first task of a build that is run makes them, in one or two passes over the annotations; the others wait for it.  Where no
-lock can hold them back, in an object store or on a cluster, `make` is called before the first.  A kill leaves files that are made
-anew.  No task reads records that are not its own, so annotations are read three times in all, however
-many tasks there are.
+The first task that runs writes these files, in one or two passes over the annotations, while the other tasks wait.  In an
+object store or on a cluster there is no lock to wait for, and `make` is called before the first task.  After a kill the files
+are written again.  No task reads the records of another, so annotations are read three times in all, whatever the number of
+tasks.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from ..core.findings import Finding
 from ..core.int_columns import Columns, Numbers, place, placed
 from ..core.storage import STATE, Output
 from .build_plan import Plan, Task
-from .reorder_plan import Arrangement, Files, arrangement
+from .reorder_plan import AnnotationFiles, ReorderPlan, reorder_plan
 
 _ALL = f"{STATE}/moved"
-_INDEX = ("behind", "place", "offset", "size")
+_INDEX = ("anchor", "place", "offset", "size")
 _BUFFERED = 32 << 20
 _COUNT = struct.Struct("<q")
 
 
-class Moved:
-    """The records that are moved to a task, and from it."""
+class ReorderedRecords:
+    """The reordered records that a task writes, and those that it leaves to others."""
 
     def __init__(self, out: Output, plan: Plan, task: Task) -> None:
-        """Opens the records moved to a task; makes the files of all tasks if nobody has.
+        """Opens the records of a task; writes the files of all tasks if they do not exist.
 
         Args:
             out: where the build writes.
@@ -49,25 +49,25 @@ class Moved:
             task: one of its tasks.
 
         Raises:
-            DataError: a media root is not there any more.
+            DataError: a media root no longer exists.
             OSError: an annotation file cannot be read, or the disk is full.
         """
-        self._files = Files(plan)
+        self._files = AnnotationFiles(plan)
         make(out, plan)
         path = out.fetch(_ALL)
-        assert path is not None, "it was made above"
+        assert path is not None, "make has written it"
         empty = not os.path.getsize(path)
-        self._leaving: Numbers = np.zeros(0, np.int64) if empty else np.memmap(path, np.int64, "r")
+        self._places: Numbers = np.zeros(0, np.int64) if empty else np.memmap(path, np.int64, "r")
         out.discard(_ALL)
         self._data = -1
         index = np.zeros((0, len(_INDEX)), np.int64)
-        given = None if empty else out.fetch(_path(task.number))
-        if given is not None:
-            self._data = os.open(given, os.O_RDONLY | os.O_CLOEXEC)
-            out.discard(_path(task.number))  # it is there until it is closed
+        path = None if empty else out.fetch(_path(task.number))
+        if path is not None:
+            self._data = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            out.discard(_path(task.number))  # its bytes stay until it is closed
             index = _index(self._data)
-        self._behind, self._place, self._offset, self._size = index.T
-        self._homes = np.unique(self._behind)
+        self._anchor, self._place, self._offset, self._size = index.T
+        self._anchors = np.unique(self._anchor)
 
     def close(self) -> None:
         """Closes the file."""
@@ -75,40 +75,40 @@ class Moved:
             os.close(self._data)
             self._data = -1
 
-    def staying(self, piece: Slice, blocks: Iterable[Block], met: list[int]) -> Iterator[Block]:
-        """The blocks of a slice without the records that are moved away.
+    def in_place(self, slice_: Slice, blocks: Iterable[Block], anchors: list[int]) -> Iterator[Block]:
+        """The blocks of a slice without the reordered records.
 
         Args:
-            piece: of this task.
+            slice_: of this task.
             blocks: of the slice.
-            met: gets the place of each record behind which others are to be written, when all up to it were taken.
+            anchors: receives the place of each record after which others are written, once all records up to it are taken.
         """
-        base = place(self._files.number(piece), 0)
+        base = place(self._files.number(slice_), 0)
         for block in blocks:
             begin = base + block.row
-            gone = _within(self._leaving, begin, begin + len(block.records))
-            homes = _within(self._homes, begin, begin + len(block.records))
-            if not len(gone) and not len(homes):
+            reordered = _within(self._places, begin, begin + len(block.records))
+            anchored = _within(self._anchors, begin, begin + len(block.records))
+            if not len(reordered) and not len(anchored):
                 yield block
                 continue
-            marks = sorted([(int(one), True) for one in gone] + [(int(one), False) for one in homes])
-            at = 0
-            for one, leaves in marks:
-                offset = one - begin
-                yield from _part(block, at, offset if leaves else offset + 1)
-                if not leaves:
-                    met.append(one)
-                at = offset + 1
-            yield from _part(block, at, None)
+            cuts = sorted([(int(at), True) for at in reordered] + [(int(at), False) for at in anchored])
+            start = 0
+            for at, is_reordered in cuts:
+                offset = at - begin
+                yield from _part(block, start, offset if is_reordered else offset + 1)
+                if not is_reordered:
+                    anchors.append(at)
+                start = offset + 1
+            yield from _part(block, start, None)
 
-    def behind(self, home: int) -> Iterator[tuple[Slice, list[Block]]]:
-        """The records that are written behind the one at a place: a slice of their file, and blocks of them."""
-        low, high = np.searchsorted(self._behind, (home, home + 1))
+    def after(self, anchor: int) -> Iterator[tuple[Slice, list[Block]]]:
+        """The records that are written after the one at a place: a slice of their file, and blocks of them."""
+        low, high = np.searchsorted(self._anchor, (anchor, anchor + 1))
         return self._read(int(low), int(high))
 
-    def every(self) -> Iterator[tuple[Slice, list[Block]]]:
-        """All records that are moved to the task, likewise."""
-        return self._read(0, len(self._behind))
+    def all(self) -> Iterator[tuple[Slice, list[Block]]]:
+        """All reordered records that the task writes, in the same form."""
+        return self._read(0, len(self._anchor))
 
     def _read(self, low: int, high: int) -> Iterator[tuple[Slice, list[Block]]]:
         for number, entries in groupby(range(low, high), lambda entry: placed(int(self._place[entry]))[0]):
@@ -121,10 +121,10 @@ class Moved:
 
 
 def make(out: Output, plan: Plan) -> None:
-    """Makes the files of all tasks, unless they are there.
+    """Writes the files of all tasks, unless they exist.
 
     Raises:
-        DataError: a media root is not there any more.
+        DataError: a media root no longer exists.
         OSError: an annotation file cannot be read, or the disk is full.
     """
     if out.size(_ALL) is not None:
@@ -132,51 +132,51 @@ def make(out: Output, plan: Plan) -> None:
     with out.alone(_ALL):
         if out.size(_ALL) is not None:
             return
-        files = Files(plan)
-        found = arrangement(plan, files)
+        files = AnnotationFiles(plan)
+        found = reorder_plan(plan, files)
         if len(found.places):
             _write(out, plan, files, found)
         out.write(_ALL, found.places.tobytes())
 
 
-def _write(out: Output, plan: Plan, files: Files, moved: Arrangement) -> None:
-    """Writes the records that are moved to the files of their tasks."""
+def _write(out: Output, plan: Plan, files: AnnotationFiles, found: ReorderPlan) -> None:
+    """Writes the reordered records to the files of their tasks."""
     drafts: dict[int, str] = {}
     buffers: dict[int, bytearray] = {}
     sizes: dict[int, int] = {}
     index = Columns("task", *_INDEX)
-    waiting = 0
-    for piece in (piece for task in plan.tasks for piece in task.slices):
-        base = place(files.number(piece), 0)
-        for block in read(piece):
+    buffered = 0
+    for slice_ in (slice_ for task in plan.tasks for slice_ in task.slices):
+        base = place(files.number(slice_), 0)
+        for block in read(slice_):
             begin = base + block.row
-            low, high = np.searchsorted(moved.places, (begin, begin + len(block.records)))
+            low, high = np.searchsorted(found.places, (begin, begin + len(block.records)))
             for entry in range(low, high):
-                at, task = int(moved.places[entry]), int(moved.tasks[entry])
+                at, task = int(found.places[entry]), int(found.tasks[entry])
                 row = at - base
-                text = encoded(block.records[at - begin], [one for one in block.findings if one.row == row])
-                index.add(task, int(moved.behind[entry]), at, sizes.get(task, 0), len(text))
+                text = encoded(block.records[at - begin], [finding for finding in block.findings if finding.row == row])
+                index.add(task, int(found.anchors[entry]), at, sizes.get(task, 0), len(text))
                 if task not in drafts:
                     drafts[task] = out.draft(_path(task))
                 buffers.setdefault(task, bytearray()).extend(text)
                 sizes[task] = sizes.get(task, 0) + len(text)
-                waiting += len(text)
-            if waiting >= _BUFFERED:
+                buffered += len(text)
+            if buffered >= _BUFFERED:
                 _append(drafts, buffers)
-                waiting = 0
+                buffered = 0
     _append(drafts, buffers)
     tasks = index["task"]
-    order = np.lexsort((index["place"], index["behind"], tasks))
+    order = np.lexsort((index["place"], index["anchor"], tasks))
     columns = np.stack([index[name][order] for name in _INDEX], 1)
     for number in sizes:
         low, high = np.searchsorted(tasks[order], (number, number + 1))
-        end = {number: bytearray(columns[low:high].tobytes() + _COUNT.pack(high - low))}
-        _append(drafts, end, fsync=out.fsync)
+        tail = {number: bytearray(columns[low:high].tobytes() + _COUNT.pack(high - low))}
+        _append(drafts, tail, fsync=out.fsync)
         out.publish(_path(number))
 
 
 def _append(drafts: Mapping[int, str], buffers: dict[int, bytearray], fsync: bool = False) -> None:
-    """Appends what is waiting, and lets go of it."""
+    """Appends the buffers to their files, and clears them."""
     for number, data in buffers.items():
         with open(drafts[number], "ab") as file:
             file.write(data)
@@ -196,15 +196,10 @@ def _index(file: int) -> NDArray[np.int64]:
 
 
 def encoded(record: dict[str, Any], findings: list[Finding]) -> bytes:
-    """A record and what reading it has found, so that `decoded` gives exactly that."""
+    """A record and its findings as bytes, of which `decoded` gives exactly the same."""
     try:
         return b"M" + msgspec.msgpack.encode((record, findings))
-    except (
-        msgspec.MsgspecError,
-        OverflowError,
-        UnicodeError,
-        ValueError,
-    ):  # integers of any size, halves of surrogates
+    except (msgspec.MsgspecError, OverflowError, ValueError):  # an integer beyond 64 bits, half of a surrogate pair
         return b"J" + json.dumps([record, msgspec.to_builtins(findings)]).encode()
 
 
@@ -222,12 +217,14 @@ def _within(places: Numbers, begin: int, end: int) -> Numbers:
 
 
 def _part(block: Block, first: int, stop: int | None) -> Iterator[Block]:
-    """Some records of a block, with what was found of them; without a stop with all that is said of no record, too."""
+    """Some records of a block with their findings; without a stop also the findings that belong to no record."""
     records = block.records[first:stop]
     begin, end = block.row + first, block.row + first + len(records)
     last = block.row + len(block.records)
     findings = [
-        one for one in block.findings if begin <= one.row < end or (stop is None and not block.row <= one.row < last)
+        finding
+        for finding in block.findings
+        if begin <= finding.row < end or (stop is None and not block.row <= finding.row < last)
     ]
     if records or findings:
         yield Block(begin, records, findings, block.raw if stop is None else {})

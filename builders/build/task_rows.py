@@ -26,7 +26,7 @@ from ..pipeline.rows import Reject, Row, rows
 from .build_plan import Plan, Task
 from .lead_media import lead
 from .progress import TaskProgress
-from .reorder_spill import Moved
+from .reorder_spill import ReorderedRecords
 
 
 def rows_of(plan: Plan, task: Task, out: Output, progress: TaskProgress) -> Iterator[Row | Reject]:
@@ -38,42 +38,44 @@ def rows_of(plan: Plan, task: Task, out: Output, progress: TaskProgress) -> Iter
         out: where the build writes.
         progress: follows the reading.  Its total counts the outcomes of the records that the task writes.
     """
-    moved = Moved(out, plan, task)
+    reordered = ReorderedRecords(out, plan, task)
     try:
-        yield from (_in_archive_order if task.archives else _in_order)(plan, task, moved, progress)
+        yield from (_in_archive_order if task.archives else _in_order)(plan, task, reordered, progress)
     finally:
-        moved.close()
+        reordered.close()
 
 
-def _in_order(plan: Plan, task: Task, moved: Moved, progress: TaskProgress) -> Iterator[Row | Reject]:
+def _in_order(plan: Plan, task: Task, reordered: ReorderedRecords, progress: TaskProgress) -> Iterator[Row | Reject]:
     rewriters = Rewriters(plan.options)
 
-    def behind(homes: list[int]) -> Iterator[Row | Reject]:
+    def rows_after(anchors: list[int]) -> Iterator[Row | Reject]:
         """The rows that are written after records that were read; forgets those records."""
-        while homes:
-            for slice_, blocks in moved.behind(homes.pop(0)):
+        while anchors:
+            for slice_, blocks in reordered.after(anchors.pop(0)):
                 counts = Counts()
                 yield from rows(slice_, plan.options, counts, rewriters.of(slice_), blocks)
                 progress.total.add(counts)
 
     for slice_ in task.slices:
         counts = Counts()
-        met: list[int] = []
+        anchors: list[int] = []
         progress.begin_slice(slice_, counts)
-        blocks = moved.staying(slice_, progress.follow(read(slice_)), met)
+        blocks = reordered.in_place(slice_, progress.follow(read(slice_)), anchors)
         for row in rows(slice_, plan.options, counts, rewriters.of(slice_), blocks):
-            yield from behind(met)
+            yield from rows_after(anchors)
             yield row
-        yield from behind(met)
+        yield from rows_after(anchors)
         progress.end_slice(slice_)
 
 
-def _in_archive_order(plan: Plan, task: Task, moved: Moved, progress: TaskProgress) -> Iterator[Row | Reject]:
+def _in_archive_order(
+    plan: Plan, task: Task, reordered: ReorderedRecords, progress: TaskProgress
+) -> Iterator[Row | Reject]:
     rewriters = Rewriters(plan.options)
     passes = frozenset(task.archives)
     waiting: dict[Archive, dict[int, list[Row]]] = {archive: {} for archive in task.archives}
     total = progress.total
-    for slice_, blocks in moved.every():
+    for slice_, blocks in reordered.all():
         counts = Counts()
         for row in rows(slice_, plan.options, counts, rewriters.of(slice_), blocks):
             item = None if isinstance(row, Reject) else lead(row.media, passes)

@@ -172,13 +172,14 @@ def build(data: Path, out: Path) -> float:
 def shards(data: Path, out: Path) -> float:
     import pyarrow as pa
 
-    from modalmix.builders.build.parquet import FileRange, ShardWriter, media_column
+    from modalmix.builders.build.parquet import FileRange, ShardWriter
 
     schema, name = features(data).arrow_schema, column_of(data)
     began = time.perf_counter()
     with ShardWriter(out / "train.parquet", schema, media=[name]) as shard:
         for group in groups(data):
-            column = media_column(schema.field(name).type, [[os.path.basename(path)] for _, path, _, _ in group])
+            names = [[{"path": os.path.basename(path)}] for _, path, _, _ in group]
+            column = pa.array(names, schema.field(name).type)
             ids, turns = [one[0] for one in group], [one[2] for one in group]
             table = pa.table({"id": ids, "conversations": turns, name: column}, schema)
             shard.write_row_group(table, {name: [FileRange(path, 0, size, whole=True) for _, path, _, size in group]})

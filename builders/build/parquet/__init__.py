@@ -6,7 +6,7 @@ into them, `thrift_compact` encodes headers and footer.
 
 from ...core.parquet_limits import MAX_CELL_BYTES, MAX_COLUMN_BYTES
 from .byte_gather import Cell, FileRange, Gather, MediaChanged
-from .shard_writer import CHUNKING, CREATED_BY, PAGE_BYTES, ShardWriter, media_column
+from .shard_writer import CHUNKING, CREATED_BY, PAGE_BYTES, ShardWriter
 
 __all__ = [
     "CHUNKING",
@@ -19,5 +19,4 @@ __all__ = [
     "Gather",
     "MediaChanged",
     "ShardWriter",
-    "media_column",
 ]

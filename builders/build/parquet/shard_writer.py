@@ -1,8 +1,8 @@
 """Shards: Parquet files whose media bytes never pass through Arrow.
 
-What is small (texts, masks, the ``path`` of each media item) is encoded by pyarrow, in memory, row group by row group.
-What is large, the ``bytes`` leaf of the media columns, is moved from where it lies into pages written by hand (`media_leaf`,
-`pages`, `byte_gather`).  The footer is pyarrow's own, changed where the two are joined::
+The small columns (texts, masks, the ``path`` of each media item) are encoded by pyarrow, in memory, row group by row group.
+The large one, the ``bytes`` leaf of the media columns, is copied from its files into pages that are written here (`media_leaf`,
+`pages`, `byte_gather`).  The footer is pyarrow's, changed where the two are joined::
 
     PAR1
     row group   id · conversations · …      pages as pyarrow encoded them, compressed, dictionaries, chunked by content
@@ -13,9 +13,9 @@ What is large, the ``bytes`` leaf of the media columns, is moved from where it l
     footer: schema, key/value metadata, row groups
     PAR1
 
-Memory: the small columns of one row group and one buffer, whatever the size of the media.  The same input gives the
-same bytes.  A row group is in the file whole or not at all: after any error the file ends where the row group before it
-ended, and the writer can go on, so that the caller can reject the row and write the others.
+Memory: the small columns of one row group and one buffer, whatever the size of the media.  The same input gives the same bytes.
+A row group is in the file whole or not at all: after an error the file ends with the row group before it, and the writer can be
+used further, so that the caller can reject the row and write the others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,6 +44,7 @@ CREATED_BY = "modalmix version 0.1.0 (build 1)"
 CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 """Content-defined chunking of the small columns, the values and the metadata key of `datasets`."""
 
+_COMPRESSION = "zstd"  # of all columns but the media leaves
 _MAGIC = b"PAR1"
 # Fields of parquet.thrift.  ColumnChunk: 2 file_offset, 3 meta_data, 4 and 5 offset index, 6 and 7 column index.
 # ColumnMetaData: see `media_leaf`.  RowGroup: 1 columns, 2 bytes, 3 rows, 5 offset, 6 compressed bytes, 7 ordinal.
@@ -58,27 +59,13 @@ class _Chunk(NamedTuple):
     offset_index: bytes
 
 
-def media_column(kind: pa.DataType, paths: Sequence[Any]) -> pa.Array:
-    """A media column as `ShardWriter.write_row_group` takes it: paths, and null in place of bytes.
-
-    Args:
-        kind: type of the column, ``struct<bytes, path>`` in any number of lists.
-        paths: one entry per row, nested as the type is: a name, a list of names, a list of lists.
-    """
-
-    def place(value: Any) -> Any:
-        return [place(item) for item in value] if isinstance(value, (list, tuple)) else {"path": value}
-
-    return pa.array([place(row) for row in paths], kind)
-
-
 class ShardWriter:
     """Writes one Parquet file.
 
     Example::
 
         with ShardWriter("x.parquet.tmp", features.arrow_schema, media=["images"]) as shard:
-            table = pa.table({"id": ["a"], "images": media_column(kind, [["1.jpg", "2.jpg"]])}, schema)
+            table = pa.table({"id": ["a"], "images": [[{"path": "1.jpg"}, {"path": "2.jpg"}]]}, schema)
             shard.write_row_group(table, {"images": [FileRange("/data/1.jpg", 0, 81_020), jpeg_bytes]})
 
     Leaving the ``with`` block writes the footer; leaving it by an exception closes the file as it is, without a footer,
@@ -92,18 +79,14 @@ class ShardWriter:
         *,
         media: Sequence[str],
         page_bytes: int = PAGE_BYTES,
-        compression: str = "zstd",
-        metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Opens the file, which is overwritten if it exists.
 
         Args:
             path: of the file, a temporary name as a rule.
             schema: of the whole table, with the ``huggingface`` metadata, ``Features(…).arrow_schema``.
-            media: columns whose bytes are handed over as cells.
+            media: columns whose bytes are given as cells.
             page_bytes: largest page of a media leaf that holds more than one row.
-            compression: of everything but the media leaves.
-            metadata: more key/value metadata for the footer.
 
         Raises:
             ValueError: a media column is not in the schema, or of another kind.
@@ -117,10 +100,9 @@ class ShardWriter:
         self._schema = schema
         self._nesting = {name: pages.nesting(schema.field(name)) for name in media}
         self._page_bytes = page_bytes
-        self._compression = compression
         self._groups: list[tuple[Struct, list[_Chunk]]] = []
         self._rows = 0
-        extra = {"content_defined_chunking": json.dumps(CHUNKING), **(metadata or {})}
+        extra = {"content_defined_chunking": json.dumps(CHUNKING)}
         self._footer = decode(*_footer(self._encoded(schema.empty_table(), extra)))[0]
         self._schema_part = encode({number: self._footer[number] for number in (1, 2)})[:-1]
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -137,16 +119,16 @@ class ShardWriter:
         """Appends a row group; a table without rows appends nothing.
 
         Args:
-            table: of the writer's schema; in the media columns the ``bytes`` are null (see `media_column`).
+            table: of the writer's schema; in the media columns the ``bytes`` are null.
             cells: for each media column its cells, in the order of the column's ``bytes`` leaf.
 
         Raises:
             ValueError: table and cells do not fit the schema or each other, or a limit is exceeded (`MAX_CELL_BYTES`,
                 `MAX_COLUMN_BYTES`).
-            MediaChanged: a file is not what it was; `column` and `cell` say which.
+            MediaChanged: a file has changed; `column` and `cell` say which.
             OSError: the file cannot be written.
-            In each case the file ends with the row group before, and can be continued or closed; only where the file
-            cannot even be cut back is the writer closed.
+            In each case the file ends with the row group before, and the writer can be used or closed.  Where the file cannot be
+            cut back either, the writer is closed.
         """
         self._check_open()
         if not table.schema.equals(self._schema):
@@ -160,11 +142,11 @@ class ShardWriter:
         start = self._out.position
         try:
             written = self._write_group(encoded, leaves)
-            self._out.mark()  # what is in the buffer now could not be written again after an error later on
+            self._out.mark()  # after a later error the buffer's present content could not be written again
         except BaseException:
             try:
                 self._out.rewind(start)
-            except OSError:  # half a row group that cannot be taken back: nothing may follow it
+            except OSError:  # half a row group remains: nothing may follow it
                 self.abort()
             raise
         finally:
@@ -183,7 +165,7 @@ class ShardWriter:
             Size of the file in bytes.
 
         Raises:
-            OSError: the file cannot be written; it is closed and of no use.
+            OSError: the file cannot be written; it is closed, and invalid.
         """
         self._check_open()
         try:
@@ -208,11 +190,11 @@ class ShardWriter:
         return str(self._out.digest.hexdigest())
 
     def abort(self) -> None:
-        """Closes the file as it is; removing it is up to the caller.  Does nothing if it is closed."""
+        """Closes the file as it is, for the caller to remove.  Does nothing if it is closed."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             self._out.release()
-            with suppress(OSError):  # the file is given up, or has been waited for
+            with suppress(OSError):  # the file is abandoned, or already on the disk
                 self._writeback.wait()
             os.close(fd)
 
@@ -237,7 +219,7 @@ class ShardWriter:
         with pq.ParquetWriter(
             sink,
             self._schema,
-            compression=self._compression,
+            compression=_COMPRESSION,
             write_page_index=True,
             use_content_defined_chunking=CHUNKING,
         ) as writer:
@@ -268,7 +250,7 @@ class ShardWriter:
         return group, chunks
 
     def _only_group(self, encoded: memoryview) -> Struct:
-        """The RowGroup of a file of one row group.  The schema before it is known, and decoding it would take longer."""
+        """The RowGroup of a file of one row group.  The schema before it is the writer's, so it need not be decoded."""
         data, start = _footer(encoded)
         end = start + len(self._schema_part)
         footer, _ = decode(data, end, 2) if data[start:end] == self._schema_part else decode(data, start)
@@ -276,7 +258,7 @@ class ShardWriter:
         return group
 
     def _copy_chunk(self, encoded: memoryview, fields: Struct) -> _Chunk:
-        """A column chunk of the small columns, as it is, at its new place."""
+        """Copies a column chunk of the small columns, and shifts its offsets."""
         meta: Struct = fields[3][1]
         begin = meta[11][1] if 11 in meta else meta[9][1]
         shift = self._out.position - begin
@@ -293,7 +275,7 @@ class ShardWriter:
         return _Chunk(fields, column_index, encode(offset_index))
 
     def _write_indexes(self) -> None:
-        """Column indexes of all chunks, then their offset indexes, as other writers lay them out."""
+        """Writes the column indexes of all chunks, then their offset indexes, in the order of other writers."""
         chunks = [chunk for _, group in self._groups for chunk in group]
         for fields, column_index, _ in chunks:
             fields.pop(6, None)
