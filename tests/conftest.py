@@ -9,7 +9,7 @@ import pytest
 from hub import Hub
 from hub.client import MODES, Clients, Worker
 from hub.streams import CALLS
-from hub.world import World, opened
+from hub.world import World, running_world
 
 from build_data import object_store
 from defects import write_media
@@ -25,7 +25,7 @@ def example_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session", params=MODES)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A Hub on loopback with a client process, once for each way of uploading."""
-    with opened(tmp_path_factory.mktemp("world"), request.param, part=70_000) as world:
+    with running_world(tmp_path_factory.mktemp("world"), request.param, part=70_000) as world:
         yield world
 
 

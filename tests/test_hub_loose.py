@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hub import Hub
 from hub.client import Worker
-from hub.streams import by_place, noise, put, speech, tar
+from hub.streams import by_place, create_repository, noise, speech, tar
 
 pytestmark = pytest.mark.xdist_group("streaming")  # one Hub, not one in each process
 
@@ -47,7 +47,9 @@ def test_rows_masks_and_rejects_are_those_of_reading_in_place(
     media = {path.removeprefix("cross/"): data for path, data in files.items() if not is_annotation(path)}
     inside = {path: data for path, data in media.items() if path.endswith(packed)} if packed else {}
     outside = {path: data for path, data in media.items() if path not in inside}
-    put(hub, REPO, {**outside, **({"media.tar.gz": tar(inside)} if inside else {}), "README.md": b"# Loose"})
+    create_repository(
+        hub, REPO, {**outside, **({"media.tar.gz": tar(inside)} if inside else {}), "README.md": b"# Loose"}
+    )
     given = {
         "path": name,
         "split": "train",
@@ -83,7 +85,7 @@ def test_neighbouring_parts_of_a_patch_come_in_one_request_and_far_ones_do_not(
     hub: Hub, call: Any, tmp_path: Path
 ) -> None:
     data = noise(4_000_000)
-    put(hub, REPO, {"video_data/patch_000000.bin": b"another", "video_data/patch_000000": data})
+    create_repository(hub, REPO, {"video_data/patch_000000.bin": b"another", "video_data/patch_000000": data})
     starts = [3_500_000, 1_000, 900_000, 1_500]
     records = [frames(i, start, [200, 300]) for i, start in enumerate(starts)]
     hub.log.clear()
@@ -102,7 +104,7 @@ def test_neighbouring_parts_of_a_patch_come_in_one_request_and_far_ones_do_not(
 
 
 def test_a_patch_inside_an_archive_is_told(hub: Hub, call: Any, tmp_path: Path) -> None:
-    put(hub, REPO, {"video.tar": tar({"video_data/patch_000000": noise(5_000)}, "w")})
+    create_repository(hub, REPO, {"video.tar": tar({"video_data/patch_000000": noise(5_000)}, "w")})
     rows, told = streamed(call, tmp_path, [frames(0, 0, [200])])
     assert not rows and told["p0"].startswith(
         "media-unreadable: 'mnt/x/video_data/patch_000000' is a patch, and no file"
@@ -112,7 +114,7 @@ def test_a_patch_inside_an_archive_is_told(hub: Hub, call: Any, tmp_path: Path) 
 def test_a_row_has_media_from_an_archive_and_from_files_beside_it(hub: Hub, call: Any, tmp_path: Path) -> None:
     videos = {f"v/{i}.mp4": noise(3_000 + i) for i in range(4)}
     sounds = {f"a/{i}.wav": noise(2_000 + i) for i in range(3)}
-    put(hub, REPO, {"videos.tar.gz": tar(videos), **sounds})
+    create_repository(hub, REPO, {"videos.tar.gz": tar(videos), **sounds})
     text = "<speech><image>\nWhat?"
     records = [speech(i, f"a/{i}.wav", video=f"v/{i}.mp4") for i in range(5)]
     for one in records:
@@ -135,7 +137,9 @@ def test_masks_are_compared_with_what_has_come(
     annotations = tmp_path / "far.json"
     annotations.write_text(json.dumps([far]))
     given = {"path": "videorefer", "split": "train", "streaming": True, "data_files": str(annotations)}
-    put(hub, REPO, {"videos.tar.gz": tar({p: d for p, d in files_in(folder).items() if p.endswith(".mp4")})})
+    create_repository(
+        hub, REPO, {"videos.tar.gz": tar({p: d for p, d in files_in(folder).items() if p.endswith(".mp4")})}
+    )
     for verify, name in ((True, "mask-frame-out-of-range"), (False, None)):
         rejected = tmp_path / f"{verify}.jsonl"
         rows = call("rows", media_root=f"hf://datasets/{REPO}", rejected=str(rejected), verify_masks=verify, **given)[

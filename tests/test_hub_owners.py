@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hub import Hub
 from hub.client import Worker
-from hub.streams import asked, noise, put, speech, tar
+from hub.streams import create_repository, noise, requested_files, speech, tar
 
 from modalmix.builders.loading.hub.path_owners import Claims
 
@@ -27,7 +27,7 @@ def hub(streaming: tuple[Hub, Worker]) -> Iterator[Hub]:
     """Three archives; each sound but the last lies in two, and 5 nowhere."""
     names = list(SOUNDS)
     parts = (names[:3], names[2:5], [names[0], names[1], names[3], names[4]])
-    put(
+    create_repository(
         streaming[0],
         REPO,
         {f"{i}.tar.gz": tar({name: SOUNDS[name] for name in part}) for i, part in enumerate(parts)},
@@ -95,7 +95,7 @@ def test_an_archive_whose_files_are_all_given_by_others_is_not_asked_for_again(
     call("rows", **given)
     hub.log.clear()
     assert ids(call("rows", **given)["rows"]) == ALL
-    assert asked(hub, REPO) == ["0.tar.gz", "1.tar.gz"]
+    assert requested_files(hub, REPO) == ["0.tar.gz", "1.tar.gz"]
 
 
 def test_records_that_were_not_seen_are_told_where_no_cache_is_shared(

@@ -21,7 +21,7 @@ import zstandard
 from encoded_videos import encode
 from hub import Hub
 from hub.client import Clients, RefusedError, Worker
-from hub.streams import CALLS, asked, by_place, noise, put, speech, tar
+from hub.streams import CALLS, by_place, create_repository, noise, requested_files, speech, tar
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from modalmix.builders.pipeline.hub_retry import passes
@@ -79,7 +79,7 @@ def release(videos: dict[str, bytes]) -> dict[str, bytes]:
 
 @pytest.fixture
 def hub(streaming: tuple[Hub, Worker], release: dict[str, bytes]) -> Iterator[Hub]:
-    put(streaming[0], REPO, release)
+    create_repository(streaming[0], REPO, release)
     yield streaming[0]
     streaming[0].clear()
 
@@ -101,7 +101,7 @@ def test_a_stream_has_the_rows_and_the_bytes_that_reading_in_place_has(
         assert by_place(streamed["rows"]) == by_place(in_place["rows"])
         assert streamed["features"] == in_place["features"]
         assert len(streamed["rows"]) == (3 * CLIPS + 1 if split == "caption" else 4)
-    assert {path.partition("/")[0] for path in asked(hub, REPO)} == {SUBSET}
+    assert {path.partition("/")[0] for path in requested_files(hub, REPO)} == {SUBSET}
     assert {one["token"] for one in hub.log if one["path"].startswith("/blob/")} == {""}
 
 
@@ -125,20 +125,20 @@ def test_rows_come_in_the_order_of_the_archives_and_of_the_records(
 
 def test_an_archive_that_is_known_to_hold_nothing_wanted_is_not_asked_for(hub: Hub, call: Any) -> None:
     call("rows", split="multi_choice", **STREAM)
-    assert len(asked(hub, REPO)) == 3
+    assert len(requested_files(hub, REPO)) == 3
     hub.log.clear()
     assert len(call("rows", split="multi_choice", **STREAM)["rows"]) == 4
-    assert asked(hub, REPO) == [f"{SUBSET}/{SUBSET}_videos_3.tar.gz"]
+    assert requested_files(hub, REPO) == [f"{SUBSET}/{SUBSET}_videos_3.tar.gz"]
 
 
 def test_the_first_sample_comes_before_its_archive_has_been_read(
     hub: Hub, call: Any, release: dict[str, bytes], videos: dict[str, bytes]
 ) -> None:
     data = tar({**videos, "padding.bin": noise(4_000_000)})
-    put(hub, REPO, {**release, f"{SUBSET}/{SUBSET}_videos_1.tar.gz": data})
+    create_repository(hub, REPO, {**release, f"{SUBSET}/{SUBSET}_videos_1.tar.gz": data})
     hub.fault("GET", "/blob/", "truncate", times=1000, bytes=2_000_000)
     assert len(call("rows", split="caption", take=1, **STREAM)["rows"]) == 1
-    assert len(asked(hub, REPO)) == 1
+    assert len(requested_files(hub, REPO)) == 1
 
 
 def test_a_broken_connection_goes_on_at_the_byte_it_broke_at(hub: Hub, call: Any) -> None:
@@ -179,7 +179,7 @@ def test_a_broken_archive_is_told_and_the_others_go_on(
     path = f"{SUBSET}/{SUBSET}_videos_2.tar.gz"
     data = bytearray(release[path])
     data[-2_000:-1_900] = bytes(100)
-    put(hub, REPO, {**release, path: bytes(data)})
+    create_repository(hub, REPO, {**release, path: bytes(data)})
     rejected = tmp_path / "rejected.jsonl"
     rows = call("rows", split="caption", rejected=str(rejected), **STREAM)["rows"]
     lines = [json.loads(line) for line in rejected.read_text().splitlines()]
@@ -203,7 +203,7 @@ def test_nodes_share_the_archives(hub: Hub, call: Any) -> None:
     for node in range(3):
         hub.log.clear()
         parts += call("rows", split="caption", node=node, world=3, **STREAM)["rows"]
-        assert asked(hub, REPO) == [f"{SUBSET}/{SUBSET}_videos_{node + 1}.tar.gz"]
+        assert requested_files(hub, REPO) == [f"{SUBSET}/{SUBSET}_videos_{node + 1}.tar.gz"]
     assert parts == whole
 
 
@@ -214,7 +214,7 @@ def test_workers_of_a_data_loader_share_the_archives(hub: Hub, call: Any, tmp_pa
     rejected = tmp_path / "rejected.jsonl"
     rows = call("loaded", workers=2, split="caption", rejected=str(rejected), **STREAM)
     assert by_place(rows) == by_place(whole)
-    assert sorted(asked(hub, REPO)) == [f"{SUBSET}/{SUBSET}_videos_{i}.tar.gz" for i in (1, 2, 3)]
+    assert sorted(requested_files(hub, REPO)) == [f"{SUBSET}/{SUBSET}_videos_{i}.tar.gz" for i in (1, 2, 3)]
     assert len(rejected.read_text().splitlines()) == 2
 
 
@@ -223,7 +223,7 @@ def test_a_stream_goes_on_where_its_state_says(hub: Hub, call: Any) -> None:
     hub.log.clear()
     first, rest = call("resumed", take=15, split="caption", **STREAM)
     assert first + rest == whole
-    assert [path[-8] for path in asked(hub, REPO)] == ["1", "2", "2", "3"]
+    assert [path[-8] for path in requested_files(hub, REPO)] == ["1", "2", "2", "3"]
 
 
 @pytest.mark.parametrize("fork", [False, True])
@@ -231,7 +231,7 @@ def test_a_stream_that_is_left_amid_an_archive_is_in_nobodys_way(
     hub: Hub, call: Any, release: dict[str, bytes], fork: bool
 ) -> None:
     path = f"{SUBSET}/{SUBSET}_videos_1.tar.gz"
-    put(hub, REPO, {**release, path: tar({"x/large.bin": noise(3_000_000)}, "w") + release[path]})
+    create_repository(hub, REPO, {**release, path: tar({"x/large.bin": noise(3_000_000)}, "w") + release[path]})
     whole = call("rows", split="caption", **STREAM)["rows"]
     first, rows = call("abandoned", fork=fork, split="caption", **STREAM)
     assert first == whole[0] and rows == whole
@@ -241,7 +241,7 @@ def test_a_process_ends_amid_a_stream(
     hub: Hub, release: dict[str, bytes], videos: dict[str, bytes], tmp_path: Path
 ) -> None:
     data = tar({**videos, "x/large.bin": noise(4_000_000)})
-    put(hub, REPO, {**release, f"{SUBSET}/{SUBSET}_videos_1.tar.gz": data})
+    create_repository(hub, REPO, {**release, f"{SUBSET}/{SUBSET}_videos_1.tar.gz": data})
     code = f"""
 import datasets, modalmix.builders
 rows = datasets.load_dataset(**{ {**STREAM, "split": "caption"}!r})
@@ -271,7 +271,7 @@ def test_features_are_known_before_an_archive_is_asked_for(hub: Hub, call: Any) 
         call("rows", path="llava_video", name=SUBSET, split="caption")
     with pytest.raises(RefusedError, match="no annotation files"):
         call("rows", path="llava_video", split="train", streaming=True)
-    assert asked(hub, REPO) == []
+    assert requested_files(hub, REPO) == []
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -303,7 +303,7 @@ def test_archives_of_every_kind_are_streamed(hub: Hub, call: Any, tmp_path: Path
         "tar named tar.gz": {"a/X.tar.gz": plain},
         "files": {f"a/{name}": data for name, data in sounds.items()} | {"a/LibriSpeech/not-wanted.wav": b"wav"},
     }[kind]
-    put(hub, "o/sounds", {**files, "other/Y.tar.gz": b"never asked for"})
+    create_repository(hub, "o/sounds", {**files, "other/Y.tar.gz": b"never asked for"})
     annotations = tmp_path / "ola.json"
     annotations.write_text(json.dumps([speech(i, f"/mnt/x/{name}") for i, name in enumerate(sounds)][::-1]))
     rows = call(
@@ -315,13 +315,13 @@ def test_archives_of_every_kind_are_streamed(hub: Hub, call: Any, tmp_path: Path
         media_root="hf://datasets/o/sounds/a",
     )["rows"]
     assert [row["audios"][0][0][0] for row in rows] == [hashlib.sha256(data).hexdigest() for data in sounds.values()]
-    assert set(asked(hub, "o/sounds")) == {path for path in files if "not-wanted" not in path}
+    assert set(requested_files(hub, "o/sounds")) == {path for path in files if "not-wanted" not in path}
 
 
 def test_a_row_waits_until_all_of_its_media_have_come(hub: Hub, call: Any, tmp_path: Path) -> None:
     first = {"v/0.mp4": b"video 0", "v/1.mp4": b"video 1", "a/0.wav": b"sound 0", "v/2.mp4": b"video 2"}
     second = {"a/1.wav": b"sound 1", "v/3.mp4": b"video 3", "a/3.wav": b"sound 3", "v/4.mp4": b""}
-    put(hub, "o/both", {"1.tar.gz": tar(first), "2.tar.gz": tar(second)})
+    create_repository(hub, "o/both", {"1.tar.gz": tar(first), "2.tar.gz": tar(second)})
     turns = [{"from": "human", "value": "<speech><image>\nWhat?"}, {"from": "gpt", "value": "It."}]
     records = [{"id": str(i), "video": f"v/{i}.mp4", "audio": f"a/{i}.wav", "conversations": turns} for i in range(4)]
     records.append({"id": "4", "video": "v/4.mp4", "conversations": [{**turns[0], "value": "<image>"}, turns[1]]})
@@ -345,8 +345,10 @@ def test_a_row_waits_until_all_of_its_media_have_come(hub: Hub, call: Any, tmp_p
     assert "'a/1.wav' is not" in lines["1"] and "has no bytes" in lines["4"]
 
 
-def test_two_members_that_fit_one_path_are_told(hub: Hub, call: Any, tmp_path: Path) -> None:
-    put(hub, "o/two", {"1.tar.gz": tar({"x/a.wav": b"one", "y/b.wav": b"two"}), "2.tar.gz": tar({"z/a.wav": b"three"})})
+def test_two_members_that_fit_one_path_are_a_finding(hub: Hub, call: Any, tmp_path: Path) -> None:
+    create_repository(
+        hub, "o/two", {"1.tar.gz": tar({"x/a.wav": b"one", "y/b.wav": b"two"}), "2.tar.gz": tar({"z/a.wav": b"three"})}
+    )
     annotations, rejected = tmp_path / "ola.json", tmp_path / "rejected.jsonl"
     annotations.write_text(json.dumps([speech(0, "a.wav"), speech(1, "/mnt/y/b.wav"), speech(2, "/mnt/q/b.wav")]))
     given = {"path": "ola", "split": "train", "streaming": True, "data_files": str(annotations)}
@@ -360,7 +362,7 @@ def test_two_members_that_fit_one_path_are_told(hub: Hub, call: Any, tmp_path: P
 
 def test_a_folder_of_frames_is_a_video(hub: Hub, call: Any, tmp_path: Path) -> None:
     frames = {f"shareVideoGPTV/{video}/{i:02}.jpeg": noise(100 + i) for video in ("b", "a") for i in (3, 1, 2)}
-    put(hub, "o/frames", {"frames.tar.gz": tar({**frames, "shareVideoGPTV/c.mp4": b"no frame"})})
+    create_repository(hub, "o/frames", {"frames.tar.gz": tar({**frames, "shareVideoGPTV/c.mp4": b"no frame"})})
     annotations = tmp_path / "llava.json"
     annotations.write_text(json.dumps([record(i, f"shareVideoGPTV/{name}") for i, name in enumerate("ab")]))
     given = {"path": "llava_video", "split": "train", "streaming": True, "data_files": str(annotations)}
@@ -398,7 +400,7 @@ def test_a_repository_is_inspected_where_it_is(hub: Hub, call: Any, release: dic
         "multi_choice": {"video": 4},
     }
     assert all(one["formats"]["llava_video"][0] > 0.9 and one["url"].startswith("hf://") for one in files)
-    assert asked(hub, REPO) == []
+    assert requested_files(hub, REPO) == []
 
 
 def test_what_needs_media_on_this_disk_says_so(hub: Hub, call: Any, tmp_path: Path) -> None:
@@ -429,11 +431,11 @@ def test_other_releases_are_streamed_by_their_names(hub: Hub, call: Any) -> None
         "ola_audio/WavCaps.tar.0": b"never asked for",
         "video_data/video-data.json": b"[]",
     }
-    put(hub, "THUdyh/Ola-Data", files)
+    create_repository(hub, "THUdyh/Ola-Data", files)
     given = {"path": "ola", "name": "audio", "split": "train", "streaming": True}
     found = call("rows", release="ola-audio", subset=["Clotho"], **given)
     assert [row["audios"][0][0][1] for row in found["rows"]] == ["0.wav", "1.wav", "2.wav"] and found["shards"] == 1
-    assert asked(hub, "THUdyh/Ola-Data") == ["ola_audio/Clotho.tar"]
+    assert requested_files(hub, "THUdyh/Ola-Data") == ["ola_audio/Clotho.tar"]
     with pytest.raises(RefusedError, match="there is no subset 'Clatho': it is one of AudioCaps"):
         call("rows", release="ola-audio", subset=["Clatho"], **given)
     with pytest.raises(RefusedError, match="there is no release 'ola'"):

@@ -18,7 +18,7 @@ def test_whatever_happens_to_each_request_the_push_gets_through(world: World, tm
         if (one.name, fault) not in NEVER:
             world.hub.fault(one.method, one.path, **FAULTS[fault])
     done = trial.push().answer()
-    assert trial.wrong(done) is None
+    assert trial.problem(done) is None
     assert world.hub.waiting() == ["/api/repos/create" if trial.small else "/resolve/.*README"], "a fault was not met"
 
 
@@ -28,10 +28,10 @@ def test_killed_at_one_request_after_the_other_the_same_command_goes_on(world: W
     assert all(trial.killed_at(one, "is done") for one in chosen), "it was not killed"
     sent = world.hub.sent()
     done = trial.push().answer()
-    assert trial.wrong(done) is None
+    assert trial.problem(done) is None
     assert world.hub.sent() == sent and world.hub.sent_again() == 0, "what the Hub has was sent again"
     # LFS cannot go on within a file, and a block of Xet that was under way is not there
-    assert sent < (2.5 if world.mode == "lfs" else 2) * trial.weight
+    assert sent < (2.5 if world.mode == "lfs" else 2) * trial.bytes
 
 
 def test_a_pull_request_whose_answer_was_lost_is_found_again(world: World, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""A Hub on loopback: the part of the Hub's HTTP interface that uploads and downloads of datasets use, with faults on demand.
+"""A Hub on loopback: the part of the Hub's HTTP interface that transfers of datasets use, with faults on demand.
 
-Two listeners of different origins, as in production: one for the interface, one for the bytes (LFS blobs and Xet)::
+It has two listeners with different origins, as in production: one for the interface, one for the bytes (LFS blobs, Xet)::
 
     with Hub(folder) as hub:
         hub.fault("POST", r"/commit/", status=503)

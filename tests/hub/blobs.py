@@ -1,4 +1,4 @@
-"""The origin of the bytes: LFS blobs, and the content-addressed store of Xet."""
+"""Blobs: the listener for bytes, LFS blobs and the content-addressed store of Xet."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def _check(request: Any, hub: Any) -> None:
 
 @route("cdn", "PUT", r"/lfs/" + _HASH)
 def put_lfs(request: Any, hub: Any, digest: str) -> None:
-    request.again = os.path.exists(hub.store.blob(digest))
+    request.duplicate = os.path.exists(hub.store.blob(digest))
     hub.store.put(request.chunks(), digest)
     request.reply(headers={"ETag": f'"{digest}"'})
 
 
 @route("cdn", "PUT", r"/lfs/" + _HASH + r"/part/(?P<number>\d+)")
 def put_part(request: Any, hub: Any, digest: str, number: str) -> None:
-    request.again = os.path.exists(hub.store.blob(digest))
+    request.duplicate = os.path.exists(hub.store.blob(digest))
     hub.store.put_part(digest, int(number), request.chunks())
     request.reply(headers={"ETag": f'"{digest[:8]}-{number}"'})
 
@@ -42,13 +42,13 @@ def get_blob(request: Any, hub: Any, digest: str) -> None:
 
 
 @route("cdn", "GET", r"/v1/chunks/[^/]+/" + _HASH)
-def known_chunk(request: Any, hub: Any, digest: str) -> None:
+def get_chunk(request: Any, hub: Any, digest: str) -> None:
     raise ApiError(404, "chunk not tracked for global dedup")
 
 
 @route("cdn", "POST", r"/v1/xorb-grants/[^/]+/" + _HASH)
 def grant(request: Any, hub: Any, digest: str) -> None:
-    """201: put it there; 200: it is here already."""
+    """201 with a URL for the upload; 200 if the xorb exists already."""
     _check(request, hub)
     request.body()
     if digest in hub.store.xorbs:
@@ -60,13 +60,13 @@ def grant(request: Any, hub: Any, digest: str) -> None:
 
 @route("cdn", "PUT", r"/grant/" + _HASH)
 def put_granted(request: Any, hub: Any, digest: str) -> None:
-    request.again = digest in hub.store.xorbs
+    request.duplicate = digest in hub.store.xorbs
     hub.store.add_xorb(digest, request.body())
     request.reply(headers={"ETag": f'"{digest[:32]}"'})
 
 
 @route("cdn", "POST", r"/v1/xorb-commits/[^/]+/" + _HASH + r"/grant/[^/]+")
-def granted(request: Any, hub: Any, digest: str) -> None:
+def commit_grant(request: Any, hub: Any, digest: str) -> None:
     _check(request, hub)
     if digest not in hub.store.xorbs:
         raise ApiError(404, "no uploaded data for grant")
@@ -85,12 +85,12 @@ def put_xorb(request: Any, hub: Any, digest: str) -> None:
 def put_shard(request: Any, hub: Any) -> None:
     _check(request, hub)
     hub.store.add_shard(request.body())
-    steps = [
+    events = [
         {"type": "validating", "verified": 1, "total": 1},
         {"type": "committing", "stage": "syncing"},
         {"type": "result"},
     ]
-    request.reply(data=b"".join(json.dumps(step).encode() + b"\n" for step in steps), kind="application/x-ndjson")
+    request.reply(data=b"".join(json.dumps(event).encode() + b"\n" for event in events), kind="application/x-ndjson")
 
 
 @route("cdn", "POST", r"/v1/telemetry")
@@ -106,29 +106,30 @@ def get_xorb(request: Any, hub: Any, digest: str) -> None:
 
 @route("cdn", "GET", r"/v(?P<version>[12])/reconstructions/" + _HASH)
 def reconstruction(request: Any, hub: Any, version: str, digest: str) -> None:
-    """Which chunks of which xorbs make a file, or a range of it."""
+    """The chunks and xorbs that make up a file, or a range of it."""
     _check(request, hub)
     if digest not in hub.store.xet_files:
         raise ApiError(404, "unknown file")
     terms, _, size = hub.store.xet_files[digest]
     first_byte, stop_byte = 0, size
-    asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
-    if asked:
-        first_byte, stop_byte = int(asked[1]), min(int(asked[2]) + 1 if asked[2] else size, size)
+    requested = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+    if requested:
+        first_byte = int(requested[1])
+        stop_byte = min(int(requested[2]) + 1 if requested[2] else size, size)
         if first_byte >= size:
             raise ApiError(416, "range not satisfiable")
     out: list[dict[str, Any]] = []
     parts: dict[str, set[tuple[int, int, int, int]]] = {}
     at, offset = 0, None
     for term in terms:
-        chunks, wanted = hub.store.xorbs[term.xorb], []
+        chunks, needed = hub.store.xorbs[term.xorb], []
         for number in range(term.start, term.stop):
             if at < stop_byte and at + chunks[number].size > first_byte:
-                wanted.append(number)
+                needed.append(number)
                 offset = first_byte - at if offset is None else offset
             at += chunks[number].size
-        if wanted:
-            first, stop = wanted[0], wanted[-1] + 1
+        if needed:
+            first, stop = needed[0], needed[-1] + 1
             length = sum(chunk.size for chunk in chunks[first:stop])
             out.append({"hash": term.xorb, "unpacked_length": length, "range": {"start": first, "end": stop}})
             parts.setdefault(term.xorb, set()).add((first, stop, chunks[first].start, chunks[stop - 1].stop - 1))

@@ -1,4 +1,4 @@
-"""Real clients in processes of their own, against a Hub on loopback and with every other address out of reach."""
+"""Real clients in processes of their own: they use a Hub on loopback, and every other address is out of reach."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Clients:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_XET_TELEMETRY_ENABLED": "0",
             "HF_XET_CLIENT_RETRY_BASE_DELAY": "20ms",
-            # what ``modalmix push`` sets for itself: what was sent is known at once, should it be killed
+            # ``modalmix push`` sets these itself: if it is killed, the Hub knows all that it sent
             "HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_INTERVAL": "500ms",
             "HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_MAX_COUNT": "1",
             "HF_XET_DATA_MAX_CONCURRENT_FILE_INGESTION": "1",
@@ -70,7 +70,7 @@ class Clients:
         }
 
     def start(self, code: str, *arguments: str) -> subprocess.Popen[str]:
-        """Begins to run Python code."""
+        """Starts a process with Python code."""
         return subprocess.Popen(
             [sys.executable, "-c", _PROLOGUE + code, *arguments],
             env=self.env(),
@@ -80,7 +80,7 @@ class Clients:
         )
 
     def run(self, code: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Runs Python code to its end; it must not reach out."""
+        """Runs Python code to its end; it must connect to loopback alone."""
         process = self.start(code, *arguments)
         try:
             out, error = process.communicate(timeout=timeout)
@@ -97,7 +97,7 @@ class Clients:
 
 MODALMIX = """
 from modalmix.builders import cli
-cli.NAMES = tuple(name for name in cli.NAMES if name in ("push", "verify", "card", "download"))  # what is tested here
+cli.NAMES = tuple(name for name in cli.NAMES if name in ("push", "verify", "card", "download"))  # the commands under test
 from modalmix.builders.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -111,11 +111,11 @@ print(msgspec.json.encode(done).decode())
 
 
 class RefusedError(Exception):
-    """What a worker's `HubError` says."""
+    """The `HubError` of a call in a worker."""
 
 
 class Job:
-    """A call under way in a process of its own.
+    """A running call in a process of its own.
 
     Attributes:
         pid: of the process.
@@ -124,28 +124,28 @@ class Job:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.pid = 0
-        self.begun, self.over = threading.Event(), threading.Event()
+        self.started, self.finished = threading.Event(), threading.Event()
         self.code = 0
 
     def kill(self) -> None:
-        """SIGKILL; a process that has ended by itself is left alone."""
-        assert self.begun.wait(30), "it has not begun"
+        """Sends SIGKILL, unless the process has ended."""
+        assert self.started.wait(30), "the call has not started"
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def ended(self, timeout: float = 120) -> int:
-        """The exit code, or minus the signal that ended it."""
-        assert self.over.wait(timeout), "it does not end"
+    def wait(self, timeout: float = 120) -> int:
+        """Waits for the end: the exit code, or minus the signal that ended it."""
+        assert self.finished.wait(timeout), "the call does not end"
         assert self.code != 99, self.path.with_name(self.path.name + ".err").read_text()
         return self.code
 
     def answer(self) -> Any:
-        """What the call gave.
+        """The result of the call.
 
         Raises:
-            RefusedError: it is refused.
+            RefusedError: it raised a `HubError`.
         """
-        self.ended()
+        self.wait()
         printed = self.path.with_name(self.path.name + ".err")
         assert self.path.exists(), f"ended with {self.code}: {printed.read_text()}"
         answer = json.loads(self.path.read_text())
@@ -155,8 +155,8 @@ class Job:
         return answer["done"]
 
 
-class Told(NamedTuple):
-    """How a command line ended, and what it printed."""
+class CommandResult(NamedTuple):
+    """The exit code of a command line, and what it printed."""
 
     code: int
     out: str
@@ -164,10 +164,10 @@ class Told(NamedTuple):
 
 
 class Worker:
-    """A client process that forks for one call after another, for starting one takes seconds; see `hub.worker`."""
+    """A client process that forks for each call, because starting one takes seconds; see `hub.worker`."""
 
     def __init__(self, clients: Clients, more: str = "") -> None:
-        """Starts it; `more` defines what else it can be called for."""
+        """Starts the process; `more` is code that defines more calls."""
         self.clients = clients
         self.jobs: dict[str, Job] = {}
         self.folder = clients.home / "jobs"
@@ -182,7 +182,7 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def start(self, do: str, **given: Any) -> Job:
-        """Begins a call."""
+        """Starts a call."""
         assert self.process.stdin
         job = Job(self.folder / str(len(self.jobs)))
         self.jobs[str(job.path)] = job
@@ -190,23 +190,23 @@ class Worker:
         return job
 
     def __call__(self, do: str, **given: Any) -> Any:
-        """The answer of ``push``, ``verify``, ``download``, ``load`` or ``view``.
+        """The result of ``push``, ``verify``, ``download``, ``load`` or ``view``.
 
         Raises:
-            RefusedError: it is refused.
+            RefusedError: it raised a `HubError`.
         """
         return self.start(do, **given).answer()
 
-    def modalmix(self, *arguments: str) -> Told:
-        """The command line."""
+    def modalmix(self, *arguments: str) -> CommandResult:
+        """The result of a command line."""
         job = self.start("modalmix", arguments=arguments)
         code = job.answer()
         out, err = (job.path.with_name(f"{job.path.name}.{name}").read_text() for name in ("out", "err"))
-        return Told(code, out, err)
+        return CommandResult(code, out, err)
 
     def close(self) -> None:
         for job in self.jobs.values():
-            if not job.over.is_set():
+            if not job.finished.is_set():
                 job.kill()
         self.process.kill()
         self.process.wait()
@@ -214,16 +214,16 @@ class Worker:
     def _listen(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            told = json.loads(line)
-            job = self.jobs[told["job"]]
-            if "pid" in told:
-                job.pid = told["pid"]
-                job.begun.set()
+            event = json.loads(line)
+            job = self.jobs[event["job"]]
+            if "pid" in event:
+                job.pid = event["pid"]
+                job.started.set()
             else:
-                job.code = told["ended"]
-                job.over.set()
+                job.code = event["ended"]
+                job.finished.set()
         for job in self.jobs.values():
-            if not job.over.is_set():
+            if not job.finished.is_set():
                 job.code = -1
-                job.begun.set()
-                job.over.set()
+                job.started.set()
+                job.finished.set()

@@ -1,4 +1,4 @@
-"""Upstream releases in miniature: the repositories and file names of the real ones, with a clip or a tone in them."""
+"""Releases: upstream datasets in miniature, with the real names of repositories and files, and a clip or a tone in them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def releases(folder: Path) -> dict[str, dict[str, bytes]]:
     clip, tone, spoken = folder / "clip.mp4", folder / "tone.wav", folder / "spoken.mp4"
     example_data.video(str(clip), 1)
     example_data.sound(str(tone), 2)
-    _spoken(spoken)
+    _write_spoken_clip(spoken)
     video, sound, pictures = clip.read_bytes(), tone.read_bytes(), [example_data.picture(seed) for seed in range(3)]
-    asked = example_data.turns("<image>\nWhat moves?", "A square.")
+    question = example_data.turns("<image>\nWhat moves?", "A square.")
     object_ = [{"2": {"segmentation": example_data.rle(2)}}]
     region = example_data.turns("<video>\nWhat is <region>?", "A square.")
     panda = _tar({"panda/a_0:00:01.000.mp4": video}, "w:gz")
@@ -45,7 +45,7 @@ def releases(folder: Path) -> dict[str, dict[str, bytes]]:
             "ola_audio/Clotho.tar": b"not asked for",
             "video_data/video-data.json": _json([
                 {"id": "v", "video": {"patch": f"{FOREIGN}/patch_000000", "start_num": 0,
-                                      "size": [len(one) for one in pictures]}, "conversations": asked}
+                                      "size": [len(one) for one in pictures]}, "conversations": question}
             ]),
             "video_data/patch_000000": b"".join(pictures),
             "Ola_cross_modality_finevideo_175k.json": _json([
@@ -120,12 +120,12 @@ def _zip(members: dict[str, bytes]) -> bytes:
 
 def _finevideo(folder: Path, video: bytes, ids: Sequence[str]) -> bytes:
     path = folder / "finevideo.parquet"
-    told = [{"content_fine_category": "Squares", "original_video_filename": f"{one}.mp4"} for one in ids]
-    pq.write_table(pa.table({"mp4": [video] * len(ids), "json": told}), path)
+    metadata = [{"content_fine_category": "Squares", "original_video_filename": f"{one}.mp4"} for one in ids]
+    pq.write_table(pa.table({"mp4": [video] * len(ids), "json": metadata}), path)
     return path.read_bytes()
 
 
-def _spoken(path: Path) -> None:
+def _write_spoken_clip(path: Path) -> None:
     """A clip with a sound track."""
     import av
     import numpy as np

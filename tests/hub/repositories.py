@@ -1,4 +1,4 @@
-"""The interface of the Hub: repositories, commits, pull requests, and where files are."""
+"""Repositories: the Hub's interface to repositories, commits, pull requests and files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def whoami(request: Any, hub: Any) -> None:
     if not request.user:
         raise ApiError(401, "Invalid username or password.")
     token = {"displayName": "test", "role": request.role, "createdAt": now()}
-    orgs = [{"type": "org", "id": one, "name": one, "fullname": one, "roleInOrg": "admin"} for one in hub.orgs]
+    orgs = [{"type": "org", "id": org, "name": org, "fullname": org, "roleInOrg": "admin"} for org in hub.orgs]
     user = request.user
     request.reply(value={"type": "user", "id": user, "name": user, "fullname": user, "email": None, "isPro": False,
                          "orgs": orgs, "auth": {"type": "access_token", "accessToken": token}})  # fmt: skip
@@ -32,12 +32,12 @@ def whoami(request: Any, hub: Any) -> None:
 @route("hub", "POST", "/api/repos/create")
 def create(request: Any, hub: Any) -> None:
     request.need_write()
-    asked = request.json()
-    owner = asked.get("organization") or request.user
+    body = request.json()
+    owner = body.get("organization") or request.user
     if owner != request.user and owner not in hub.orgs:
         raise ApiError(403, f"You don't have the rights to create a dataset under the namespace {owner!r}")
-    name = f"{owner}/{asked['name']}"
-    private = asked.get("visibility") == "private" or bool(asked.get("private"))
+    name = f"{owner}/{body['name']}"
+    private = body.get("visibility") == "private" or bool(body.get("private"))
     url = f"{hub.url}/datasets/{name}"
     if hub.store.create(name, private, request.user):
         request.reply(value={"url": url, "name": name, "id": name})
@@ -47,7 +47,7 @@ def create(request: Any, hub: Any) -> None:
 
 @route("hub", "POST", "/api/validate-yaml")
 def validate(request: Any, hub: Any) -> None:
-    """What the real one checks of a dataset's metadata, as far as it is known: YAML, and the types of a few keys."""
+    """Checks a dataset's metadata as the real Hub is known to: YAML, and the types of a few keys."""
     errors: list[str] = []
     front = re.match(r"---\r?\n(.*?)\r?\n---\s*(\r?\n|$)", request.json()["content"], re.S)
     try:
@@ -60,7 +60,7 @@ def validate(request: Any, hub: Any) -> None:
             errors.append('"license" and "language" must be texts or lists')
     except yaml.YAMLError as error:
         errors.append(str(error))
-    request.reply(400 if errors else 200, {"errors": [{"message": one} for one in errors], "warnings": []})
+    request.reply(400 if errors else 200, {"errors": [{"message": error} for error in errors], "warnings": []})
 
 
 @route("hub", "GET", REPO)
@@ -70,7 +70,7 @@ def info(request: Any, hub: Any, name: str, revision: str = "main") -> None:
     commit = hub.store.at(repo, revision)
     files = [{"rfilename": path} for path in sorted(commit["files"])]
     request.reply(value={"_id": name, "id": name, "author": name.split("/")[0], "sha": commit["oid"],
-                         "lastModified": commit["date"], "createdAt": repo["made"], "private": repo["private"], "gated": False,
+                         "lastModified": commit["date"], "createdAt": repo["created"], "private": repo["private"], "gated": False,
                          "disabled": False, "tags": [], "downloads": 0, "likes": 0, "siblings": files})  # fmt: skip
 
 
@@ -87,8 +87,8 @@ def branch(request: Any, hub: Any, name: str, branch: str) -> None:
 @route("hub", "GET", REPO + r"/refs")
 def refs(request: Any, hub: Any, name: str) -> None:
     repo = hub.store.repo(name, request.user)
-    made = [{"name": ref, "ref": f"refs/heads/{ref}", "targetCommit": oid} for ref, oid in repo["refs"].items()]
-    request.reply(value={"branches": made, "tags": [], "converts": []})
+    branches = [{"name": ref, "ref": f"refs/heads/{ref}", "targetCommit": oid} for ref, oid in repo["refs"].items()]
+    request.reply(value={"branches": branches, "tags": [], "converts": []})
 
 
 @route("hub", "GET", REPO + r"/tree/(?P<revision>[^/]+)(?:/(?P<folder>.+))?")
@@ -121,12 +121,12 @@ def preupload(request: Any, hub: Any, name: str, revision: str) -> None:
     commit = hub.store.at(hub.store.repo(name, request.user), revision)
     out = []
     for file in request.json()["files"]:
-        path, there = file["path"], commit["files"].get(file["path"])
+        path, existing = file["path"], commit["files"].get(file["path"])
         large = path.endswith(LFS) or file["size"] > _REGULAR or b"\0" in base64.b64decode(file["sample"])
-        one = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
-        if there:
-            one["oid"] = there.get("lfs") or there["oid"]
-        out.append(one)
+        entry = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
+        if existing:
+            entry["oid"] = existing.get("lfs") or existing["oid"]
+        out.append(entry)
     request.reply(value={"files": out, "commitOid": commit["oid"]})
 
 
@@ -176,7 +176,7 @@ def discuss(request: Any, hub: Any, name: str) -> None:
 
 @route("hub", "GET", REPO + r"/discussions")
 def discussions(request: Any, hub: Any, name: str) -> None:
-    """The newest first, `hub.page` at once."""
+    """The pull requests, newest first, `hub.page` in a page."""
     prs = list(enumerate(hub.store.repo(name, request.user)["prs"], 1))[::-1]
     author = request.query.get("author", [None])[0]
     found = [
@@ -229,7 +229,7 @@ def xet_token(request: Any, hub: Any, name: str, kind: str, revision: str) -> No
 
 @route("hub", "POST", _FILE + r"\.git/info/lfs/objects/batch")
 def batch(request: Any, hub: Any, name: str) -> None:
-    """Where to put blobs; no action for one that is there already, which is what makes uploads resume."""
+    """Where to upload blobs; none for a blob that exists, so that uploads resume."""
     request.need_write()
     hub.store.repo(name, request.user)
     objects, transfer = [], "basic"
@@ -252,7 +252,7 @@ def batch(request: Any, hub: Any, name: str) -> None:
 
 @route("hub", "POST", r"/lfs/(?P<oid>[0-9a-f]{64})/complete")
 def complete(request: Any, hub: Any, oid: str) -> None:
-    """All parts of a blob are there."""
+    """Joins the parts of a blob, which are all uploaded."""
     numbers = sorted(part["partNumber"] for part in request.json()["parts"])
     hub.store.join_parts(oid, numbers)
     request.reply(value={"success": True})
@@ -260,9 +260,9 @@ def complete(request: Any, hub: Any, oid: str) -> None:
 
 @route("hub", "POST", r"/lfs/verify")
 def verify(request: Any, hub: Any) -> None:
-    asked = request.json()
-    path = hub.store.blob(asked["oid"])
-    if not os.path.exists(path) or os.path.getsize(path) != asked["size"]:
+    expected = request.json()
+    path = hub.store.blob(expected["oid"])
+    if not os.path.exists(path) or os.path.getsize(path) != expected["size"]:
         raise ApiError(404, "no such object, or of another size")
     request.reply(value={})
 

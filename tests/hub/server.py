@@ -1,4 +1,4 @@
-"""The two listeners, their plumbing, and the faults a test asks for."""
+"""Server: the two listeners, and the faults that a test requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from . import blobs, repositories  # noqa: F401  they fill the table of routes
+from . import blobs, repositories  # noqa: F401  they register their routes
 from .routes import TABLE
 from .store import ApiError, Store
 
@@ -23,11 +23,11 @@ class Hub:
     Attributes:
         url: the endpoint.
         log: every request: method, path, status, bytes of its body.
-        tokens: token → its user and role.
+        tokens: token → user and role.
     """
 
     def __init__(self, root: str, *, xet: bool = True, page: int = 1000, part: int = 1 << 30) -> None:
-        """`page`: entries of a listing at once; `part`: bytes above which LFS takes a file in parts of that size."""
+        """`page`: entries in one page of a listing; `part`: LFS takes larger files in parts of that many bytes."""
         self.store = Store(str(root))
         self.tokens = {"hf_test": ("tester", "write"), "hf_other": ("other", "write"), "hf_reader": ("tester", "read")}
         self.orgs = ("acme",)
@@ -51,23 +51,33 @@ class Hub:
             server.server_close()
 
     def fault(self, method: str, path: str, kind: str = "status", times: int = 1, skip: int = 0, **more: Any) -> None:
-        """Makes the next requests fail: ``status=503`` · ``kind="drop"`` before or ``"lost"`` after it is done · ``"delay"``
-        ``seconds=`` · ``"truncate"`` ``bytes=`` · ``"meet"``: two requests wait for each other · ``"arrives"`` or ``"is done"``
-        ``call=``: a function is called then, and there is no answer.  Who says ``X-Reader`` is spared."""
+        """Makes the next matching requests fail; those with the header ``X-Reader`` do not.
+
+        Args:
+            method: of the requests; ``*`` for any.
+            path: a pattern of their paths.
+            kind: ``status`` answers with ``status=``; ``drop`` closes the connection before the request is handled, ``lost``
+                after it; ``delay`` waits ``seconds=``; ``truncate`` cuts the body after ``bytes=``; ``meet`` lets two requests
+                wait for each other; ``arrives`` and ``is done`` call the function ``call=`` before or after the request is
+                handled, and do not answer.
+            times: how many requests fail.
+            skip: how many requests pass first.
+            **more: of the kind.
+        """
         self._faults.append(
             {"method": method, "path": re.compile(path), "kind": kind, "times": times, "skip": skip, **more}
         )
 
     def pending(self) -> int:
-        """Faults that have not been met yet."""
+        """How many faults no request has met yet."""
         return sum(fault["times"] for fault in self._faults)
 
     def waiting(self) -> list[str]:
-        """The paths of faults that have not been met yet."""
+        """The paths of faults that no request has met yet."""
         return [fault["path"].pattern for fault in self._faults if fault["times"] > 0]
 
     def clear(self) -> None:
-        """No more faults."""
+        """Removes all faults."""
         self._faults.clear()
 
     def take(self, request: Request, kind: str) -> dict[str, Any] | None:
@@ -89,22 +99,23 @@ class Hub:
     def sent(self) -> int:
         """Bytes of media that were uploaded since the log was last cleared."""
         return sum(
-            one["size"]
-            for one in self.log
-            if re.match(r"/(lfs/(?!verify)(?!.*/complete)|grant/|v1/xorbs/)", one["path"]) and one["method"] != "GET"
+            request["size"]
+            for request in self.log
+            if request["method"] != "GET"
+            and re.match(r"/(lfs/(?!verify)(?!.*/complete)|grant/|v1/xorbs/)", request["path"])
         )
 
     def sent_again(self) -> int:
-        """Bytes of blobs that were uploaded although they were there."""
-        return sum(one["size"] for one in self.log if one["again"])
+        """Bytes of blobs that were uploaded although the Hub had them."""
+        return sum(request["size"] for request in self.log if request["duplicate"])
 
     def files(self, name: str, revision: str = "main") -> dict[str, Any]:
         files: dict[str, Any] = self.store.at(self.store.repos[name], revision)["files"]
         return files
 
-    def note(self, **one: Any) -> None:
+    def record(self, **request: Any) -> None:
         with self._lock:
-            self.log.append(one)
+            self.log.append(request)
 
 
 class _Server(ThreadingHTTPServer):
@@ -115,11 +126,11 @@ class _Server(ThreadingHTTPServer):
         self.hub, self.origin = hub, origin
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are what the tests are about."""
+        """Prints nothing: tests kill clients on purpose."""
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request, answered by the function its route names."""
+    """One request; the function of its route answers it."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -130,7 +141,7 @@ class Request(BaseHTTPRequestHandler):
         pass
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, piece by piece."""
+        """The body in chunks."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             while size := int(self.rfile.readline().split(b";")[0], 16):
                 self._size += size
@@ -141,12 +152,12 @@ class Request(BaseHTTPRequestHandler):
         else:
             left = int(self.headers.get("Content-Length") or 0) - self._size
             while left > 0:
-                piece = self.rfile.read(min(left, 1 << 20))
-                if not piece:
-                    raise ConnectionError("the client went away")
-                left -= len(piece)
-                self._size += len(piece)
-                yield piece
+                chunk = self.rfile.read(min(left, 1 << 20))
+                if not chunk:
+                    raise ConnectionError("the client closed the connection")
+                left -= len(chunk)
+                self._size += len(chunk)
+                yield chunk
         self._read = True
 
     def body(self) -> bytes:
@@ -175,7 +186,7 @@ class Request(BaseHTTPRequestHandler):
             for _ in self.chunks():
                 pass
         if status < 400:
-            self.lose()
+            self.maybe_lose()
         self.send_response(status)
         for name, text in (headers or {}).items():
             self.send_header(name, text)
@@ -192,8 +203,8 @@ class Request(BaseHTTPRequestHandler):
                 raise ConnectionError("fault: truncated")
             self.wfile.write(data)
 
-    def lose(self) -> None:
-        """What was asked is done; whether its answer gets lost."""
+    def maybe_lose(self) -> None:
+        """Loses the answer of a request that is handled, if a fault says so."""
         hub = self.server.hub
         if hub.take(self, "lost"):
             raise ConnectionError("fault: the answer is lost")
@@ -204,18 +215,18 @@ class Request(BaseHTTPRequestHandler):
     def send_file(self, path: str, size: int, headers: dict[str, str]) -> None:
         """A file or a range of it, from the disk."""
         start, last, status = 0, size - 1, 200
-        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "").strip())
-        if asked and (asked[1] or asked[2]):
-            if asked[1]:
-                start, last = int(asked[1]), min(int(asked[2]) if asked[2] else size - 1, size - 1)
+        requested = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "").strip())
+        if requested and (requested[1] or requested[2]):
+            if requested[1]:
+                start, last = int(requested[1]), min(int(requested[2]) if requested[2] else size - 1, size - 1)
             else:
-                start = max(0, size - int(asked[2]))
+                start = max(0, size - int(requested[2]))
             if start > last:
                 self.reply(416, headers={"Content-Range": f"bytes */{size}"})
                 return
             status, headers = 206, {**headers, "Content-Range": f"bytes {start}-{last}/{size}"}
         count = last - start + 1 if size else 0
-        self.lose()
+        self.maybe_lose()
         self.send_response(status)
         for name, text in {"Accept-Ranges": "bytes", **headers, "Content-Length": str(count)}.items():
             self.send_header(name, text)
@@ -231,9 +242,9 @@ class Request(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 raise ConnectionError("fault: truncated")
             while count > 0:
-                piece = file.read(min(count, 1 << 20))
-                self.wfile.write(piece)
-                count -= len(piece)
+                chunk = file.read(min(count, 1 << 20))
+                self.wfile.write(chunk)
+                count -= len(chunk)
 
     def answer(self) -> None:
         hub = self.server.hub
@@ -242,7 +253,7 @@ class Request(BaseHTTPRequestHandler):
         self._body: bytes | None = None
         self._status: Any = None
         self._size = 0
-        self.again = False
+        self.duplicate = False
         self._read = self.headers.get("Content-Length", "0") == "0" and not self.headers.get("Transfer-Encoding")
         sent = self.headers.get("Authorization", "")
         self.user, self.role = hub.tokens.get(sent[7:], (None, "")) if sent.startswith("Bearer ") else (None, "")
@@ -278,7 +289,7 @@ class Request(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
         finally:
-            hub.note(
+            hub.record(
                 method=self.command,
                 path=url.path,
                 status=self._status,
@@ -286,7 +297,7 @@ class Request(BaseHTTPRequestHandler):
                 at=began,
                 token=sent[7:],
                 range=self.headers.get("Range", ""),
-                again=self.again,
+                duplicate=self.duplicate,
             )
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815

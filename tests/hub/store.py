@@ -1,4 +1,4 @@
-"""What the Hub keeps: blobs on disk by their SHA-256, commits as snapshots in memory."""
+"""Store: blobs on disk by their SHA-256, commits as snapshots in memory."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Store:
         return digest.hexdigest()
 
     def put_part(self, oid: str, number: int, chunks: Iterable[bytes]) -> None:
-        """A part of a blob; it is as good as not there until it is whole."""
+        """Stores a part of a blob; the blob exists when all parts are joined."""
         with tempfile.NamedTemporaryFile(dir=self.root, delete=False) as file:
             file.writelines(chunks)
         os.replace(file.name, f"{self.blob(oid)}.{number}")
@@ -90,7 +90,14 @@ class Store:
         with self.lock:
             if name in self.repos:
                 return False
-            self.repos[name] = {"name": name, "private": private, "refs": {}, "commits": {}, "prs": [], "made": now()}
+            self.repos[name] = {
+                "name": name,
+                "private": private,
+                "refs": {},
+                "commits": {},
+                "prs": [],
+                "created": now(),
+            }
             self.commit(name, "main", {".gitattributes": self.regular(_ATTRIBUTES)}, "initial commit", user, None)
             return True
 
@@ -135,7 +142,7 @@ class Store:
         self.xorbs[digest] = chunks_of_xorb(data)
 
     def add_shard(self, shard: bytes) -> None:
-        """Puts the files together that a shard describes; their SHA-256 must be what it says."""
+        """Makes the files that a shard describes; their SHA-256 must match it."""
         for digest, sha256, terms in files_of_shard(shard):
             oid = self.put(self._content(terms), sha256)
             self.xet_files[digest] = (terms, oid, sum(term.size for term in terms))
@@ -162,7 +169,7 @@ def tree_entry(path: str, entry: Entry) -> dict[str, Any]:
 
 
 def listing(files: dict[str, Entry], folder: str, recursive: bool) -> list[dict[str, Any]]:
-    """What is below a folder, directories among it."""
+    """The files and directories below a folder."""
     before = folder.strip("/") + "/" if folder.strip("/") else ""
     seen: set[str] = set()
     out: list[dict[str, Any]] = []

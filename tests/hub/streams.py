@@ -1,4 +1,4 @@
-"""Streams of the test Hub: what a client process is asked to do with them, and how repositories are made for them."""
+"""Streams from the test Hub: the calls of a client process about them, and the repositories for them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from dataset_rows import bytes_of, undecoded
 hub_client.PATIENCE = remote_file.PATIENCE = PATIENCE
 warnings = []
 import logging
-logging.getLogger("modalmix").addFilter(lambda one: warnings.append(one.getMessage()) or True)
+logging.getLogger("modalmix").addFilter(lambda record: warnings.append(record.getMessage()) or True)
 
-def opened(stock=True, cache=None, **given):
+def open_dataset(stock=True, cache=None, **given):
     warnings.clear()
     if cache:
         os.environ["MODALMIX_CACHE"] = cache
@@ -31,22 +31,22 @@ def opened(stock=True, cache=None, **given):
     load = datasets.load_dataset if stock else modalmix.builders.load_dataset
     return load(**given)
 
-def named(cell):
+def digest_and_name(cell):
     return hashlib.sha256(bytes_of(cell)).hexdigest(), cell["path"].rpartition("/")[2]
 
 def digest(row):
-    told = {key: value for key, value in row.items() if key not in ("images", "videos", "frames", "audios", "audio_q")}
-    for key in row.keys() - told.keys():
+    values = {key: value for key, value in row.items() if key not in ("images", "videos", "frames", "audios", "audio_q")}
+    for key in row.keys() - values.keys():
         lists = row[key] if key == "frames" else [row[key]]
-        told[key] = [[named(cell) for cell in cells] for cells in lists]
-    return json.loads(json.dumps(told))
+        values[key] = [[digest_and_name(cell) for cell in cells] for cells in lists]
+    return json.loads(json.dumps(values))
 
 def rows(node=None, world=1, take=None, shuffle=None, again=True, tries=20, **given):
     remote_file.PATIENCE = PATIENCE._replace(tries=tries)
     if again:
         stream_state.known.cache_clear()
     try:
-        found = undecoded(opened(**given))
+        found = undecoded(open_dataset(**given))
     except modalmix.builders.core.errors.DataError as error:
         raise upload.HubError(str(error))
     shards = getattr(found, "num_shards", None)
@@ -66,27 +66,27 @@ def rows(node=None, world=1, take=None, shuffle=None, again=True, tries=20, **gi
 
 def resumed(take, **given):
     stream_state.known.cache_clear()
-    stream = undecoded(opened(**given))
+    stream = undecoded(open_dataset(**given))
     first = []
     for row in stream:
         first.append(digest(row))
         if len(first) == take:
             break
     state = stream.state_dict()
-    again = undecoded(opened(**given))
+    again = undecoded(open_dataset(**given))
     again.load_state_dict(state)
     return first, [digest(row) for row in again]
 
 def abandoned(fork, **given):
-    # takes a row, then leaves the stream as it is and reads another one, here or in a forked process
+    # reads one row, leaves the stream open, and reads another stream, here or in a forked process
     stream_state.known.cache_clear()
-    begun = iter(undecoded(opened(**given)))
-    first = digest(next(begun))
+    unfinished = iter(undecoded(open_dataset(**given)))
+    first = digest(next(unfinished))
     if not fork:
-        return first, [digest(row) for row in undecoded(opened(**given))]
+        return first, [digest(row) for row in undecoded(open_dataset(**given))]
     read, write = os.pipe()
     if not (child := os.fork()):
-        os.write(write, json.dumps([digest(row) for row in undecoded(opened(**given))]).encode())
+        os.write(write, json.dumps([digest(row) for row in undecoded(open_dataset(**given))]).encode())
         os._exit(0)
     os.close(write)
     with open(read) as file:
@@ -97,7 +97,7 @@ def abandoned(fork, **given):
 def loaded(workers, **given):
     from torch.utils.data import DataLoader
     stream_state.known.cache_clear()
-    return [digest(row) for row in DataLoader(undecoded(opened(**given)), num_workers=workers, batch_size=None)]
+    return [digest(row) for row in DataLoader(undecoded(open_dataset(**given)), num_workers=workers, batch_size=None)]
 
 def inspected(data, cache):
     from modalmix.builders.check import check
@@ -133,8 +133,8 @@ def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-def put(hub: Hub, name: str, files: dict[str, bytes]) -> None:
-    """Makes a repository of these files, and forgets what was asked before."""
+def create_repository(hub: Hub, name: str, files: dict[str, bytes]) -> None:
+    """Creates a repository with these files, and clears the log of requests."""
     store = hub.store
     store.repos.pop(name, None)
     store.create(name, False, "tester")
@@ -147,10 +147,10 @@ def put(hub: Hub, name: str, files: dict[str, bytes]) -> None:
     hub.log.clear()
 
 
-def asked(hub: Hub, name: str) -> list[str]:
-    """The files of which bytes were asked for, in order."""
+def requested_files(hub: Hub, name: str) -> list[str]:
+    """The files whose bytes were requested, in order."""
     blobs = {entry["blob"]: path for path, entry in hub.files(name).items() if "lfs" in entry}
-    return [blobs[one["path"][6:]] for one in hub.log if one["path"].startswith("/blob/")]
+    return [blobs[request["path"][6:]] for request in hub.log if request["path"].startswith("/blob/")]
 
 
 def by_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

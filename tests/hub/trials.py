@@ -1,11 +1,11 @@
-"""Trials: every request that a push makes, everything that can happen to it, and a push that has to get through.
+"""Trials: every request of a push, every fault that can meet it, and a push that must succeed.
 
 ::
 
-    a small build is there ─► a reader begins to read ─► a larger build is pushed over it, against faults or kills
-                                     │                              │
-                      has seen the small or the large one,     ends verified, in one commit,
-                              nothing in between               nothing sent twice after a kill
+    the Hub has a small build ─► a reader starts to read ─► a larger build is pushed over it, with faults or kills
+                                       │                              │
+                       sees the small or the large one,         ends verified, in one commit;
+                              nothing in between                after a kill nothing is sent twice
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .client import Job
-from .world import Reader, World, build, weight
+from .world import Reader, World, build, shard_bytes
 
 _folders = count()
 
@@ -77,17 +77,23 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 _NO_BODY = ("card", "resolve", "lfs PUT", "lfs part", "xorb PUT")
 NEVER = {(name, "truncated") for name in _NO_BODY}
-"""What cannot happen: an answer without a body is not cut short."""
+"""Faults that cannot happen: an answer without a body cannot be truncated."""
 
 
 def endpoints(mode: str) -> list[Endpoint]:
-    """The requests of a push, in the order of the first of each kind, roughly."""
+    """The requests of a push, roughly in the order in which each first occurs."""
     before, after = BOTH[:-3], BOTH[-3:]
     return [*before, *ONLY[mode], *after]
 
 
 class Trial:
-    """A larger build that is to be pushed over a smaller one while a client reads; `folder` has room for it."""
+    """A larger build that is pushed over a smaller one while a client reads.
+
+    Args:
+        world: the Hub and its client.
+        folder: for the builds.
+        onto: whether the Hub has the smaller build; else the push creates the repository.
+    """
 
     def __init__(self, world: World, folder: Path, *, onto: bool = True) -> None:
         self.world, self.name = world, world.new()
@@ -97,35 +103,35 @@ class Trial:
             self.small = 4
             world.call("push", folder=str(build(self.folder, 4, shards=1, name="small")), repository=self.name)
         self.out = build(self.folder, 12, shards=3, name="large")
-        self.weight = weight(self.out)
+        self.bytes = shard_bytes(self.out)
         world.hub.log.clear()
         self.reader = Reader(world, self.name, self.folder)
 
     def push(self, **given: Any) -> Job:
-        """Begins to push."""
+        """Starts a push."""
         return self.world.call.start("push", folder=str(self.out), repository=self.name, **given)
 
     def killed_at(self, endpoint: Endpoint, when: str = "arrives", skip: int = 0) -> bool:
-        """Pushes, and kills the client when a request arrives or ``"is done"``; whether it came to that."""
-        begun: list[Job] = []
+        """Pushes, and kills the client when a request ``"arrives"`` or ``"is done"``; whether it was killed."""
+        jobs: list[Job] = []
         self.world.hub.fault(
-            endpoint.method, endpoint.path, when, skip=skip, call=lambda: (begun[0].kill(), begun[0].ended())
+            endpoint.method, endpoint.path, when, skip=skip, call=lambda: (jobs[0].kill(), jobs[0].wait())
         )
-        begun.append(self.push())
-        killed = begun[0].ended() < 0
+        jobs.append(self.push())
+        killed = jobs[0].wait() < 0
         self.world.hub.clear()
         return killed
 
-    def wrong(self, done: Any, *, pull_request: bool = False) -> str | None:
-        """What is not as it has to be after a push, or a pull request, that got through; None where all is."""
+    def problem(self, done: Any, *, pull_request: bool = False) -> str | None:
+        """What is wrong after a push or a pull request that succeeded; None if nothing is."""
         if done["verification"]["wrong"] or not done["verification"]["rows"]:
             return f"not verified: {done['verification']}"
-        made = self.world.commits(self.name) - (1 if self.small else 0)
-        if made != 1:
-            return f"{made} commits"
+        commits = self.world.commits(self.name) - (1 if self.small else 0)
+        if commits != 1:
+            return f"{commits} commits"
         allowed: list[Any] = [[rows, [str(row) for row in range(rows)]] for rows in (self.small, self.large) if rows]
         allowed += [] if self.small else [None, [0, []]]
-        seen = self.reader.saw()
+        seen = self.reader.stop()
         partial = [state for state in seen if state not in allowed]
         if partial:
             return f"a reader saw {partial}"

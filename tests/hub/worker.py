@@ -1,9 +1,9 @@
-"""A client process that has everything imported and forks for each call: a start costs seconds, a fork next to nothing.
+"""A client process that imports everything once and forks for each call: a start takes seconds, a fork almost no time.
 
-Calls come as lines of JSON on the standard input, ``{"job": path, "do": name, "given": {…}}``; each is taken in a child of its
-own, which can be killed at any time without the others noticing.  Lines on the standard output say what became of them:
-``{"job", "pid"}`` after the fork, ``{"job", "ended"}`` with the exit code, or minus the signal.  The answer is in the file
-``job``, what was printed in ``job.out`` and ``job.err``.  Every address but loopback is out of reach.
+Calls come as lines of JSON on the standard input, ``{"job": path, "do": name, "given": {…}}``; each runs in a child of its
+own, which can be killed at any time.  Lines on the standard output report events: ``{"job", "pid"}`` after the fork,
+``{"job", "ended"}`` with the exit code, or minus the signal.  The result is in the file ``job``, the output in ``job.out`` and
+``job.err``.  Every address but loopback is out of reach.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-sys.path.pop(0)  # this folder: its module names are nobody's business here
+sys.path.pop(0)  # this folder: its modules must not shadow others
 
 
 def _only_loopback(event: str, arguments: tuple[Any, ...]) -> None:
@@ -76,7 +76,7 @@ def modalmix(arguments: list[str]) -> int:
 
 
 def defined(code: str, **names: Any) -> Any:
-    """What code that a test brings along leaves as ``found``."""
+    """Runs code of a test; the result is the value of ``found``."""
     exec(code, names)
     return names["found"]
 
@@ -88,7 +88,7 @@ def load(where: str, name: str | None = None, streaming: bool = False, revision:
 
 
 def view(where: str, streaming: bool = False) -> Any:
-    """The training view: arrays as digests, and how many there are."""
+    """The samples of the training view, arrays as digests; and the number of arrays."""
     from modalmix.builders import views
 
     rows = datasets.load_dataset(where, split="train", streaming=streaming)
@@ -102,30 +102,30 @@ def _plain(value: Any, arrays: list[Any]) -> Any:
         arrays.append(value.shape)
         return [list(value.shape), str(value.dtype), hashlib.sha256(value.tobytes()).hexdigest()]
     if isinstance(value, dict):
-        return {str(key): _plain(one, arrays) for key, one in value.items()}
+        return {str(key): _plain(inner, arrays) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one, arrays) for one in value]
+        return [_plain(inner, arrays) for inner in value]
     return str(value)
 
 
-def read_all_the_time(name: str, until: str) -> Any:
-    """Reads a dataset over and over, as a trainer does, until the file `until` is there.
+def read_repeatedly(name: str, until: str) -> Any:
+    """Reads a dataset again and again, as a trainer does, until the file `until` exists.
 
-    Each time: which commit is the newest, what it holds, what its card says, and the ids in the shards that the card's patterns
-    match.  Returns the different states seen, ``[rows of the card, ids]``, in the order in which they were met, and how often it
-    looked.  It is marked as a reader, so that no fault meets it.
+    Each time it reads the newest commit, its files, its card, and the ids in the shards that the card's patterns match.  It
+    returns the different states in the order in which it saw them, ``[rows of the card, ids]``, and how often it read.  Its
+    requests have the header ``X-Reader``, so that no fault meets it.
     """
     huggingface_hub.set_client_factory(lambda: httpx.Client(headers={"X-Reader": "1"}, follow_redirects=True))
     seen: list[Any] = []
-    looks, last = 0, False
+    reads, last = 0, False
     while not last:
         last = os.path.exists(until)
         state = _state(name)
-        looks += 1
+        reads += 1
         if state not in seen:
             seen.append(state)
         time.sleep(0.2)
-    return seen, looks
+    return seen, reads
 
 
 def _state(name: str) -> Any:
@@ -172,43 +172,43 @@ def _child(job: str, do: str, given: dict[str, Any]) -> None:
     os.replace(f"{job}.tmp", job)
 
 
-def _tell(**what: Any) -> None:
-    os.write(1, json.dumps(what).encode() + b"\n")
+def _report(**event: Any) -> None:
+    os.write(1, json.dumps(event).encode() + b"\n")
 
 
 def main() -> None:
-    """Takes calls until the standard input ends; the first argument is code that defines more of them."""
+    """Runs calls until the standard input ends; the first argument is code that defines more calls."""
     exec(sys.argv[1], globals())
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(woken, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signalled, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     jobs: dict[int, str] = {}
     kept = b""
     while True:
-        ready, _, _ = select.select([0, woken], [], [])
-        if woken in ready:
-            os.read(woken, 4096)
+        ready, _, _ = select.select([0, signalled], [], [])
+        if signalled in ready:
+            os.read(signalled, 4096)
             for pid in list(jobs):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
-                    _tell(job=jobs.pop(pid), ended=os.waitstatus_to_exitcode(status))
+                    _report(job=jobs.pop(pid), ended=os.waitstatus_to_exitcode(status))
         if 0 in ready:
             read = os.read(0, 1 << 16)
             if not read:
                 break
             *lines, kept = (kept + read).split(b"\n")
             for line in lines:
-                asked = json.loads(line)
+                call = json.loads(line)
                 pid = os.fork()
                 if pid == 0:
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    _child(**asked)
+                    _child(**call)
                     os._exit(0)
-                jobs[pid] = asked["job"]
-                _tell(job=asked["job"], pid=pid)
+                jobs[pid] = call["job"]
+                _report(job=call["job"], pid=pid)
     for pid in jobs:
         os.kill(pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""A Hub with a client of it in one of the two ways of uploading, and small builds to push there."""
+"""World: a Hub with a client that uploads in one of the two ways, and small builds to push there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _numbers = count()
 
 
 class World(NamedTuple):
-    """A Hub and a client of it, in one of the two ways of uploading."""
+    """A Hub and its client, which uploads in one of the two ways."""
 
     hub: Hub
     clients: Clients
@@ -33,7 +33,7 @@ class World(NamedTuple):
         return self.clients.mode
 
     def new(self) -> str:
-        """A name for a repository, with no faults waiting and nothing in the log."""
+        """A new name for a repository; faults and the log are cleared."""
         self.hub.clear()
         self.hub.log.clear()
         return f"tester/set-{next(_numbers)}"
@@ -46,13 +46,13 @@ class World(NamedTuple):
         return Path(self.hub.store.blob(entry["blob"])).read_text()
 
     def commits(self, name: str) -> int:
-        """How many besides the one that made the repository."""
+        """The number of commits after the first, which creates the repository."""
         return len(self.hub.store.repos[name]["commits"]) - 1
 
 
 @contextmanager
-def opened(folder: Path, mode: str, *, page: int = 3, part: int = 1 << 30) -> Iterator[World]:
-    """A running world below a folder."""
+def running_world(folder: Path, mode: str, *, page: int = 3, part: int = 1 << 30) -> Iterator[World]:
+    """A world that keeps its files below a folder."""
     with Hub(str(folder / "hub"), page=page, part=part) as hub:
         clients = Clients(hub, folder / "home", mode)
         worker = Worker(clients)
@@ -63,21 +63,21 @@ def opened(folder: Path, mode: str, *, page: int = 3, part: int = 1 << 30) -> It
 
 
 class Reader:
-    """A client that reads a dataset all the time, and what it has seen: see `hub.worker.read_all_the_time`."""
+    """A client that reads a dataset again and again; see `hub.worker.read_repeatedly`."""
 
     def __init__(self, world: World, name: str, folder: Path) -> None:
         self._until = folder / f"until-{next(_numbers)}"
-        self._job: Job = world.call.start("read_all_the_time", name=name, until=str(self._until))
+        self._job: Job = world.call.start("read_repeatedly", name=name, until=str(self._until))
 
-    def saw(self) -> list[Any]:
-        """Ends it: the different states it met, each ``[rows of the card, ids of the rows]``; None before there was any."""
+    def stop(self) -> list[Any]:
+        """Stops it: the different states it saw, each ``[rows of the card, ids of the rows]``; None before the first."""
         self._until.touch()
         seen, _ = self._job.answer()
         return list(seen)
 
 
 def build(folder: Path, rows: int = 30, *, changed: int = -1, shards: int = 3, name: str = "out") -> Path:
-    """A build of pictures in several shards; the text of one row may be another.  No two folders have the same bytes."""
+    """A build of pictures in several shards; the row `changed` has another text.  Each folder has bytes of its own."""
     data = folder / f"data-{name}"
     data.mkdir(exist_ok=True, parents=True)
     records = []
@@ -97,6 +97,6 @@ def build(folder: Path, rows: int = 30, *, changed: int = -1, shards: int = 3, n
     return out
 
 
-def weight(out: Path) -> int:
-    """Bytes of a build's shards."""
+def shard_bytes(out: Path) -> int:
+    """The size of a build's shards in bytes."""
     return sum(path.stat().st_size for path in out.rglob("*.parquet"))

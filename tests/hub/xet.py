@@ -10,7 +10,7 @@ _END = b"\xff" * 32
 
 
 class Term(NamedTuple):
-    """A run of chunks of one xorb: its hash, unpacked bytes, first chunk and the one after the last."""
+    """Consecutive chunks of one xorb: its hash, their unpacked bytes, the first chunk and the one after the last."""
 
     xorb: str
     size: int
@@ -19,7 +19,7 @@ class Term(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A chunk in a xorb: where its header begins and its payload ends, how it is packed, unpacked bytes."""
+    """A chunk in a xorb: start of its header, end of its payload, compression scheme, unpacked bytes."""
 
     start: int
     stop: int
@@ -28,12 +28,12 @@ class Chunk(NamedTuple):
 
 
 def as_hex(raw: bytes) -> str:
-    """A hash in the order it is printed: four little-endian 64-bit words."""
+    """A hash as it is printed: four little-endian 64-bit words."""
     return "".join(f"{word:016x}" for word in struct.unpack("<4Q", raw))
 
 
 def files_of_shard(shard: bytes) -> Iterator[tuple[str, str | None, list[Term]]]:
-    """The files a shard describes: Xet hash, SHA-256 if it says so, terms."""
+    """The files that a shard describes: Xet hash, SHA-256 if there is one, terms."""
     if not shard.startswith(b"HFRepoMetaData\0"):
         raise ValueError("not a shard")
     at = 48
@@ -66,7 +66,7 @@ def chunks_of_xorb(xorb: bytes) -> list[Chunk]:
 
 
 def unpacked(payload: bytes, scheme: int, size: int) -> bytes:
-    """A chunk's bytes: as they are (0), an LZ4 frame (1), or one of bytes sorted by their place in four (2)."""
+    """A chunk's bytes: stored (0), in an LZ4 frame (1), or in one of bytes grouped by their position in four (2)."""
     if scheme == 0:
         return payload
     import pyarrow as pa
