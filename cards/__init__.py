@@ -1,4 +1,4 @@
-"""Cards: the README of a built dataset, whose YAML tells `datasets` and the Hub what is in it."""
+"""Cards: the README of a built dataset, whose YAML describes its configs to `datasets` and the Hub."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Front matter: the YAML of a card, by which `datasets` and the Hub know the configs, and how it is kept beside that of others.
+"""Front matter: the YAML of a card, which gives `datasets` and the Hub the configs, and how several builds share it.
 
-A repository may hold several builds (parts), and a person may add keys by hand.  Of ``configs`` and ``dataset_info`` a part owns
-the entries whose files are its own; lists of words are united; any other key that is there already stays.
+A repository may hold several builds (parts), and a person may add keys by hand.  A part owns the entries of ``configs`` and
+``dataset_info`` whose files are its own.  Lists of words are merged.  Every other key that exists stays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..builders.pipeline import features, grouped_rows
 from .facts import Facts
 
 OURS = frozenset(("configs", "dataset_info", "size_categories"))
-"""Keys that only modalmix writes, entry by entry."""
+"""Keys whose entries modalmix writes."""
 
 Splits = dict[str, list[Shard]]
 Front = dict[str, Any]
@@ -40,18 +40,18 @@ _TASKS = {
     "masks": ["mask-generation"],
 }
 
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times faster, where libyaml is there
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times faster, if libyaml is installed
 
 
 class CardError(ValueError):
-    """A card that is there cannot be read: its front matter is not YAML, or no mapping."""
+    """An existing card cannot be read: its front matter is not a YAML mapping."""
 
 
 def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features, Splits]]:
-    """The configs of a built dataset, the default first: name → its features and its shards by split.
+    """The configs of a built dataset, the default first: name → its features, and its shards by split.
 
-    Each mix is a config; where there are several, the default is ``all``, with the columns of all of them.  In a repository
-    that holds several builds, those of the part ``NAME`` are called ``NAME`` (all of it) and ``NAME-<mix>``.
+    Each mix is a config.  If there are several, the default is ``all``, with the columns of all of them.  In a repository with
+    several builds, the configs of the part ``NAME`` are ``NAME`` (all of it) and ``NAME-<mix>``.
     """
     every = features.mixes(MODALITIES)
     shown = {mix: (_columns(report, every[mix]), by_split) for mix, by_split in report.shards.items()}
@@ -64,7 +64,7 @@ def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features
     for by_split in report.shards.values():
         for split, shards in by_split.items():
             together.setdefault(split, []).extend(shards)
-    named = {f"{part}-{mix}" if part else mix: one for mix, one in shown.items()}
+    named = {f"{part}-{mix}" if part else mix: described for mix, described in shown.items()}
     return {part or features.ALL: (_columns(report, present), together), **named}
 
 
@@ -77,10 +77,10 @@ def made(report: Report, facts: list[Facts], part: str | None = None, *, explici
     """The front matter of one build.
 
     Args:
-        report: of the build.
-        facts: of the upstream datasets in it.
+        report: report of the build.
+        facts: facts of the upstream datasets in it.
         part: its name in the repository.
-        explicit: name each shard, where a pattern would match files that are not of this build.
+        explicit: list each shard, because a pattern would match files of another build.
     """
     shown = configs(report, part)
     infos, listed = [], []
@@ -99,42 +99,41 @@ def made(report: Report, facts: list[Facts], part: str | None = None, *, explici
         )
     present = {modality for mix in report.shards for modality in features.mixes(MODALITIES)[mix]}
     tasks = [task for modality, tasks in _TASKS.items() if modality in present for task in tasks]
-    licenses = list(dict.fromkeys(one.license for one in facts if one.license))
-    languages = list(dict.fromkeys(language for one in facts for language in one.language))
+    licenses = list(dict.fromkeys(dataset.license for dataset in facts if dataset.license))
+    languages = list(dict.fromkeys(language for dataset in facts for language in dataset.language))
     return {
         **({"license": licenses if len(licenses) > 1 else licenses[0]} if licenses else {}),
         **({"language": languages} if languages else {}),
         **({"task_categories": tasks} if tasks else {}),
         "size_categories": [_size(report.rows)],
-        "modalities": sorted({"text", *(_MODALITY[one] or "image" for one in present)}),
+        "modalities": sorted({"text", *(_MODALITY[modality] or "image" for modality in present)}),
         "tags": ["modalmix", *sorted(report.counts.formats)],
         "configs": listed,
         "dataset_info": infos,
     }
 
 
-def merged(there: Front, ours: Front, part: str | None, again: bool) -> Front:
-    """The front matter of a card that is there already, with one build's put into it.
+def merged(existing: Front, ours: Front, part: str | None, again: bool) -> Front:
+    """The front matter of an existing card, with that of one build added.
 
     Args:
-        there: of the card.
-        ours: of the build; see `made`.
-        part: its name.
-        again: the card has a section of this part already; then keys that are there win, for a person may have
-            changed them.
+        existing: front matter of the card.
+        ours: front matter of the build; see `made`.
+        part: name of the build.
+        again: the card has a section of this part; then its keys win, because a person may have changed them.
     """
-    out = dict(there)
-    kept = [one for one in _entries(there.get("configs")) if not _is_of(one, part)]
-    names = {one.get("config_name") for one in kept}
-    gone = {one.get("config_name") for one in _entries(there.get("configs")) if _is_of(one, part)}
-    mine = [dict(one) for one in ours["configs"]]
-    for one in mine:
-        if one["config_name"] in names:
-            raise CardError(f"the config {one['config_name']!r} is there already and reads files of something else")
-    if any(one.get("default") for one in kept):
-        for one in mine:
-            one.pop("default", None)
-    infos = [one for one in _entries(there.get("dataset_info")) if one.get("config_name") not in gone]
+    out = dict(existing)
+    kept = [entry for entry in _entries(existing.get("configs")) if not _is_of(entry, part)]
+    names = {entry.get("config_name") for entry in kept}
+    gone = {entry.get("config_name") for entry in _entries(existing.get("configs")) if _is_of(entry, part)}
+    own = [dict(entry) for entry in ours["configs"]]
+    for entry in own:
+        if entry["config_name"] in names:
+            raise CardError(f"the config {entry['config_name']!r} exists and reads other files")
+    if any(entry.get("default") for entry in kept):
+        for entry in own:
+            entry.pop("default", None)
+    infos = [entry for entry in _entries(existing.get("dataset_info")) if entry.get("config_name") not in gone]
     for key, value in ours.items():
         if key in OURS:
             continue
@@ -144,7 +143,7 @@ def merged(there: Front, ours: Front, part: str | None, again: bool) -> Front:
             out[key] = list(dict.fromkeys([*_words(out[key]), *_words(value)]))
             if key == "license" and len(out[key]) == 1:
                 out[key] = out[key][0]
-    out["configs"] = [*kept, *mine]
+    out["configs"] = [*kept, *own]
     out["dataset_info"] = [*infos, *ours["dataset_info"]]
     out["size_categories"] = [_size(_rows(out))]
     return out
@@ -154,16 +153,16 @@ def read(text: str) -> Front:
     """The front matter of a text.
 
     Raises:
-        CardError: it is not YAML, or no mapping.
+        CardError: it is not a YAML mapping.
     """
     try:
         front = yaml.safe_load(text) if text.strip() else {}
     except yaml.YAMLError as error:
-        raise CardError(f"the front matter is no YAML: {' '.join(str(error).split())}") from None
+        raise CardError(f"the front matter is not YAML: {' '.join(str(error).split())}") from None
     if front is None:
         return {}
     if not isinstance(front, dict):
-        raise CardError("the front matter is no mapping")
+        raise CardError("the front matter is not a mapping")
     return front
 
 
@@ -192,13 +191,13 @@ def _paths(shards: list[Shard], split: str, part: str | None, explicit: bool) ->
 
 
 def _entries(value: Any) -> list[dict[str, Any]]:
-    """``configs`` or ``dataset_info`` as a list; the Hub takes a single mapping too."""
+    """``configs`` or ``dataset_info`` as a list; the Hub also accepts a single mapping."""
     values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, dict)]
+    return [entry for entry in values if isinstance(entry, dict)]
 
 
 def _is_of(config: Mapping[str, Any], part: str | None) -> bool:
-    """Whether all files of a config are of this part."""
+    """Whether all files of a config belong to this part."""
     prefix = f"{part}/data/" if part else "data/"
     paths = list(_files(config.get("data_files")))
     return bool(paths) and all(path.startswith(prefix) for path in paths)
@@ -211,7 +210,7 @@ def _files(value: Any) -> list[str]:
         value = value.get("path", list(value.values()))
         return _files(value)
     if isinstance(value, list):
-        return [path for one in value for path in _files(one)]
+        return [path for entry in value for path in _files(entry)]
     return []
 
 
@@ -220,23 +219,23 @@ def _words(value: Any) -> list[Any]:
 
 
 def _rows(front: Front) -> int:
-    """Rows of all parts: of each config that is not a selection of another one's files."""
+    """The rows of all parts: of each config that is no subset of another one."""
     total = 0
     seen: list[str] = []
-    counts = {one.get("config_name"): _examples(one) for one in _entries(front.get("dataset_info"))}
-    for one in _entries(front.get("configs")):
-        folders = {path.partition("data/")[0] for path in _files(one.get("data_files"))}
+    counts = {entry.get("config_name"): _examples(entry) for entry in _entries(front.get("dataset_info"))}
+    for entry in _entries(front.get("configs")):
+        folders = {path.partition("data/")[0] for path in _files(entry.get("data_files"))}
         if folders and folders.issubset(seen):
             continue
         seen.extend(folders)
-        total += counts.get(one.get("config_name"), 0)
+        total += counts.get(entry.get("config_name"), 0)
     return total
 
 
 def _examples(info: Mapping[str, Any]) -> int:
     splits = info.get("splits")
     found = splits if isinstance(splits, list) else []
-    return sum(int(one.get("num_examples") or 0) for one in found if isinstance(one, dict))
+    return sum(int(entry.get("num_examples") or 0) for entry in found if isinstance(entry, dict))
 
 
 def _size(rows: int) -> str:

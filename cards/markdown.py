@@ -1,4 +1,4 @@
-"""Markdown: text that is not ours, made harmless, and tables."""
+"""Markdown: escaped text, and tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]|#$~^!])")
 
 
 def escape(text: str) -> str:
-    """A text as Markdown that shows just that text, in one line.
+    """A text as Markdown that shows exactly that text, in one line.
 
-    Markup, HTML, mathematics, mentions and bare links are taken apart; characters that cannot be seen, or that turn
-    the direction of writing, become ``�``.
+    Markup, HTML, mathematics, mentions and bare links are escaped.  Invisible characters, and those that change the direction of
+    writing, become ``�``.
     """
     seen = "".join(_visible(one) for one in " ".join(text.split()))
     marked = _MARKUP.sub(r"\\\1", re.sub(r"[&<>@:]", lambda one: _ENTITIES[one[0]], seen).replace("&#", "&\0"))
@@ -22,7 +22,7 @@ def escape(text: str) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """The first `limit` characters of a text, with an ellipsis where there were more."""
+    """The first `limit` characters of a text, with an ellipsis if there are more."""
     return text if len(text) <= limit else text[:limit].rstrip() + " …"
 
 
@@ -30,9 +30,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[in
     """A table; the cells are Markdown already.
 
     Args:
-        head: of the columns.
-        rows: their cells.
-        right: numbers of the columns that are aligned to the right.
+        head: names of the columns.
+        rows: cells of each row.
+        right: indices of the columns that are aligned to the right.
     """
     lines = [f"| {' | '.join(head)} |", "|" + "|".join("---:" if i in right else "---" for i in range(len(head))) + "|"]
     lines += [f"| {' | '.join(cells)} |" for cells in rows]

@@ -21,7 +21,7 @@ MEANINGS = {
     f"{FOLDER}/user.png": "characters of a user's turn",
     f"{FOLDER}/assistant.png": "characters of an assistant's turn",
 }
-"""The plots of a build: path → what it shows."""
+"""The plots of a build: path → title."""
 
 
 def plots(statistics: Statistics) -> dict[str, bytes]:
@@ -31,10 +31,15 @@ def plots(statistics: Statistics) -> dict[str, bytes]:
     for path, meaning in MEANINGS.items():
         name = os.path.basename(path).removesuffix(".png")
         if name == "rows":
-            values = [(mix, one.rows) for mix, one in mixes.items()]
+            values = [(mix, mix_statistics.rows) for mix, mix_statistics in mixes.items()]
         else:
             values = _labelled(
-                [sum(bins) for bins in zip(*(_histogram(one, name) for one in mixes.values()), strict=True)]
+                [
+                    sum(bins)
+                    for bins in zip(
+                        *(_histogram(mix_statistics, name) for mix_statistics in mixes.values()), strict=True
+                    )
+                ]
             )
         drawn[path] = bars(meaning[0].upper() + meaning[1:], values)
     return drawn
@@ -69,13 +74,13 @@ def bars(title: str, values: Sequence[tuple[str, int]]) -> bytes:
     return file.getvalue()
 
 
-def _histogram(one: MixStatistics, name: str) -> list[int]:
-    values: list[int] = getattr(one, name)
+def _histogram(mix_statistics: MixStatistics, name: str) -> list[int]:
+    values: list[int] = getattr(mix_statistics, name)
     return values
 
 
 def _labelled(histogram: Sequence[int]) -> list[tuple[str, int]]:
-    """The bins between the first and the last that count something, with their ranges."""
+    """The bins from the first to the last that is not empty, with their ranges."""
     used = [index for index, count in enumerate(histogram) if count]
     if not used:
         return []

@@ -1,6 +1,6 @@
-"""Provenance: what a build was made from and how, in Markdown, as far as it says nothing of anybody's machine.
+"""Provenance: the sources and options of a build, in Markdown, without paths of any machine.
 
-Rewriting rules are learned from paths that somebody wrote; of such a path only its last folder is shown.
+Path rules are learned from written paths; only the last folder of such a path is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _RULES = 50
 
 
 def sources(report: Report) -> str:
-    """The annotation files, with what the report knows of each: bytes, and digests where it has them."""
+    """The annotation files, with their bytes, and their digests if the report has them."""
     digests: Mapping[str, str] = getattr(report, "checksums", None) or {}
     rows = [
         (escape(shortened(name, 300)), f"{size:,}", *((f"`{escape(digests.get(name, ''))}`",) if digests else ()))
@@ -29,39 +29,39 @@ def sources(report: Report) -> str:
 
 
 def chosen(report: Report) -> str:
-    """What was chosen of the sources and how it was dealt out, where that was not left as it is."""
+    """The options that selected rows and assigned splits, if there were any."""
     options = report.options
-    said = [f"only rows where {escape(str(text))}" for text in options.get("where") or ()]
+    items = [f"only rows where {escape(str(text))}" for text in options.get("where") or ()]
     if options.get("mixes"):
-        said.append(f"only the mixes {', '.join(f'`{mix}`' for mix in options['mixes'])}")
+        items.append(f"only the mixes {', '.join(f'`{mix}`' for mix in options['mixes'])}")
     if options.get("sample", 1.0) < 1:
-        said.append(f"a sample of {options['sample']:g} of the records, seed {options.get('seed')}")
+        items.append(f"a sample of {options['sample']:g} of the records, seed {options.get('seed')}")
     if options.get("limit"):
-        said.append(f"the first {options['limit']:,} rows")
+        items.append(f"the first {options['limit']:,} rows")
     if options.get("splits"):
-        dealt = ", ".join(f"`{name}` {fraction:g}" for name, fraction in options["splits"].items())
-        said.append(f"dealt into splits by {escape(str(options.get('split_by')))}, seed {options.get('seed')}: {dealt}")
-    return "\n".join(["Chosen:", "", *(f"- {one}" for one in said), ""]) if said else ""
+        fractions = ", ".join(f"`{name}` {fraction:g}" for name, fraction in options["splits"].items())
+        items.append(f"split by {escape(str(options.get('split_by')))}, seed {options.get('seed')}: {fractions}")
+    return "\n".join(["Selection:", "", *(f"- {item}" for item in items), ""]) if items else ""
 
 
 def read_as(report: Report) -> str:
-    """How records were read: format, roles, masks, order, seed, and how written paths became files."""
+    """How records were read: format, roles, masks, order, seed, and path rules."""
     options = report.options
     if not options:
         return ""
     named = str(options.get("format") or "modalmix")
-    said = [f"format: {'each record for what it is' if named == 'modalmix' else escape(named)}"]
+    items = [f"format: {'recognised for each record' if named == 'modalmix' else escape(named)}"]
     roles = options.get("roles")
     if roles and list(roles) != ["human", "gpt"]:
-        said.append(f"roles: {' and '.join(escape(str(role)) for role in roles)}")
+        items.append(f"roles: {' and '.join(escape(str(role)) for role in roles)}")
     if "verify_masks" in options:
-        said.append(f"masks: {'each one decoded and checked' if options['verify_masks'] else 'not decoded'}")
+        items.append(f"masks: {'decoded and checked' if options['verify_masks'] else 'not decoded'}")
     if options.get("order"):
-        said.append(f"order of the rows: by {escape(str(options['order']))}")
+        items.append(f"order of rows: by {escape(str(options['order']))}")
     if options.get("seed") is not None:
-        said.append(f"seed: {options['seed']}")
+        items.append(f"seed: {options['seed']}")
     return "\n".join(
-        ["Read with:", "", *(f"- {one}" for one in said), "", *_rules(options.get("rules") or [])]
+        ["Read with:", "", *(f"- {item}" for item in items), "", *_rules(options.get("rules") or [])]
     ).rstrip()
 
 
@@ -74,12 +74,12 @@ def _rules(rules: list[Any]) -> list[str]:
         if isinstance(rule, dict)
     ]
     more = [f"and {len(rules) - _RULES:,} more", ""] if len(rules) > _RULES else []
-    head = ("rule", "as written", "below the media root")
-    return ["Paths were rewritten:", "", table(head, rows), "", *more]
+    head = ("rule", "written path", "under the media root")
+    return ["Path rules:", "", table(head, rows), "", *more]
 
 
 def _ending(path: Any) -> str:
-    """The last part of a path: what stands above it is somebody's machine."""
+    """The last part of a path, without the folders of a machine."""
     text = str(path or "").replace("\\", "/").rstrip("/")
     if not text:
         return "–"

@@ -1,6 +1,6 @@
-"""Rendering: from a build's report, and what is known of its sources, to its card.
+"""Rendering: makes the card from the report of a build and the facts of its sources.
 
-Text that comes from the data is escaped for Markdown and HTML; the YAML is written by a YAML library, never by hand.
+Text from the data is escaped for Markdown and HTML.  A YAML library writes the YAML.
 """
 
 from __future__ import annotations
@@ -22,30 +22,31 @@ from .statistics import SampleRow, Statistics
 __all__ = ["configs", "render"]
 
 _MEANING = {
-    "id": "upstream id, or `<file stem>:<ordinal>`",
-    "source": "annotation file and the ordinal of the record in it",
-    "system": "system prompt",
-    "conversations": "turns of `human` and `gpt`; `<image>`, `<video>`, `<audio>`, `<region>` stand for media (`\\<…>` is text)",
+    "id": "the upstream id, or `<file stem>:<ordinal>` if there is none",
+    "source": "the annotation file, and the ordinal of the record in it",
+    "system": "the system prompt",
+    "conversations": "turns of `human` and `gpt`; placeholders: `<image>`, `<video>`, `<audio>`, `<region>` (`\\<…>` is text)",
     "images": "one per `<image>`, in order",
-    "videos": "container files, one per `<video>`, in order",
-    "frames": "pre-sampled videos: a list of pictures per `<video>`",
+    "videos": "video files, one per `<video>`, in order",
+    "frames": "videos that come as frames: one list of pictures per `<video>`",
     "audios": "one per `<audio>`, in order",
-    "audio_q": "the question as speech",
+    "audio_q": "the spoken question",
     "text_q": "its transcript",
-    "masks": "per object in `<region>` order, per annotated frame: COCO RLE or polygons; both null means not there",
-    "num_frames": "frames the annotation asks for",
-    "extra": "everything else the record said, as JSON",
+    "masks": "for each object, in the order of `<region>`, its annotated frames: COCO RLE or polygons; both null: not visible",
+    "num_frames": "the number of frames that the annotation asks for",
+    "extra": "every other key of the record, as JSON",
     **{
-        f"{name}{SUFFIX}": f"of each of the `{name}`: {', '.join(f'`{field}`' for field in fields)}; null where unreadable"
+        f"{name}{SUFFIX}": f"for each item of `{name}`: {', '.join(f'`{field}`' for field in fields)}; null if it cannot be read"
         for name, fields in FIELDS.items()
     },
 }
 _OUTSIDE = """\
-> **For the machine it was built on.** Built with `--annotations-only`: the media columns hold no bytes, but where the files lie.
+> **This dataset works only on the machine it was built on.** It was built with `--annotations-only`: the media columns hold the
+> paths of files, and no bytes.
 """
 _VIEWS = "\n".join(
     (
-        "For training, with modalmix installed (frames, waveforms and masks as arrays):",
+        "For training, modalmix gives frames, waveforms and masks as arrays:",
         "",
         "```python",
         "from modalmix.builders import views",
@@ -56,20 +57,20 @@ _VIEWS = "\n".join(
 )
 _GROUPED = """
 
-Each row holds media once, with all samples that ask about them: every column but those of the media is a list, with a value for
-each sample. `training` decodes the media of a row once for all of them. For one row per sample:
+Each row has the samples about the same media, and stores these media once. Every column that is not a media column is a list with
+one value per sample. `training` decodes the media of a row once. To get one row per sample:
 
 ```python
 ds = views.flatten(ds)
 ```
 """
 _DECODING = """\
-Sound and video decode with torchcodec. Without it, ask for the encoded bytes:
+`datasets` decodes sound and video with torchcodec. Without torchcodec, ask for the encoded bytes:
 
 ```python
 from datasets import Audio, List, Video
 
-# "audios" and "audio_q" likewise: List(Audio(decode=False))
+# for "audios" and "audio_q": List(Audio(decode=False))
 ds = ds.cast_column("videos", List(Video(decode=False)))
 ```
 """
@@ -89,20 +90,20 @@ def render(
     """The card of a built dataset.
 
     Args:
-        title: its heading.
-        report: what the build did.
-        existing: the card that is there; a person's text and keys in it, and other parts, stay.
-        here: what `load_dataset` is given in the examples.
-        part: name of the build among several in one repository.
-        statistics: of its rows, where they were counted.
-        plots: path → what it shows.
+        title: heading of the card.
+        report: report of the build.
+        existing: the present card; its keys, the text of a person and other parts stay.
+        here: argument of `load_dataset` in the examples.
+        part: name of the build, if the repository has several.
+        statistics: statistics of the rows, if there are any.
+        plots: path → title.
         explicit: name each shard in the YAML; see `front.made`.
 
     Returns:
         The text of ``README.md``: YAML front matter and Markdown.
 
     Raises:
-        modalmix.cards.front.CardError: `existing` cannot be read, or has a config of that name from something else.
+        modalmix.cards.front.CardError: `existing` cannot be read, or has a config of the same name for other files.
     """
     facts = facts_of(report.sources, report.counts.formats)
     ours = front.made(report, facts, part, explicit=explicit)
@@ -135,7 +136,7 @@ def _body(
         "title": escape(title),
         "rows": f"{rows} rows with {written} samples" if report.grouped else f"{rows} rows",
         "formats": ", ".join(sorted(counts.formats)) or "no",
-        "media": _OUTSIDE if report.options.get("annotations_only") else "Media are byte for byte as they were.\n",
+        "media": _OUTSIDE if report.options.get("annotations_only") else "Media files are unchanged, byte for byte.\n",
         "what": _what(facts),
         "version": escape(report.version),
         "given": f'"{here}", "{part}"' if part else f'"{here}"',
@@ -144,7 +145,7 @@ def _body(
         "decoding": _DECODING if media else "",
         "table": _table(shown),
         "columns": "\n".join(
-            f"| `{name}` | {'of each sample: ' if report.grouped and not of_media(name) else ''}{_MEANING[name]} |"
+            f"| `{name}` | {'for each sample: ' if report.grouped and not of_media(name) else ''}{_MEANING[name]} |"
             for name in (shown[default][0] if default else ())
         ),
         "sample": _sample(statistics.sample) if statistics and statistics.sample else "",
@@ -165,7 +166,7 @@ def _body(
 
 
 def _what(facts: Iterable[Facts]) -> str:
-    return "\n".join(f"- **{escape(one.title)}**: {escape(one.holds)}" for one in facts)
+    return "\n".join(f"- **{escape(dataset.title)}**: {escape(dataset.holds)}" for dataset in facts)
 
 
 def _table(shown: Mapping[str, tuple[object, front.Splits]]) -> str:
@@ -192,10 +193,10 @@ def _statistics(statistics: Statistics | None, plots: Mapping[str, str]) -> str:
     if statistics is None:
         return ""
     rows = []
-    for mix, one in statistics.mixes.items():
-        media = "<br>".join(f"{column}&nbsp;{count:,}" for column, count in one.media.items()) or "–"
-        size = sum(one.media_bytes.values())
-        rows.append((f"`{mix}`", f"{one.rows:,}", media, f"{size:,}", f"{one.objects:,}"))
+    for mix, counted in statistics.mixes.items():
+        media = "<br>".join(f"{column}&nbsp;{count:,}" for column, count in counted.media.items()) or "–"
+        size = sum(counted.media_bytes.values())
+        rows.append((f"`{mix}`", f"{counted.rows:,}", media, f"{size:,}", f"{counted.objects:,}"))
     head = ("mix", "rows", "media", "bytes of media columns", "objects")
     lines = ["## Statistics", "", table(head, rows, right=(1, 3, 4)), ""]
     lines += [f"![{meaning}]({path})" for path, meaning in plots.items()]
@@ -215,17 +216,17 @@ def _findings(findings: Mapping[str, int]) -> str:
 
 def _attribution(facts: Iterable[Facts]) -> str:
     lines = []
-    for one in facts:
-        home = f" ([home]({one.home}))" if one.home else ""
-        terms = f"licence `{one.license}`" if one.license else "licence unknown"
-        note = f". {escape(one.license_note)}" if one.license_note else ""
-        lines.append(f"- **{escape(one.title)}**{home}: {terms}{note}")
-        lines += [f"  - known defect: {escape(defect)}" for defect in one.defects]
+    for dataset in facts:
+        home = f" ([home]({dataset.home}))" if dataset.home else ""
+        terms = f"licence `{dataset.license}`" if dataset.license else "licence not known"
+        note = f". {escape(dataset.license_note)}" if dataset.license_note else ""
+        lines.append(f"- **{escape(dataset.title)}**{home}: {terms}{note}")
+        lines += [f"  - known defect: {escape(defect)}" for defect in dataset.defects]
     return "\n".join(lines)
 
 
 def _citation(facts: Iterable[Facts]) -> str:
-    entries = [one.citation.strip() for one in facts if one.citation]
+    entries = [dataset.citation.strip() for dataset in facts if dataset.citation]
     if not entries:
         return ""
     return "## Citation\n\n```bibtex\n" + "\n\n".join(dict.fromkeys(entries)) + "\n```\n"

@@ -1,11 +1,11 @@
-"""Sections: which lines of a card are made by modalmix and which are a person's.
+"""Sections: which lines of a card modalmix writes, and which belong to a person.
 
 ::
 
     front matter                                 ours by key: see `front`
-    <!-- modalmix: yours begins … -->            between these lines, and outside of all sections: a person's text, kept
+    <!-- modalmix: yours begins … -->            between these lines, and outside all sections: the text of a person, kept
     <!-- modalmix: yours ends -->
-    <!-- modalmix: part NAME begins -->          made anew each time; one per part: a repository may hold several builds
+    <!-- modalmix: part NAME begins -->          written again each time; one per part, as a repository may hold several builds
     <!-- modalmix: part NAME ends -->
 """
 
@@ -21,7 +21,7 @@ _FRONT = re.compile(r"\A﻿?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.S | r
 
 
 def split_front(text: str) -> tuple[str, str]:
-    """The YAML of a card, and what follows it; the YAML is empty where there is none."""
+    """The YAML of a card, and the text after it; the YAML is empty if there is none."""
     found = _FRONT.match(text)
     return (found[1], text[found.end() :]) if found else ("", text)
 
@@ -30,12 +30,12 @@ def put(rest: str | None, part: str | None, body: str) -> str:
     """Puts the section of a part into the text of a card.
 
     Args:
-        rest: the card after its front matter; None for a new card.
-        part: whose section; None for the part without a name.
-        body: its Markdown.
+        rest: text of the card after its front matter; None for a new card.
+        part: name of the part; None for the part without a name.
+        body: Markdown of the section.
 
     Returns:
-        The text with that section in place of the former one, or at the end; all other text is as it was.
+        The text with the section in place of the former one, or at the end; all other text is unchanged.
     """
     begins, ends = _marks(part)
     section = f"{begins}\n{body.strip()}\n{ends}\n"
@@ -54,13 +54,13 @@ def has(rest: str, part: str | None) -> bool:
 
 
 def yours(rest: str) -> str:
-    """What a person wrote between the markers."""
+    """The text of a person between the markers."""
     found = re.search(r"<!-- modalmix: yours begins[^\n]*-->\n(.*?)<!-- modalmix: yours ends -->", rest, re.S)
     return found[1].strip() if found else ""
 
 
 def with_yours(rest: str, text: str) -> str:
-    """The card with another person's text between the markers; unchanged where it has no markers."""
+    """The card with another text between the markers; unchanged if it has no markers."""
 
     def place(found: re.Match[str]) -> str:
         return f"{found[1]}\n{text}\n\n{found[2]}"

@@ -1,7 +1,7 @@
-"""Statistics: what a card says of the rows, read from the shards without touching the media bytes.
+"""Statistics of the rows for the card, read from the shards without the media bytes.
 
-Lengths of texts and lists come from the columns' offsets, bytes of media from the footers; so a terabyte costs little more than
-its texts.  The result is kept in ``statistics.json`` beside the report, and made anew when the shards are others.
+The lengths of texts and lists come from the offsets of the columns, the bytes of media from the footers.  So a terabyte costs
+little more than its texts.  ``statistics.json`` beside the report keeps the result, which is counted again if the shards change.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class MixStatistics(msgspec.Struct):
 
     Attributes:
         rows: of all splits.
-        turns: histogram of the turns of a row, or of each of its samples.
+        turns: histogram of the number of turns of a row, or of each of its samples.
         user: histogram of the characters of a turn of ``human``.
-        assistant: likewise, of ``gpt``.
-        media: column → how many items (pictures for ``frames``).
-        media_bytes: column → bytes of the column in the shards: those of the media and some 30 per page.
-        objects: annotated objects.
+        assistant: the same, for ``gpt``.
+        media: column → number of items (of pictures for ``frames``).
+        media_bytes: column → its bytes in the shards: the media, and some 30 bytes per page.
+        objects: number of annotated objects.
     """
 
     rows: int = 0
@@ -50,7 +50,7 @@ class MixStatistics(msgspec.Struct):
 
 
 class SampleRow(msgspec.Struct):
-    """A row to show: its id, its turns, and each medium's column, file name and bytes (0 where they were not looked at)."""
+    """A row to show: its id, its turns, and the column, file name and bytes of each media item (0 if not read)."""
 
     id: str
     mix: str
@@ -63,7 +63,7 @@ class Statistics(msgspec.Struct):
     """Statistics of a build.
 
     Attributes:
-        shards: path → bytes of the shards they were made from.
+        shards: path → bytes of the shards that were counted.
         mixes: mix → its statistics.
         sample: the first row of the first shard.
     """
@@ -74,37 +74,37 @@ class Statistics(msgspec.Struct):
 
 
 def statistics(folder: str, report: Report) -> Statistics:
-    """The statistics of a build, from ``statistics.json`` where it fits the shards.
+    """The statistics of a build, from ``statistics.json`` if it is current.
 
     Args:
-        folder: of the build, also as a URL.
-        report: of the build.
+        folder: folder or URL of the build.
+        report: report of the build.
 
     Raises:
         OSError: a shard cannot be read.
-        pyarrow.ArrowException: a shard is no Parquet file.
+        pyarrow.ArrowException: a shard is not a Parquet file.
     """
     out, shards = at(folder), _sizes(report)
-    known = _known(out)
-    if known and known.shards == shards:
-        return known
+    stored = _stored(out)
+    if stored and stored.shards == shards:
+        return stored
     counted = Statistics(shards, {mix: _mix(out, by_split) for mix, by_split in report.shards.items()})
     counted.sample = _sample(out, report)
     out.write(FILE, msgspec.json.format(msgspec.json.encode(counted), indent=1))
     return counted
 
 
-def is_of(folder: str, report: Report) -> bool:
-    """Whether ``statistics.json`` of a folder is that of its shards."""
-    known = _known(at(folder))
-    return known is not None and known.shards == _sizes(report)
+def is_current(folder: str, report: Report) -> bool:
+    """Whether ``statistics.json`` of a folder belongs to its shards."""
+    stored = _stored(at(folder))
+    return stored is not None and stored.shards == _sizes(report)
 
 
 def _sizes(report: Report) -> dict[str, int]:
     return {shard.path: shard.bytes for shard in report.all_shards()}
 
 
-def _known(out: Output) -> Statistics | None:
+def _stored(out: Output) -> Statistics | None:
     try:
         return msgspec.json.decode(out.read(FILE) or b"", type=Statistics)
     except (OSError, msgspec.DecodeError):
@@ -112,27 +112,27 @@ def _known(out: Output) -> Statistics | None:
 
 
 def _mix(out: Output, by_split: dict[str, list[Shard]]) -> MixStatistics:
-    one = MixStatistics(turns=[0] * BINS, user=[0] * BINS, assistant=[0] * BINS)
+    counted = MixStatistics(turns=[0] * BINS, user=[0] * BINS, assistant=[0] * BINS)
     for shards in by_split.values():
         for shard in shards:
             with out.open(shard.path) as source, pq.ParquetFile(source, pre_buffer=True) as file:
-                _add(one, file)
-    one.media = {column: count for column, count in one.media.items() if count}
-    one.media_bytes = {column: size for column, size in one.media_bytes.items() if column in one.media}
-    return one
+                _add(counted, file)
+    counted.media = {column: count for column, count in counted.media.items() if count}
+    counted.media_bytes = {column: size for column, size in counted.media_bytes.items() if column in counted.media}
+    return counted
 
 
-def _add(one: MixStatistics, file: Any) -> None:
+def _add(counted: MixStatistics, file: Any) -> None:
     meta = file.metadata
-    one.rows += meta.num_rows
+    counted.rows += meta.num_rows
     for group in range(meta.num_row_groups):
         for number in range(meta.num_columns):
             chunk = meta.row_group(group).column(number)
             top = chunk.path_in_schema.partition(".")[0]
             if top in features.MEDIA_COLUMNS and chunk.path_in_schema.endswith(".bytes"):
-                one.media_bytes[top] = one.media_bytes.get(top, 0) + chunk.total_uncompressed_size
+                counted.media_bytes[top] = counted.media_bytes.get(top, 0) + chunk.total_uncompressed_size
     leaves = [file.schema.column(number).path for number in range(len(file.schema))]
-    wanted = [
+    columns = [
         leaf
         for leaf in leaves
         if leaf.startswith("conversations.")
@@ -140,25 +140,25 @@ def _add(one: MixStatistics, file: Any) -> None:
         or (leaf.startswith("masks.") and leaf.endswith(".frame"))
     ]
     grouped = pa.types.is_list(file.schema_arrow.field("id").type)
-    for batch in file.iter_batches(8192, columns=wanted):
+    for batch in file.iter_batches(8192, columns=columns):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if name in ("conversations", "masks") and grouped:
                 column = column.flatten()
             if name == "conversations":
-                _add_turns(one, column)
+                _add_turns(counted, column)
             elif name == "masks":
-                one.objects += len(column.flatten())
+                counted.objects += len(column.flatten())
             else:
                 flat = column.flatten()
                 count = len(flat.flatten()) if pa.types.is_list(flat.type) else len(flat)
-                one.media[name] = one.media.get(name, 0) + count
+                counted.media[name] = counted.media.get(name, 0) + count
 
 
-def _add_turns(one: MixStatistics, column: Any) -> None:
-    _count(one.turns, pc.list_value_length(column))
+def _add_turns(counted: MixStatistics, column: Any) -> None:
+    _count(counted.turns, pc.list_value_length(column))
     turns = column.flatten()
     roles, values = turns.field("from"), turns.field("value")
-    for histogram, role in ((one.user, "human"), (one.assistant, "gpt")):
+    for histogram, role in ((counted.user, "human"), (counted.assistant, "gpt")):
         _count(histogram, pc.utf8_length(values.filter(pc.equal(roles, role))))
 
 
@@ -170,7 +170,7 @@ def _count(histogram: list[int], lengths: Any) -> None:
 
 
 def _sample(out: Output, report: Report) -> SampleRow | None:
-    """The first row; only its row group is read, and that without the bytes of media where they are many."""
+    """The first row; only its row group is read, without the bytes of media if they are many."""
     for mix, by_split in report.shards.items():
         for shards in by_split.values():
             with out.open(shards[0].path) as source, pq.ParquetFile(source) as file:
@@ -188,7 +188,7 @@ def _sample(out: Output, report: Report) -> SampleRow | None:
 
 
 def _leaves_to_show(file: Any) -> list[str]:
-    """The leaves of the first row group, less those whose bytes nobody may want to hold for the sake of their size."""
+    """The leaf columns to read for the first row: all, or without media bytes if the row group is large."""
     group = file.metadata.row_group(0)
     chunks = [group.column(number) for number in range(group.num_columns)]
     large = group.total_byte_size > _MOST_SHOWN_BYTES

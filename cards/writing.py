@@ -1,4 +1,4 @@
-"""Writing: the card of a built folder, with the statistics and plots that need its shards."""
+"""Writing: the card of a built folder, with statistics and plots of its shards."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from ..builders.core.report import Report
 from ..builders.core.storage import at
 from . import front, plots, sections
 from .rendering import render
-from .statistics import is_of, statistics
+from .statistics import is_current as statistics_are_current
+from .statistics import statistics
 
 FILE = "README.md"
 
 
 def write(folder: str, report: Report) -> str:
-    """Writes ``README.md``, ``statistics.json`` and ``plots/`` of a build; a person's text in the card stays.
+    """Writes ``README.md``, ``statistics.json`` and ``plots/`` of a build; the text of a person in the card stays.
 
     Args:
-        folder: where it is, also as a URL (see `modalmix.builders.core.storage`).
-        report: of the build.
+        folder: folder or URL of the build (see `modalmix.builders.core.storage`).
+        report: report of the build.
 
     Returns:
         The text of the card.
 
     Raises:
-        modalmix.cards.front.CardError: the card that is there cannot be read.
-        OSError: a shard cannot be read, or the card not be written.
+        modalmix.cards.front.CardError: the existing card cannot be read.
+        OSError: a shard cannot be read, or the card cannot be written.
     """
     out = at(folder)
     counted = statistics(folder, report)
@@ -33,7 +34,7 @@ def write(folder: str, report: Report) -> str:
     text = render(
         out.name,
         report,
-        existing=_there(folder),
+        existing=_existing(folder),
         statistics=counted,
         plots=plots.MEANINGS,
     )
@@ -42,31 +43,31 @@ def write(folder: str, report: Report) -> str:
 
 
 def for_hub(
-    folder: str, report: Report, repository: str, part: str | None, there: str | None, *, explicit: bool = False
+    folder: str, report: Report, repository: str, part: str | None, existing: str | None, *, explicit: bool = False
 ) -> str:
-    """The card of a built folder as it goes into a repository.
+    """The card of a built folder for a repository.
 
     Args:
-        folder: of the build.
-        report: of the build.
+        folder: folder of the build.
+        report: report of the build.
         repository: ``namespace/name``.
-        part: name of the build among several in that repository.
-        there: the repository's card.
-        explicit: name each shard in the YAML; see `modalmix.cards.front.made`.
+        part: name of the build, if the repository has several.
+        existing: card of the repository.
+        explicit: list each shard in the YAML; see `modalmix.cards.front.made`.
 
     Returns:
-        The card: what the repository's says of other parts, and what people wrote into it, stays; where nobody wrote
-        anything, a person's text in the local card comes in.
+        The card.  Other parts and the text of people in the card of the repository stay.  If it has no such text, that of the
+        local card is added.
 
     Raises:
-        modalmix.cards.front.CardError: `there` cannot be read, or has a config of that name from something else.
+        modalmix.cards.front.CardError: `existing` cannot be read, or has a config of the same name for other files.
     """
-    local = _there(folder)
+    local = _existing(folder)
     counted = statistics(folder, report)
     text = render(
         part or repository.partition("/")[2],
         report,
-        existing=_basis(local, there, part),
+        existing=_basis(local, existing, part),
         here=repository,
         part=part,
         statistics=counted,
@@ -80,17 +81,17 @@ def for_hub(
 
 
 def is_current(folder: str, report: Report) -> bool:
-    """Whether statistics and plots of a built folder are those of its shards."""
-    return is_of(folder, report) and os.path.isdir(os.path.join(folder, plots.FOLDER))
+    """Whether the statistics and plots of a built folder belong to its shards."""
+    return statistics_are_current(folder, report) and os.path.isdir(os.path.join(folder, plots.FOLDER))
 
 
-def _basis(local: str | None, there: str | None, part: str | None) -> str | None:
-    """The card to put a build's section into: the repository's, with the keys that a person has set in the local one besides."""
-    if there is None and part is None:
+def _basis(local: str | None, existing: str | None, part: str | None) -> str | None:
+    """The card that gets the section: that of the repository, with the keys that a person has set in the local one."""
+    if existing is None and part is None:
         return local
     if local is None:
-        return there
-    above, rest = sections.split_front(there or "")
+        return existing
+    above, rest = sections.split_front(existing or "")
     keys = front.read(above)
     for key, value in front.read(sections.split_front(local)[0]).items():
         if key not in front.OURS:
@@ -98,6 +99,6 @@ def _basis(local: str | None, there: str | None, part: str | None) -> str | None
     return front.text(keys) + rest
 
 
-def _there(folder: str) -> str | None:
+def _existing(folder: str) -> str | None:
     text = at(folder).read(FILE)
     return None if text is None else text.decode("utf-8", "replace")

@@ -132,7 +132,7 @@ def test_the_card_says_how_it_was_read_but_not_whose_machine_it_was(built: tuple
     rules = report.options["rules"]
     assert rules and all("/" in rule["from"].strip("/") for rule in rules)
     told = body.partition("## Provenance")[2].partition("## Licence")[0]
-    assert "each record for what it is" in told and "each one decoded and checked" in told
+    assert "recognised for each record" in told and "decoded and checked" in told
     assert f"…/{rules[0]['from'].rpartition('/')[2]}" in told
     assert not any(rule["from"] in told for rule in rules), "a path of somebody's machine"
 
