@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modalmix.builders.check import Depth, Told, check
+from modalmix.builders.check import CheckResult, Depth, check
 from modalmix.builders.cli import example_data
 from modalmix.builders.media.header_cache import HeaderCache
 from modalmix.builders.pipeline.options import Options
@@ -190,14 +190,16 @@ def run(
     *,
     name: str = "data.json",
     **more: Any,
-) -> Told:
+) -> CheckResult:
     """Checks records (or the bytes of a file); the findings are then in ``folder/findings.jsonl``."""
     text = records if isinstance(records, bytes) else json.dumps(records).encode()
     (folder / name).write_bytes(text)
     return check_file(folder, folder / name, media, format, **more)
 
 
-def check_file(folder: Path, data: Path, media: Path | tuple[Path, ...], format: str | None, **more: Any) -> Told:
+def check_file(
+    folder: Path, data: Path, media: Path | tuple[Path, ...], format: str | None, **more: Any
+) -> CheckResult:
     roots = tuple(str(root) for root in (media if isinstance(media, tuple) else (media,)))
     findings = str(folder / "findings.jsonl")
     return check(str(data), Options(format=format, media_root=roots), findings=findings, threads=2, **more)

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from strategies_turns import copied, damaged, json_values
 
 from modalmix.builders.annotations import plan, sources
-from modalmix.builders.check import scan_slice
-from modalmix.builders.check.fast_path import Run, Sieve
-from modalmix.builders.check.path_cache import Located
-from modalmix.builders.check.scan_slice import look
-from modalmix.builders.check.slice_result import Depth, Part
+from modalmix.builders.check.fast_path import FastPath, Run
+from modalmix.builders.check.path_cache import PathCache
+from modalmix.builders.check.scan_slice import scan_slice
+from modalmix.builders.check.slice_result import Depth, SliceResult
 from modalmix.builders.cli import example_data
 from modalmix.builders.core.counts import Counts
 from modalmix.builders.formats import formats
@@ -83,12 +82,12 @@ def looked(path: Path, options: Options, depth: Depth, *, plain: bool, again: bo
     spool = io.BytesIO()
     (source,) = sources(str(path))
     (piece,) = plan(source)
-    located = Located(Rewriters(options).of(piece))
+    located = PathCache(Rewriters(options).of(piece))
     if again:  # its media are known from another slice
-        look(piece, 2, options, located, io.BytesIO(), depth=depth, plain=plain)
-    part = look(piece, 3, options, located, spool, depth=depth, plain=plain)
+        scan_slice(piece, 2, options, located, io.BytesIO(), depth=depth, plain=plain)
+    part = scan_slice(piece, 3, options, located, spool, depth=depth, plain=plain)
     told: dict[str, Any] = {"spool": spool.getvalue().splitlines()}
-    for name in Part.__struct_fields__:
+    for name in SliceResult.__struct_fields__:
         value = getattr(part, name)
         told[name] = {column: value[column].tolist() for column in value.names} if hasattr(value, "names") else value
     told["spreads"] = {name: (s.count, s.total, s.least, s.most, s.histogram) for name, s in part.spreads.items()}
@@ -126,7 +125,7 @@ def test_the_short_way_tells_counts_and_measures_what_the_whole_way_does(root: P
 def test_most_sound_records_take_the_short_way(root: Path, format: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
 
-    class Counting(Sieve):
+    class Counting(FastPath):
         def __init__(self, rewriter: Any, take: Any, done: Any) -> None:
             def counted(run: Run) -> None:
                 taken.append(len(run.records))
@@ -134,7 +133,7 @@ def test_most_sound_records_take_the_short_way(root: Path, format: str | None, m
 
             super().__init__(rewriter, counted, done)
 
-    monkeypatch.setattr(scan_slice, "Sieve", Counting)
+    monkeypatch.setattr("modalmix.builders.check.scan_slice.FastPath", Counting)
     tag = "<image>" if format in ("ola", "llava_video") else "<video>"
     records = [
         {"id": i, "video": "v.mp4", "conversations": example_data.turns(f"{tag}\nWhat is {i}?", f"It is <{i}>.")}

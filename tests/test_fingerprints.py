@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies_lmms_finetune import records as usual
 from strategies_turns import copied, damaged, json_values
 
-from modalmix.builders.check.record_batches import stretches, transposed
+from modalmix.builders.check.record_batches import record_batches, stretches
 from modalmix.builders.check.record_hashes import fingerprint, fingerprints, of_id
 from modalmix.builders.cli import example_data
 
@@ -39,7 +39,7 @@ def test_records_have_one_fingerprint_exactly_if_they_are_the_same(records: list
 @quickly
 @given(st.lists(usual | damaged(usual) | any_object, max_size=8))
 def test_a_fingerprint_hangs_on_the_record_alone(records: list[dict[str, Any]]) -> None:
-    for indices, table in transposed(records):
+    for indices, table in record_batches(records):
         for first, some, said in stretches(table):
             alone = [fingerprint(records[i]) for i in indices[first : first + some.size]]
             assert fingerprints(some, said).records.tolist() == alone
@@ -72,6 +72,6 @@ def test_the_order_within_a_turn_does_not_matter() -> None:
 def test_the_fingerprint_of_an_id_is_that_of_its_text() -> None:
     ids: list[Any] = [7, "7", "é", 1e16, -(1 << 70)]
     for one in ids:
-        ((_, table),) = transposed([{"id": one, "conversations": TURNS}])
+        ((_, table),) = record_batches([{"id": one, "conversations": TURNS}])
         ((_, some, said),) = stretches(table)
         assert fingerprints(some, said).ids.tolist() == [of_id(str(one))]

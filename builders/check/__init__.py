@@ -5,8 +5,8 @@
 each finding.
 """
 
-from .diagnosis import Diagnosis, Example, FileDiagnosis, Told
+from .diagnosis import CheckResult, Diagnosis, Example, FileDiagnosis
 from .run_check import check
 from .slice_result import DEPTHS, Depth
 
-__all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "FileDiagnosis", "Told", "check"]
+__all__ = ["DEPTHS", "CheckResult", "Depth", "Diagnosis", "Example", "FileDiagnosis", "check"]

@@ -17,7 +17,7 @@ def contradictions(sizes: Columns) -> tuple[Numbers, Numbers]:
     return places[again[differ]], places[first[differ]]
 
 
-def misfits(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+def mask_mismatches(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """Masks that lie beyond the end of their video, or are of another size than it.
 
     Args:
@@ -36,7 +36,7 @@ def misfits(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers, 
     return places[wrong], wanted[wrong], frames[wrong], sizes[wrong]
 
 
-def too_many(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]:
+def too_many_frames(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]:
     """Places of records that ask for more frames than their video has, how many it has, and how many they ask for."""
     there, frames, _ = _of(facts, asked["medium"])
     wrong = there & (frames > 0) & (asked["frames"] > frames)

@@ -20,7 +20,7 @@ from ..media.masks import media_findings
 from ..pipeline.options import Options
 from ..pipeline.rows import reading
 from .media_store import MediaStore
-from .patch_overlaps import Pieces
+from .patch_overlaps import ScannedSlices
 from .slice_result import column_placed
 
 _NAMES = list(CODE)
@@ -32,7 +32,7 @@ _SAID = {
 }
 
 
-class Again(NamedTuple):
+class AffectedRecord(NamedTuple):
     """A record that is read once more: its ordinal, id, mix, and byte offset, and what was found about it."""
 
     row: int
@@ -42,7 +42,7 @@ class Again(NamedTuple):
     findings: list[Finding]
 
 
-class Late:
+class CrossRecordFindings:
     """Late findings, as they are found out.
 
     Args:
@@ -58,7 +58,7 @@ class Late:
     def __init__(self, options: Options, sources: Sequence[Source], store: MediaStore) -> None:
         self.options, self.sources, self.store = options, sources, store
         self.columns = Columns("place", "code", "about", "at")
-        self.misfits: dict[int, tuple[int, int]] = {}
+        self.mask_mismatches: dict[int, tuple[int, int]] = {}
 
     def add(self, name: str, places: Numbers, about: Numbers, at: Numbers | None = None) -> None:
         """Notes findings of one kind: the records they are of, and what each is about."""
@@ -66,11 +66,11 @@ class Late:
         code = zeros + (_NAMES.index(name) if name else -1)
         self.columns.append(places, code, about, zeros if at is None else at)
 
-    def records(self, pieces: Pieces) -> Iterator[tuple[int, Slice, Again]]:
+    def records(self, slices: ScannedSlices) -> Iterator[tuple[int, Slice, AffectedRecord]]:
         """The records that there are findings of, read again from those of all slices that hold any.
 
         Args:
-            pieces: all slices that were read.
+            slices: all slices that were read.
 
         Yields:
             Index of the annotation file, slice, and record.
@@ -80,8 +80,8 @@ class Late:
         places, codes, about, at = (self.columns[name] for name in self.columns.names)
         order = np.argsort(places, kind="stable")
         places, codes, about, at = places[order], codes[order], about[order], at[order]
-        for i, (file, piece, row) in enumerate(pieces):
-            after = pieces[i + 1] if i + 1 < len(pieces) else None
+        for i, (file, slice_, row) in enumerate(slices):
+            after = slices[i + 1] if i + 1 < len(slices) else None
             stop = place(file, after[2]) if after is not None and after[0] == file else place(file + 1, 0)
             low, high = np.searchsorted(places, [place(file, row), stop]).tolist()
             if low == high:
@@ -89,14 +89,14 @@ class Late:
             wanted: dict[int, list[tuple[int, int, int]]] = {}
             for j in range(low, high):
                 wanted.setdefault(placed(int(places[j]))[1], []).append((int(codes[j]), int(about[j]), int(at[j])))
-            for again in self._again(piece, wanted):
-                yield file, piece, again
+            for again in self._again(slice_, wanted):
+                yield file, slice_, again
 
-    def _again(self, piece: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[Again]:
-        read_as = reading(self.options, piece)
-        stem = piece.file.rpartition("/")[2].split(".")[0]
+    def _again(self, slice_: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[AffectedRecord]:
+        read_as = reading(self.options, slice_)
+        stem = slice_.file.rpartition("/")[2].split(".")[0]
         left = len(wanted)
-        for block in read(piece):
+        for block in read(slice_):
             starts = None
             for number, record in enumerate(block.records, block.row):
                 if number not in wanted:
@@ -109,7 +109,7 @@ class Late:
                 id_ = sample.id if sample.id is not None else f"{stem}:{number}"
                 starts = starts or (block.starts() if block.starts is not None else None)
                 offset = starts[number - block.row] if starts is not None else None
-                yield Again(number, id_, sample.mix, offset, found)
+                yield AffectedRecord(number, id_, sample.mix, offset, found)
             if not left:
                 return
 
@@ -123,7 +123,7 @@ class Late:
             return [Finding(one.code, one.message, pointer) for one in self.store.findings(about)]
         name = _NAMES[code]
         if name == "mask-size-differs" and format_ is not None:
-            frames, size = self.misfits[about]
+            frames, size = self.mask_mismatches[about]
             height, width = (size >> 32, size & 0xFFFFFFFF) if size else (None, None)
             return media_findings(
                 sample,

@@ -12,13 +12,13 @@ from ..core.findings import Finding
 from ..media.header import Header
 from ..media.header_cache import HeaderCache
 from ..media.items import Item
-from .media_store import Known, MediaStore, decoded, judged, opened, picture_header
+from .media_store import MediaHeader, MediaStore, decode_findings, header_findings, media_headers, picture_header
 from .slice_result import Depth
 
 
-def examined(
+def examine_media(
     store: MediaStore, cache: HeaderCache, depth: Depth, threads: int
-) -> Iterator[tuple[Known, list[Finding]]]:
+) -> Iterator[tuple[MediaHeader, list[Finding]]]:
     """Every distinct medium with its header, and what was found about it.
 
     Args:
@@ -29,10 +29,10 @@ def examined(
     """
     # lists of frames that share some stand near each other in the store, so that few need to be remembered
     frame = _Frames()
-    judge = partial(_both, frame=frame) if depth == "full" else partial(judged, frame=frame)
-    waiting: deque[tuple[Known, Future[list[Finding]] | list[Finding]]] = deque()
+    judge = partial(_both, frame=frame) if depth == "full" else partial(header_findings, frame=frame)
+    waiting: deque[tuple[MediaHeader, Future[list[Finding]] | list[Finding]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="decoding") as pool:
-        for one in opened(store, cache, threads=threads):
+        for one in media_headers(store, cache, threads=threads):
             long = depth == "full" or len(one.items) > 1
             waiting.append((one, pool.submit(judge, one) if long else judge(one)))
             while waiting and (len(waiting) > 4 * threads or isinstance(waiting[0][1], list)):
@@ -70,19 +70,19 @@ class _Frames:
         return mine.result()
 
 
-def _done(known: Known, findings: Future[list[Finding]] | list[Finding]) -> tuple[Known, list[Finding]]:
+def _done(known: MediaHeader, findings: Future[list[Finding]] | list[Finding]) -> tuple[MediaHeader, list[Finding]]:
     return known, findings if isinstance(findings, list) else findings.result()
 
 
-def _both(known: Known, frame: Callable[[Item], Header]) -> list[Finding]:
-    findings = judged(known, frame)
+def _both(known: MediaHeader, frame: Callable[[Item], Header]) -> list[Finding]:
+    findings = header_findings(known, frame)
     if any(one.severity == "error" for one in findings):
         return findings
     told = {one.code for one in findings}
-    return findings + [one for one in decoded(known) if one.code not in told]
+    return findings + [one for one in decode_findings(known) if one.code not in told]
 
 
-def measure(gathered: dict[str, list[int]], known: Known) -> None:
+def measure(gathered: dict[str, list[int]], known: MediaHeader) -> None:
     """Adds the sizes of a medium to the values gathered, by the names of `modalmix.builders.check.statistics.UNITS`."""
     header = known.header
     wanted = "image" if known.medium == "frames" else known.medium

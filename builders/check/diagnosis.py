@@ -89,7 +89,7 @@ class Diagnosis(msgspec.Struct):
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
 
 
-class Told(NamedTuple):
+class CheckResult(NamedTuple):
     """A diagnosis with what a clean copy needs.
 
     Attributes:

@@ -32,8 +32,8 @@ from ..formats.recognition import path_words
 from ..formats.references import text_of_id
 from ..formats.turns import layout
 from ..pipeline.rows import Row
-from .path_cache import KEYS, Found, Located
-from .record_batches import Spoken, Transposed, stretches, transposed
+from .path_cache import KEYS, Found, PathCache
+from .record_batches import Conversations, RecordBatch, record_batches, stretches
 from .record_hashes import Fingerprints, fingerprints
 
 _FRONTS = frozenset({"<image>\n", "<video>\n", "<audio>\n"})
@@ -44,7 +44,7 @@ _KEYS_OF = attrgetter("keys")
 _CONTAINERS = frozenset({list, dict})
 
 
-class Shape(msgspec.Struct, eq=False):
+class Profile(msgspec.Struct, eq=False):
     """What all records of a likeness have in common.
 
     Attributes:
@@ -79,13 +79,13 @@ class Run(NamedTuple):
 
     row: int
     records: list[dict[str, Any]]
-    shapes: list[Shape]
+    profiles: list[Profile]
     characters: list[int]
     prints: Fingerprints
     media: list[tuple[Found, ...]]
 
 
-def likenesses(table: Transposed, said: Spoken) -> list[Hashable]:
+def signatures(table: RecordBatch, said: Conversations) -> list[Hashable]:
     """What records of one frame and their conversations are like besides; None for those that go the whole way."""
     more, unlike = _more(table)
     tags: list[tuple[Hashable, ...]] = [()] * table.size
@@ -115,7 +115,7 @@ def _front(beginning: str) -> tuple[Hashable, ...]:
     return ((0, layout(beginning)),) if plain else ()
 
 
-def _more(table: Transposed) -> tuple[list[Hashable], set[int]]:
+def _more(table: RecordBatch) -> tuple[list[Hashable], set[int]]:
     """How many media stand in the lists of records of one frame; and the indices of those that are like no others."""
     every = range(table.size)
     if not _CONTENT_KEYS.isdisjoint(table.keys):
@@ -138,7 +138,7 @@ def _more(table: Transposed) -> tuple[list[Hashable], set[int]]:
     return more, unlike
 
 
-def shape(row: Row, characters: int) -> Shape | None:
+def shape(row: Row, characters: int) -> Profile | None:
     """The shape of all records that are like one that is sound; None where its media are not where they usually are."""
     sample, record = row.sample, row.record
     if sample.masks or sample.num_frames is not None or row.media.frames or sample.id != text_of_id(record.get("id")):
@@ -150,7 +150,7 @@ def shape(row: Row, characters: int) -> Shape | None:
     sounds = len(sample.audios) + len(sample.audio_q)
     numbers = {"images": len(sample.images), "videos": len(sample.videos), "sounds": sounds}
     canonical = sum(len(turn.value) for turn in sample.turns)
-    return Shape(
+    return Profile(
         row.format,
         row.mix,
         sample.id is not None,
@@ -164,7 +164,7 @@ def _paths(value: object) -> list[str]:
     return [value] if isinstance(value, str) else value if isinstance(value, list) else []
 
 
-class Sieve:
+class FastPath:
     """Takes plain records out of blocks; the others are given on.
 
     Args:
@@ -173,9 +173,9 @@ class Sieve:
         done: takes the shapes there are, when they are to be forgotten.
     """
 
-    def __init__(self, located: Located, take: Callable[[Run], None], done: Callable[[list[Shape]], None]) -> None:
+    def __init__(self, located: PathCache, take: Callable[[Run], None], done: Callable[[list[Profile]], None]) -> None:
         self.located, self.take, self.done = located, take, done
-        self.shapes: dict[Hashable, Shape] = {}
+        self.profiles: dict[Hashable, Profile] = {}
         self._frames: dict[Hashable, int] = {}
         self._numbers = count()
         self._like: tuple[Hashable, int] | None = None
@@ -193,19 +193,19 @@ class Sieve:
     def sound(self, row: Row) -> None:
         """Takes note that nothing was found in the record that was given on last."""
         if self._like is not None and (known := shape(row, self._like[1])) is not None:
-            if len(self.shapes) >= _MOST_SHAPES:
+            if len(self.profiles) >= _MOST_SHAPES:
                 self.forget()
-            self.shapes[self._like[0]] = known
+            self.profiles[self._like[0]] = known
 
     def forget(self) -> None:
         """Gives the shapes away, and begins anew."""
-        self.done(list(self.shapes.values()))
-        self.shapes.clear()
+        self.done(list(self.profiles.values()))
+        self.profiles.clear()
 
     def _rest(self, block: Block) -> Iterator[Block]:
         records = block.records
         likes, characters, prints = self._likes(records)
-        known = list(map(self.shapes.get, likes))
+        known = list(map(self.profiles.get, likes))
         if None not in known:
             media = self._column(records, known)  # type: ignore[arg-type]  # there is no None
             if media is not None:
@@ -215,23 +215,23 @@ class Sieve:
 
         def taken(stop: int) -> None:
             some = Fingerprints(prints.records[first:stop], prints.ids[first:stop])
-            self.take(Run(block.row + first, records[first:stop], shapes, characters[first:stop], some, found))
+            self.take(Run(block.row + first, records[first:stop], profiles, characters[first:stop], some, found))
 
-        shapes: list[Shape] = []
+        profiles: list[Profile] = []
         found: list[tuple[Found, ...]] = []
         for i, record in enumerate(records):
-            shape = self.shapes.get(likes[i])
+            shape = self.profiles.get(likes[i])
             one = self._media(record, shape) if shape is not None else None
             if shape is not None and one is not None:
-                shapes.append(shape)
+                profiles.append(shape)
                 found.append(one)
                 continue
-            if shapes:
+            if profiles:
                 taken(i)
-            first, shapes, found = i + 1, [], []
+            first, profiles, found = i + 1, [], []
             self._like = (likes[i], characters[i]) if shape is None and likes[i] is not None else None
             yield Block(block.row + i, [record], [], {})
-        if shapes:
+        if profiles:
             taken(len(records))
 
     def _likes(self, records: list[dict[str, Any]]) -> tuple[list[Hashable], list[int], Fingerprints]:
@@ -239,10 +239,10 @@ class Sieve:
         likes: list[Hashable] = [None] * len(records)
         characters = [0] * len(records)
         prints = Fingerprints(np.zeros(len(records), np.int64), np.zeros(len(records), np.int64))
-        for indices, table in transposed(records):
+        for indices, table in record_batches(records):
             for first, some, said in stretches(table):
                 number = self._frame((table.keys, table.kinds, said.user, said.assistant))
-                told = [like and (number, like) for like in likenesses(some, said)]
+                told = [like and (number, like) for like in signatures(some, said)]
                 theirs = fingerprints(some, said)
                 if some.size == len(records):
                     return told, list(map(len, said.wholes)), theirs
@@ -261,7 +261,7 @@ class Sieve:
             number = self._frames[frame] = next(self._numbers)
         return number
 
-    def _column(self, records: list[dict[str, Any]], known: list[Shape]) -> list[tuple[Found, ...]] | None:
+    def _column(self, records: list[dict[str, Any]], known: list[Profile]) -> list[tuple[Found, ...]] | None:
         """The media of records all of which have theirs under the same keys, one under each; None where this is not so."""
         keys = known[0].keys
         if set(map(_KEYS_OF, known)) != {keys}:
@@ -279,7 +279,7 @@ class Sieve:
             columns.append(column)  # type: ignore[arg-type]  # all were found
         return list(zip(*columns, strict=True)) if columns else [()] * len(records)
 
-    def _media(self, record: Mapping[str, Any], known: Shape) -> tuple[Found, ...] | None:
+    def _media(self, record: Mapping[str, Any], known: Profile) -> tuple[Found, ...] | None:
         """The media of a record; None where one of them is not to be had without a word."""
         media: list[Found] = []
         for key in known.keys:

@@ -11,12 +11,12 @@ from ..core.int_columns import digested
 from ..core.sample import Sample
 from ..media.items import Item, Media
 from .path_cache import Found
-from .slice_result import COLUMN_KINDS, LARGE, Part, column_place
+from .slice_result import COLUMN_KINDS, LARGE, SliceResult, column_place
 
 _NUMBER, _SIZE = attrgetter("number"), attrgetter("size")
 
 
-class MediaNotes:
+class MediaReferences:
     """Notes media into the part of a slice.
 
     Args:
@@ -25,7 +25,7 @@ class MediaNotes:
         deep: each medium is to be opened later, and all that refer to it must be known.
     """
 
-    def __init__(self, part: Part, numbers: defaultdict[str, list[int]], *, deep: bool) -> None:
+    def __init__(self, part: SliceResult, numbers: defaultdict[str, list[int]], *, deep: bool) -> None:
         self.part, self.numbers, self.deep = part, numbers, deep
         self.paths: dict[str, int] = {}
 

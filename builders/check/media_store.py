@@ -68,7 +68,7 @@ CREATE TABLE found (number INTEGER PRIMARY KEY, findings BLOB);
 """
 
 
-class Known(NamedTuple):
+class MediaHeader(NamedTuple):
     """One distinct medium with what was learned: its hash, what it should be, its items, and its first item's header."""
 
     number: int
@@ -123,12 +123,12 @@ class MediaStore:
         return [Finding(*one) for one in msgspec.msgpack.decode(row[0], type=list[tuple[str, str, str]])]
 
 
-def opened(
+def media_headers(
     media: Iterable[tuple[int, str, list[Item]]],
     cache: HeaderCache,
     *,
     threads: int,
-) -> Iterator[Known]:
+) -> Iterator[MediaHeader]:
     """The header of each medium, opened at most once, in the order given.
 
     Args:
@@ -158,7 +158,7 @@ def opened(
                         header = next(ready)
                     if key is not None:
                         learned.append((key, header))
-                yield Known(number, medium, items, header)
+                yield MediaHeader(number, medium, items, header)
             cache.put(learned)
 
 
@@ -175,7 +175,7 @@ def picture_header(item: Item) -> Header:
     return read_header(item, "image")
 
 
-def judged(known: Known, frame: Callable[[Item], Header] = picture_header) -> list[Finding]:
+def header_findings(known: MediaHeader, frame: Callable[[Item], Header] = picture_header) -> list[Finding]:
     """What is wrong with a medium, as far as its header, and those of its frames, tell.
 
     Args:
@@ -277,7 +277,7 @@ def _frames_order(names: list[str]) -> list[Finding]:
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-def decoded(known: Known) -> list[Finding]:
+def decode_findings(known: MediaHeader) -> list[Finding]:
     """What is wrong with a medium that only shows when all of it is decoded."""
     from ..media.errors import MediaError
     from ..media.samples import NoSoundError

@@ -27,8 +27,8 @@ from ..pipeline.resolve_media import resolve
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import reading
 
-Truths = NDArray[np.bool_]
-Pieces = Sequence[tuple[int, Slice, int]]
+Booleans = NDArray[np.bool_]
+ScannedSlices = Sequence[tuple[int, Slice, int]]
 """Slices: the index of the annotation file, the slice, the row of its first record."""
 
 Parts = dict[str, list[tuple[int, int]]]
@@ -37,7 +37,7 @@ Parts = dict[str, list[tuple[int, int]]]
 _AT_ONCE = 20_000
 
 
-def overlaps(ranges: Columns, confirmed: Callable[[Numbers, Numbers], Truths]) -> tuple[Numbers, Numbers]:
+def overlaps(ranges: Columns, confirmed: Callable[[Numbers, Numbers], Booleans]) -> tuple[Numbers, Numbers]:
     """Records with a part that overlaps another one.
 
     Args:
@@ -73,7 +73,7 @@ def overlaps(ranges: Columns, confirmed: Callable[[Numbers, Numbers], Truths]) -
     return found, places[first[others[where[mine[at]]]]]
 
 
-def _pairs(paths: Numbers, starts: Numbers, stops: Numbers, videos: Truths) -> tuple[Numbers, Numbers]:
+def _pairs(paths: Numbers, starts: Numbers, stops: Numbers, videos: Booleans) -> tuple[Numbers, Numbers]:
     """Of distinct parts, sorted: those that overlap another one, and that other one."""
     told: list[Numbers] = []
     others: list[Numbers] = []
@@ -97,13 +97,15 @@ def _pairs(paths: Numbers, starts: Numbers, stops: Numbers, videos: Truths) -> t
     return np.concatenate(told), np.concatenate(others)
 
 
-def confirmed(places: Numbers, others: Numbers, pieces: Pieces, options: Options, rewriters: Rewriters) -> Truths:
+def confirmed(
+    places: Numbers, others: Numbers, slices: ScannedSlices, options: Options, rewriters: Rewriters
+) -> Booleans:
     """Whether parts of two records overlap, frame by frame; both are read again.
 
     Args:
         places: of the one record of each pair.
         others: of the other.
-        pieces: all slices that were read.
+        slices: all slices that were read.
         options: how records become rows.
         rewriters: where media are looked up.
     """
@@ -111,7 +113,7 @@ def confirmed(places: Numbers, others: Numbers, pieces: Pieces, options: Options
     for low in range(0, len(places), _AT_ONCE):
         some = slice(low, low + _AT_ONCE)
         wanted = np.unique(np.concatenate((places[some], others[some])))
-        parts = dict(_parts_of(wanted, pieces, options, rewriters))
+        parts = dict(_parts_of(wanted, slices, options, rewriters))
         for i, (a, b) in enumerate(zip(places[some].tolist(), others[some].tolist(), strict=True), low):
             found[i] = a in parts and b in parts and crossing(parts[a], parts[b])
     return found
@@ -132,16 +134,18 @@ def crossing(one: Parts, other: Parts) -> bool:
     return False
 
 
-def _parts_of(wanted: Numbers, pieces: Pieces, options: Options, rewriters: Rewriters) -> Iterator[tuple[int, Parts]]:
-    for i, (file, piece, row) in enumerate(pieces):
-        following = pieces[i + 1] if i + 1 < len(pieces) else None
+def _parts_of(
+    wanted: Numbers, slices: ScannedSlices, options: Options, rewriters: Rewriters
+) -> Iterator[tuple[int, Parts]]:
+    for i, (file, slice_, row) in enumerate(slices):
+        following = slices[i + 1] if i + 1 < len(slices) else None
         end = place(file, following[2]) if following is not None and following[0] == file else place(file + 1, 0)
         low, high = np.searchsorted(wanted, [place(file, row), end]).tolist()
         if low == high:
             continue
         left = set(wanted[low:high].tolist())
-        read_as, rewriter = reading(options, piece), rewriters.of(piece)
-        for block in read(piece):
+        read_as, rewriter = reading(options, slice_), rewriters.of(slice_)
+        for block in read(slice_):
             for number, record in enumerate(block.records, block.row):
                 if (here := place(file, number)) in left:
                     left.remove(here)

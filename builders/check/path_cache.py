@@ -33,7 +33,7 @@ class Found(msgspec.Struct, eq=False):
     number: int | None = None
 
 
-class Located:
+class PathCache:
     """Looks paths up, and keeps some tens of thousands.
 
     Args:

@@ -19,7 +19,7 @@ BETWEEN = "\0"
 """What stands between the turns of a conversation that is one text."""
 
 
-class Transposed(NamedTuple):
+class RecordBatch(NamedTuple):
     """Records of one frame.
 
     Attributes:
@@ -34,13 +34,13 @@ class Transposed(NamedTuple):
     columns: dict[str, Sequence[Any]]
     size: int
 
-    def some(self, start: int, stop: int) -> Transposed:
+    def some(self, start: int, stop: int) -> RecordBatch:
         """Those from one to before another."""
         columns = {key: column[start:stop] for key, column in self.columns.items()}
-        return Transposed(self.keys, self.kinds, columns, stop - start)
+        return RecordBatch(self.keys, self.kinds, columns, stop - start)
 
 
-class Spoken(NamedTuple):
+class Conversations(NamedTuple):
     """Conversations that are texts by two speakers in turn, none of them blank.
 
     Attributes:
@@ -60,7 +60,7 @@ class Spoken(NamedTuple):
     bare: bool
 
 
-def transposed(records: Sequence[dict[str, Any]]) -> list[tuple[Sequence[int], Transposed]]:
+def record_batches(records: Sequence[dict[str, Any]]) -> list[tuple[Sequence[int], RecordBatch]]:
     """Records by their keys and the types of their values: the indices of those alike, and their columns."""
     if len(set(map(tuple, records))) == 1:
         one = _columns(records)
@@ -72,17 +72,17 @@ def transposed(records: Sequence[dict[str, Any]]) -> list[tuple[Sequence[int], T
     return [(indices, table) for indices in frames.values() if (table := _columns([records[i] for i in indices]))]
 
 
-def _columns(records: Sequence[dict[str, Any]]) -> Transposed | None:
+def _columns(records: Sequence[dict[str, Any]]) -> RecordBatch | None:
     """The columns of records with the same keys; None where a key has values of several types."""
     columns = list(zip(*map(dict.values, records), strict=True))
     kinds = [set(map(type, column)) for column in columns]
     if any(len(kind) > 1 for kind in kinds):
         return None
     keys = tuple(records[0])
-    return Transposed(keys, tuple(kind.pop() for kind in kinds), dict(zip(keys, columns, strict=True)), len(records))
+    return RecordBatch(keys, tuple(kind.pop() for kind in kinds), dict(zip(keys, columns, strict=True)), len(records))
 
 
-def stretches(table: Transposed) -> Iterator[tuple[int, Transposed, Spoken]]:
+def stretches(table: RecordBatch) -> Iterator[tuple[int, RecordBatch, Conversations]]:
     """Records that follow each other and whose conversations are `spoken` by the same two; the others are left out.
 
     Yields:
@@ -94,7 +94,7 @@ def stretches(table: Transposed) -> Iterator[tuple[int, Transposed, Spoken]]:
     waiting = [(0, table.size)]
     while waiting:
         start, stop = waiting.pop()
-        said = spoken(conversations[start:stop])
+        said = conversations_of(conversations[start:stop])
         if said is not None:
             yield start, table if stop - start == table.size else table.some(start, stop), said
         elif stop - start > 1:  # one of them spoils it for the others
@@ -102,7 +102,7 @@ def stretches(table: Transposed) -> Iterator[tuple[int, Transposed, Spoken]]:
             waiting += (half, stop), (start, half)
 
 
-def spoken(conversations: Sequence[Any]) -> Spoken | None:
+def conversations_of(conversations: Sequence[Any]) -> Conversations | None:
     """What is said in conversations; None where one of them is not by the same two speakers in turn, or a text is blank."""
     try:
         lengths = list(map(len, conversations))
@@ -121,4 +121,4 @@ def spoken(conversations: Sequence[Any]) -> Spoken | None:
     user, assistant = speakers[:2]
     if not (type(user) is type(assistant) is str) or speakers != [user, assistant] * (len(speakers) // 2):
         return None
-    return Spoken(user, assistant, lengths, texts, wholes, set(map(len, turns)) == {2})
+    return Conversations(user, assistant, lengths, texts, wholes, set(map(len, turns)) == {2})

@@ -25,7 +25,7 @@ import numpy as np
 import xxhash
 
 from ..core.int_columns import Numbers
-from .record_batches import Spoken, Transposed, spoken
+from .record_batches import Conversations, RecordBatch, conversations_of
 
 _digest: Callable[[bytes], bytes] = xxhash.xxh3_64_digest
 
@@ -37,7 +37,7 @@ class Fingerprints(NamedTuple):
     ids: Numbers
 
 
-def fingerprints(table: Transposed, said: Spoken | None) -> Fingerprints:
+def fingerprints(table: RecordBatch, said: Conversations | None) -> Fingerprints:
     """The fingerprints of records of one frame.
 
     Args:
@@ -46,7 +46,7 @@ def fingerprints(table: Transposed, said: Spoken | None) -> Fingerprints:
     """
     if said is not None and not said.bare and table.size > 1:  # of some of them
         single = [table.some(i, i + 1) for i in range(table.size)]
-        each = [fingerprints(one, spoken(one.columns["conversations"])) for one in single]
+        each = [fingerprints(one, conversations_of(one.columns["conversations"])) for one in single]
         return Fingerprints(*(np.concatenate(column) for column in zip(*each, strict=True)))
     columns: list[Iterable[bytes]] = [repeat(_frame(table.keys, table.kinds), table.size)]
     ids = bytes(8 * table.size)
@@ -68,7 +68,7 @@ def fingerprint(record: dict[str, Any]) -> int:
     """The fingerprint of a record, the same as among others."""
     parts = [_frame(tuple(record), tuple(map(type, record.values())))]
     for key, value in record.items():
-        said = spoken((value,)) if key == "conversations" else None
+        said = conversations_of((value,)) if key == "conversations" else None
         parts += _of_conversations(said) if said is not None and said.bare else _digests((value,), type(value))
     return _number(_digest(b"".join(parts)))
 
@@ -83,7 +83,7 @@ def _frame(keys: tuple[str, ...], kinds: tuple[type, ...]) -> bytes:
     return _digest(repr((keys, kinds)).encode())
 
 
-def _of_conversations(said: Spoken) -> list[bytes]:
+def _of_conversations(said: Conversations) -> list[bytes]:
     """Of who speaks and what is said, of one conversation after the other."""
     speakers = b"".join(_digests((said.user, said.assistant), str))
     return [speakers + whole for whole in _digests(said.wholes, str)]

@@ -37,18 +37,18 @@ from ..pipeline.options import DEFAULTS, Options
 from ..pipeline.recognise_files import first_record
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.selection import EVERYTHING
-from .cross_record_checks import contradictions, misfits, too_large, too_many
-from .cross_record_findings import Late
-from .decode_media import examined, measure
-from .diagnosis import EXAMPLES, Diagnosis, Example, FileDiagnosis, Told
+from .cross_record_checks import contradictions, mask_mismatches, too_large, too_many_frames
+from .cross_record_findings import CrossRecordFindings
+from .decode_media import examine_media, measure
+from .diagnosis import EXAMPLES, CheckResult, Diagnosis, Example, FileDiagnosis
 from .media_store import MediaStore
-from .patch_overlaps import Truths, confirmed, overlaps
-from .path_cache import Located
-from .scan_slice import A_TYPE, look
-from .scan_workers import Task, looked
-from .slice_result import DEPTHS, Depth, Entry, First, Part, nothing
+from .patch_overlaps import Booleans, confirmed, overlaps
+from .path_cache import PathCache
+from .scan_slice import A_TYPE, scan_slice
+from .scan_workers import Task, scan_in_workers
+from .slice_result import DEPTHS, Depth, Entry, FirstRecord, SliceResult, empty_result
 from .statistics import Spread
-from .unreferenced_files import orphans
+from .unreferenced_files import unreferenced_files
 
 __all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "check"]
 
@@ -71,7 +71,7 @@ def check(
     cache: HeaderCache | None = None,
     progress: Callable[[int], None] | None = None,
     media_progress: Callable[[int, int], None] | None = None,
-) -> Told:
+) -> CheckResult:
     """Examines DATA.
 
     Args:
@@ -97,15 +97,15 @@ def check(
     cache = HeaderCache(create=depth != "quick") if cache is None else cache
     try:
         with atomic_file(findings) if findings else tempfile.TemporaryFile() as spool, MediaStore() as store:
-            doctor = _Doctor(data, options, depth, seed, spool, store, progress, workers)
-            doctor.read(max_errors)
-            doctor.compare()
+            run = _Check(data, options, depth, seed, spool, store, progress, workers)
+            run.read(max_errors)
+            run.compare()
             if depth != "quick":
-                doctor.examine(cache, threads or os.cpu_count() or 1, media_progress)
-            doctor.look_into_archives()
-            doctor.look_around()
-            doctor.tell_late()
-            return doctor.told()
+                run.examine(cache, threads or os.cpu_count() or 1, media_progress)
+            run.look_into_archives()
+            run.look_around()
+            run.tell_late()
+            return run.told()
     finally:
         if own:
             cache.close()
@@ -117,11 +117,11 @@ class _Awaited(Rewriters):
     def __init__(self) -> None:
         super().__init__(DEFAULTS)
 
-    def of(self, piece: Slice | Source) -> Rewriter:
+    def of(self, slice_: Slice | Source) -> Rewriter:
         return AWAITING  # type: ignore[no-any-return]  # it stands where a rewriter stands
 
 
-class _Doctor:
+class _Check:
     """One examination; its methods are called in the order of `check`."""
 
     def __init__(
@@ -161,9 +161,9 @@ class _Doctor:
         self.workers = 1 if self.awaited else workers
         self.rewriters = _Awaited() if self.awaited else Rewriters(options)
         self.whole = bool(options.media_root) or os.path.isdir(data if isinstance(data, str) else data[0])
-        self.part = nothing()
-        self.pieces: list[tuple[int, Slice, int]] = []
-        self.late = Late(self.options, self.sources, store)
+        self.part = empty_result()
+        self.slices: list[tuple[int, Slice, int]] = []
+        self.late = CrossRecordFindings(self.options, self.sources, store)
         self.media: dict[str, int] = {}
         self.kinds: dict[str, int] = {}
 
@@ -171,24 +171,24 @@ class _Doctor:
 
     def read(self, max_errors: int | None) -> None:
         """Looks at every record."""
-        types: dict[str, dict[str, First]] = {}
+        types: dict[str, dict[str, FirstRecord]] = {}
         tasks = self._tasks()
         row = 0
         for i, (task, part) in enumerate(zip(tasks, self._parts(tasks, max_errors), strict=False)):
-            file, piece = task.file, task.piece
+            file, slice_ = task.file, task.slice_
             if i == 0 or file != tasks[i - 1].file:
                 types, row = {}, 0
-            self.pieces.append((file, piece, row))
+            self.slices.append((file, slice_, row))
             row += part.counts.read
-            self.files[piece.file].counts.add(part.counts)
+            self.files[slice_.file].counts.add(part.counts)
             for code, entries in part.examples.items():
                 for entry in entries:
-                    self.files[piece.file].show(code, entry.example())
+                    self.files[slice_.file].show(code, entry.example())
             self.store.add(part.media)
             self.part.join(part)
             self._types(file, types, part)
             if self.progress is not None:
-                self.progress(os.path.getsize(piece.path) if piece.stop < 0 else piece.stop - piece.start)
+                self.progress(os.path.getsize(slice_.path) if slice_.stop < 0 else slice_.stop - slice_.start)
             if part.stopped:
                 break
 
@@ -196,29 +196,31 @@ class _Doctor:
         """The slices of all files; they know their rows where several processes are to read them."""
         exact = self.workers > 1
         return [
-            Task(piece, file)
+            Task(slice_, file)
             for file, source in enumerate(self.sources)
-            for piece in plan(source, exact=exact, slice_bytes=_PART_BYTES if exact else SLICE_BYTES)
+            for slice_ in plan(source, exact=exact, slice_bytes=_PART_BYTES if exact else SLICE_BYTES)
         ]
 
-    def _parts(self, tasks: list[Task], max_errors: int | None) -> Iterator[Part]:
+    def _parts(self, tasks: list[Task], max_errors: int | None) -> Iterator[SliceResult]:
         if self.workers > 1 and len(tasks) > 1 and max_errors is None:
             with tempfile.TemporaryDirectory(prefix="modalmix-check-") as folder:
-                for part, findings in looked(tasks, self.options, self.depth, folder, min(self.workers, len(tasks))):
+                for part, findings in scan_in_workers(
+                    tasks, self.options, self.depth, folder, min(self.workers, len(tasks))
+                ):
                     with open(findings, "rb") as file:
                         shutil.copyfileobj(file, self.spool)
                     os.unlink(findings)
                     yield part
             return
-        located: Located | None = None
+        located: PathCache | None = None
         for task in tasks:
             limit = None if max_errors is None else max(max_errors - self.part.counts.rejected, 1)
-            rewriter = self.rewriters.of(task.piece)
+            rewriter = self.rewriters.of(task.slice_)
             if located is None or located.rewriter is not rewriter:
-                located = Located(rewriter)
-            yield look(task.piece, task.file, self.options, located, self.spool, depth=self.depth, limit=limit)
+                located = PathCache(rewriter)
+            yield scan_slice(task.slice_, task.file, self.options, located, self.spool, depth=self.depth, limit=limit)
 
-    def _types(self, file: int, known: dict[str, dict[str, First]], part: Part) -> None:
+    def _types(self, file: int, known: dict[str, dict[str, FirstRecord]], part: SliceResult) -> None:
         """Tells where the values of a key are of another type than before in the file."""
         news = [(first, key, name) for key, types in part.types.items() for name, first in types.items()]
         for first, key, name in sorted(news, key=lambda new: (new[0].row, *new[1:])):
@@ -245,8 +247,8 @@ class _Doctor:
         if self.depth == "quick":  # deeper, the files themselves say who is right
             self.late.add("media-contradiction", *contradictions(part.sizes))
 
-    def _overlap(self, places: Numbers, others: Numbers) -> Truths:
-        return confirmed(places, others, self.pieces, self.options, self.rewriters)
+    def _overlap(self, places: Numbers, others: Numbers) -> Booleans:
+        return confirmed(places, others, self.slices, self.options, self.rewriters)
 
     # ---- the media
 
@@ -256,7 +258,7 @@ class _Doctor:
         facts = Columns("medium", "frames", "size")
         gathered: dict[str, list[int]] = {}
         total = len(self.store)
-        for done, (known, findings) in enumerate(examined(self.store, cache, self.depth, threads), 1):
+        for done, (known, findings) in enumerate(examine_media(self.store, cache, self.depth, threads), 1):
             if progress is not None:
                 progress(done, total)
             header = known.header
@@ -277,11 +279,11 @@ class _Doctor:
         marked = members(references["medium"], np.sort(bad["medium"]))
         self.late.add("", references["place"][marked], references["medium"][marked], references["at"][marked])
         if self.verify:
-            places, media, frames_of, sizes = misfits(part.masks, facts)
+            places, media, frames_of, sizes = mask_mismatches(part.masks, facts)
             self.late.add("mask-size-differs", places, media)
             for medium, count, size in zip(media.tolist(), frames_of.tolist(), sizes.tolist(), strict=True):
-                self.late.misfits[medium] = count, size
-        self.late.add("num-frames-too-many", *too_many(part.asked, facts))
+                self.late.mask_mismatches[medium] = count, size
+        self.late.add("num-frames-too-many", *too_many_frames(part.asked, facts))
 
     def _spread(self, gathered: dict[str, list[int]]) -> None:
         for name, values in gathered.items():
@@ -308,9 +310,9 @@ class _Doctor:
             return
         known = np.unique(self.part.paths["hash"])
         roots = dict.fromkeys(
-            root for _, piece, _ in self.pieces for root in self.rewriters.of(piece).roots if os.path.isdir(root)
+            root for _, slice_, _ in self.slices for root in self.rewriters.of(slice_).roots if os.path.isdir(root)
         )
-        for _, name in orphans(list(roots), known):
+        for _, name in unreferenced_files(list(roots), known):
             self._tell(Entry(Finding(CODE["media-orphan"], f"{name!r}", "", name), None))
 
     # ---- telling
@@ -327,18 +329,18 @@ class _Doctor:
 
     def tell_late(self) -> None:
         """Tells what was found out since the records were read."""
-        for file, piece, again in self.late.records(self.pieces):
+        for file, slice_, again in self.late.records(self.slices):
             for one in again.findings:
                 self._tell(
-                    Entry(Finding(one.code, one.message, one.pointer, piece.file, again.row, again.offset), again.id)
+                    Entry(Finding(one.code, one.message, one.pointer, slice_.file, again.row, again.offset), again.id)
                 )
             if rejects(again.findings):
                 self.part.rejected.add(place(file, again.row))
-                for counts in (self.part.counts, self.files[piece.file].counts):
+                for counts in (self.part.counts, self.files[slice_.file].counts):
                     counts.rejected += 1
                     counts.written[again.mix] -= 1
 
-    def told(self) -> Told:
+    def told(self) -> CheckResult:
         """The result."""
         part = self.part
         for counts in (part.counts, *(one.counts for one in self.files.values())):
@@ -355,4 +357,4 @@ class _Doctor:
             self.kinds,
             not part.stopped,
         )
-        return Told(diagnosis, np.sort(part.rejected["place"]), self.sources)
+        return CheckResult(diagnosis, np.sort(part.rejected["place"]), self.sources)

@@ -30,33 +30,33 @@ from ..pipeline.options import Options
 from ..pipeline.rows import Reject, Row, rows
 from ..pipeline.selection import EVERYTHING
 from .diagnosis import EXAMPLES
-from .fast_path import Run, Shape, Sieve
-from .media_references import MediaNotes
-from .path_cache import Located
+from .fast_path import FastPath, Profile, Run
+from .media_references import MediaReferences
+from .path_cache import PathCache
 from .record_checks import lookups, notes
 from .record_hashes import fingerprint, of_id
-from .slice_result import Depth, Entry, First, Part, nothing
+from .slice_result import Depth, Entry, FirstRecord, SliceResult, empty_result
 from .statistics import Spread
 
 _NAMED, _MORE = attrgetter("named"), attrgetter("more")
 _LOOKUP_CODES = frozenset({"MX101", "MX102", "MX103", "MX104", "MX105", "MX107", "MX109", "MX111"})
 
 
-def look(
-    piece: Slice,
+def scan_slice(
+    slice_: Slice,
     file: int,
     options: Options,
-    located: Located,
+    located: PathCache,
     spool: BinaryIO,
     *,
     depth: Depth,
     limit: int | None = None,
     plain: bool = True,
-) -> Part:
+) -> SliceResult:
     """Reads a slice.
 
     Args:
-        piece: the slice.
+        slice_: the slice.
         file: index of its annotation file, for places.
         options: how records become rows.
         located: where media are looked up; what it keeps is of use to the next slice.
@@ -65,15 +65,15 @@ def look(
         limit: stop after so many rejected records.
         plain: let records that are plain (`modalmix.builders.check.fast_path`) take the short way.
     """
-    part = nothing()
+    part = empty_result()
     located.begin()
-    looker = _Looker(part, piece, file, located, spool, depth, options)
+    scan = _SliceScan(part, slice_, file, located, spool, depth, options)
     met: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
-    blocks = looker.at_hand(read(piece))
-    everything = options.mixes is None and options.selection == EVERYTHING and piece.take.strategy == "all"
+    blocks = scan.at_hand(read(slice_))
+    everything = options.mixes is None and options.selection == EVERYTHING and slice_.take.strategy == "all"
     if plain and everything:
-        blocks = looker.sieve.blocks(blocks)
-    stream = rows(piece, options, part.counts, located.rewriter, blocks)
+        blocks = scan.fast_path.blocks(blocks)
+    stream = rows(slice_, options, part.counts, located.rewriter, blocks)
     errors = 0
     try:
         for row in stream:
@@ -84,43 +84,43 @@ def look(
                     if len(met) > 10_000:
                         met.clear()
                     met[signature] = True
-                    looker.types(row)
+                    scan.types(row)
             if isinstance(row, Row):
-                looker.row(row)
+                scan.row(row)
             else:
-                looker.reject(row)
+                scan.reject(row)
                 errors += row.row >= 0
                 if limit is not None and errors >= limit:
                     part.stopped = True
                     break
     finally:
         stream.close()  # type: ignore[attr-defined]  # a generator, which closes the annotation file
-    looker.sieve.forget()
-    part.counts.add(looker.taken)
-    looker.of_the_file()
-    looker.finish()
+    scan.fast_path.forget()
+    part.counts.add(scan.taken)
+    scan.of_the_file()
+    scan.finish()
     return part
 
 
-class _Looker:
+class _SliceScan:
     """Takes rows one by one into a `Part`."""
 
     def __init__(
         self,
-        part: Part,
-        piece: Slice,
+        part: SliceResult,
+        slice_: Slice,
         file: int,
-        located: Located,
+        located: PathCache,
         spool: BinaryIO,
         depth: Depth,
         options: Options,
     ) -> None:
-        self.part, self.piece, self.file, self.rewriter, self.spool = part, piece, file, located.rewriter, spool
+        self.part, self.slice_, self.file, self.rewriter, self.spool = part, slice_, file, located.rewriter, spool
         self.ids = of_id(f"\0{file}")  # no id begins so: else that of "1" in file 0 would be that of "0" in file 1
         self.roles = options.roles
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
-        self.media = MediaNotes(part, self.numbers, deep=depth != "quick")
-        self.sieve = Sieve(located, self.run, self.shapes)
+        self.media = MediaReferences(part, self.numbers, deep=depth != "quick")
+        self.fast_path = FastPath(located, self.run, self.profiles)
         self.taken = Counts()
         self.block: Block | None = None
         self.starts: list[int] | None = None
@@ -160,7 +160,7 @@ class _Looker:
     def add(self, found: Finding, row: int, id_: str | None) -> None:
         """Tells a finding that the pipeline has not counted."""
         self.part.counts.note([found])
-        self.tell(found.placed(self.piece.file, row), id_)
+        self.tell(found.placed(self.slice_.file, row), id_)
 
     def of_the_file(self) -> None:
         """Tells what the pipeline has counted but given with no row: notes about the file as a whole, such as a mark."""
@@ -174,7 +174,7 @@ class _Looker:
             if value is not None and (key in known or len(known) < _MOST_KEYS):
                 name = _TYPES.get(type(value), "number")
                 if name not in known.setdefault(key, {}):
-                    known[key][name] = First(row.row, _id_of(row), self.offset(row.row))
+                    known[key][name] = FirstRecord(row.row, _id_of(row), self.offset(row.row))
 
     # ---- rows
 
@@ -187,7 +187,7 @@ class _Looker:
         for one in noted:
             self.add(one, row.row, row.id)
         if not row.findings and not noted:
-            self.sieve.sound(row)
+            self.fast_path.sound(row)
         part.records.add(fingerprint(row.record), here)
         if sample.id is not None:
             part.ids.add(of_id(sample.id) ^ self.ids, here)
@@ -218,23 +218,23 @@ class _Looker:
         here = place(self.file, run.row)
         places = np.arange(here, here + len(records))
         part.records.append(run.prints.records, places)
-        for shape in run.shapes:
+        for shape in run.profiles:
             shape.rows += 1
-        named = list(map(_NAMED, run.shapes))
+        named = list(map(_NAMED, run.profiles))
         if all(named):
             part.ids.append(run.prints.ids ^ self.ids, places)
         elif any(named):
             part.ids.append(run.prints.ids[named] ^ self.ids, places[named])
-        numbers["characters"] += map(add, run.characters, map(_MORE, run.shapes))
+        numbers["characters"] += map(add, run.characters, map(_MORE, run.profiles))
         self.media.run(run.media, here)
         self.taken.read += len(records)
         if len(numbers["characters"]) > 100_000:
             self.finish()
 
-    def shapes(self, shapes: list[Shape]) -> None:
+    def profiles(self, profiles: list[Profile]) -> None:
         """Takes what plain records have in common."""
         taken = self.taken
-        for shape in shapes:
+        for shape in profiles:
             taken.written[shape.mix] = taken.written.get(shape.mix, 0) + shape.rows
             if shape.format is not None:
                 taken.formats[shape.format] = taken.formats.get(shape.format, 0) + shape.rows

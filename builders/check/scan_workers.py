@@ -1,6 +1,6 @@
-"""Scan workers: processes that look at slices side by side.
+"""Scan workers: processes that scan slices at the same time.
 
-Results come in the order of the slices, whichever worker is done first, so that a check says the same with any number of them.
+Results come in the order of the slices, whichever worker is done first, so that a check gives the same with any number of them.
 See `modalmix.builders.core.worker_processes`.
 """
 
@@ -15,22 +15,22 @@ from ..annotations import Slice
 from ..core.worker_processes import Send, run_in_workers
 from ..pipeline.options import Options
 from ..pipeline.rewriters import Rewriters
-from .path_cache import Located
-from .scan_slice import look
-from .slice_result import Depth, Part
+from .path_cache import PathCache
+from .scan_slice import scan_slice
+from .slice_result import Depth, SliceResult
 
 
 class Task(NamedTuple):
-    """A slice to look at, and the index of its annotation file."""
+    """A slice to scan, and the index of its annotation file."""
 
-    piece: Slice
+    slice_: Slice
     file: int
 
 
-class Looked(NamedTuple):
-    """The result of a slice, and the file its findings are in; who takes it removes that file."""
+class ScanResult(NamedTuple):
+    """The result of a slice, and the file with its findings, which the caller removes."""
 
-    part: Part
+    part: SliceResult
     findings: str
 
 
@@ -40,42 +40,44 @@ class _Setup(NamedTuple):
     folder: str
 
 
-def looked(tasks: Sequence[Task], options: Options, depth: Depth, folder: str, count: int) -> Iterator[Looked]:
-    """Looks at slices in `count` processes.
+def scan_in_workers(
+    tasks: Sequence[Task], options: Options, depth: Depth, folder: str, count: int
+) -> Iterator[ScanResult]:
+    """Scans slices in `count` processes.
 
     Args:
         tasks: the slices; each must know its row.
         options: how records become rows.
-        depth: as for `look`.
-        folder: where the findings of slices are put.
+        depth: as for `scan_slice`.
+        folder: where the findings of slices are written.
         count: how many workers.
 
     Yields:
         The results in the order of the tasks.
 
     Raises:
-        DataError, OSError: of a worker; `modalmix.builders.core.worker_processes.WorkerDied` if a slice has ended several.
+        DataError, OSError: of a worker; `modalmix.builders.core.worker_processes.WorkerDied` if a slice ends several of them.
     """
     setup = _Setup(options, depth, folder)
     for _, result in run_in_workers(
-        _worker, setup, tasks, count, ordered=True, describe=lambda task: f"a slice of {task.piece.file!r}"
+        _worker, setup, tasks, count, ordered=True, describe=lambda task: f"a slice of {task.slice_.file!r}"
     ):
         yield result
 
 
-def _worker(setup: _Setup) -> Callable[[Task, Send], Looked]:
-    """Looks at slices in a worker."""
+def _worker(setup: _Setup) -> Callable[[Task, Send], ScanResult]:
+    """Scans slices in a worker."""
     rewriters = Rewriters(setup.options)
-    located: Located | None = None
+    located: PathCache | None = None
 
-    def run(task: Task, send: Send) -> Looked:
+    def run(task: Task, send: Send) -> ScanResult:
         nonlocal located
-        rewriter = rewriters.of(task.piece)
+        rewriter = rewriters.of(task.slice_)
         if located is None or located.rewriter is not rewriter:
-            located = Located(rewriter)
+            located = PathCache(rewriter)
         handle, path = tempfile.mkstemp(prefix="part-", suffix=".jsonl", dir=setup.folder)
         with os.fdopen(handle, "wb") as spool:
-            part = look(task.piece, task.file, setup.options, located, spool, depth=setup.depth)
-        return Looked(part, path)
+            part = scan_slice(task.slice_, task.file, setup.options, located, spool, depth=setup.depth)
+        return ScanResult(part, path)
 
     return run

@@ -65,7 +65,7 @@ class Entry(NamedTuple):
             return json.dumps(entry).encode() + b"\n"  # lone surrogates
 
 
-class First(NamedTuple):
+class FirstRecord(NamedTuple):
     """The first record of a kind: its ordinal, id, and byte offset."""
 
     row: int
@@ -73,7 +73,7 @@ class First(NamedTuple):
     offset: int | None
 
 
-class Part(msgspec.Struct):
+class SliceResult(msgspec.Struct):
     """What a slice has told.
 
     Attributes:
@@ -105,10 +105,10 @@ class Part(msgspec.Struct):
     spreads: dict[str, Spread]
     media: dict[int, tuple[str, bytes]]
     examples: dict[str, list[Entry]]
-    types: dict[str, dict[str, First]]
+    types: dict[str, dict[str, FirstRecord]]
     stopped: bool = False
 
-    def join(self, other: Part) -> None:
+    def join(self, other: SliceResult) -> None:
         """Adds the next slice; its media are left to the caller."""
         self.counts.add(other.counts)
         for name in ("ids", "records", "rejected", "paths", "references", "sizes", "ranges", "masks", "asked", "large"):
@@ -120,9 +120,9 @@ class Part(msgspec.Struct):
         self.stopped = self.stopped or other.stopped
 
 
-def nothing() -> Part:
+def empty_result() -> SliceResult:
     """The part of no slice."""
-    return Part(
+    return SliceResult(
         Counts(),
         ids=Columns("hash", "place"),
         records=Columns("hash", "place"),

@@ -12,7 +12,7 @@ from .media_store import SUFFIXES
 _AT_ONCE = 4096
 
 
-def orphans(roots: Sequence[str], known: Numbers) -> Iterator[tuple[str, str]]:
+def unreferenced_files(roots: Sequence[str], known: Numbers) -> Iterator[tuple[str, str]]:
     """Files below the roots with names of media that are not known.
 
     Args:

@@ -30,15 +30,15 @@ from ..pipeline.options import Options
 from ..pipeline.resolve_media import mask_findings, resolve
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import reading
-from .diagnosis import Told
+from .diagnosis import CheckResult
 from .fixes import fixed
-from .media_store import Known, judged
+from .media_store import MediaHeader, header_findings
 
 MENDS = "mends.log"
 """JSON Lines, under a name that nothing takes for an annotation file."""
 
 
-class Copied(msgspec.Struct):
+class CleanCopy(msgspec.Struct):
     """What became of the records of one annotation file: ``read == written + left_out + not_selected``.
 
     Attributes:
@@ -54,7 +54,7 @@ class Copied(msgspec.Struct):
     mends: dict[str, int] = {}
 
 
-def write_clean(told: Told, out: str, options: Options, *, fix: bool = False) -> dict[str, Copied]:
+def write_clean(told: CheckResult, out: str, options: Options, *, fix: bool = False) -> dict[str, CleanCopy]:
     """Writes the annotation files of a check without their rejected records.
 
     Args:
@@ -76,34 +76,34 @@ def write_clean(told: Told, out: str, options: Options, *, fix: bool = False) ->
         if os.path.realpath(os.path.join(out, source.file)) == os.path.realpath(source.path):
             raise DataError(f"{out!r} is where {source.file!r} lies; name another folder for the clean copy")
     rewriters = Rewriters(options)
-    copied: dict[str, Copied] = {}
+    copied: dict[str, CleanCopy] = {}
     os.makedirs(out, exist_ok=True)
     with atomic_file(os.path.join(out, MENDS)) if fix else _nowhere() as mends:
         for file, source in enumerate(told.sources):
             target = os.path.join(out, source.file)
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            result = copied[source.file] = Copied()
+            result = copied[source.file] = CleanCopy()
             with atomic_file(target) as raw, _compressed(raw, source.path) as stream:
                 _write(stream, _kept(told, file, source, options, rewriters, fix, result, mends), source)
     return copied
 
 
 def _kept(
-    told: Told,
+    told: CheckResult,
     file: int,
     source: Source,
     options: Options,
     rewriters: Rewriters,
     fix: bool,
-    result: Copied,
+    result: CleanCopy,
     mends: BinaryIO | None,
 ) -> Iterator[dict[str, Any]]:
     """The records of a file that stay, mended where they can be."""
     verified = told.diagnosis.depth != "quick"
-    for piece in plan(source):
-        read_as = reading(options, piece)
-        rewriter = rewriters.of(piece)
-        for block in read(piece):
+    for slice_ in plan(source):
+        read_as = reading(options, slice_)
+        rewriter = rewriters.of(slice_)
+        for block in read(slice_):
             for row in block.raw:
                 result.read += 1
                 selected = source.take.selects(row)
@@ -147,10 +147,10 @@ def _sound(format_: str | None, sample: Sample, rewriter: Rewriter, verified: bo
         return True
     if sample.masks and rejects(mask_findings(format_, sample, media)):
         return False
-    return not any(rejects(judged(known)) for known in _known(media))
+    return not any(rejects(header_findings(known)) for known in _known(media))
 
 
-def _known(media: Media) -> Iterator[Known]:
+def _known(media: Media) -> Iterator[MediaHeader]:
     groups: list[tuple[str, list[list[Item]]]] = [
         ("image", [[item] for item in media.images]),
         ("video", [[item] for item in media.videos]),
@@ -160,7 +160,7 @@ def _known(media: Media) -> Iterator[Known]:
     for medium, items in groups:
         for one in items:
             header = read_header(one[0], "image" if medium == "frames" else medium)  # type: ignore[arg-type]
-            yield Known(0, medium, one, header)
+            yield MediaHeader(0, medium, one, header)
 
 
 def _line(file: str, row: int, id_: str | None, one: Fix) -> bytes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..check import Diagnosis
-    from ..check.write_clean import Copied
+    from ..check.write_clean import CleanCopy
 
 USAGE = "DATA… [options]"
 HELP = "find every defect, with its place and its fix; make a report or clean copies"
@@ -82,7 +82,7 @@ def run(arguments: Namespace) -> int:
     diagnosis = told.diagnosis
     if arguments.html:
         _write(arguments.html, page(diagnosis, ", ".join(os.path.basename(one.rstrip("/")) for one in arguments.data)))
-    copied: dict[str, Copied] = {}
+    copied: dict[str, CleanCopy] = {}
     if arguments.write_clean:
         copied = write_clean(told, arguments.write_clean, options, fix=arguments.fix)
     if arguments.report:
@@ -147,7 +147,7 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
         console.print(table)
 
 
-def _show_copied(console: Console, copied: dict[str, Copied], out: str | None) -> None:
+def _show_copied(console: Console, copied: dict[str, CleanCopy], out: str | None) -> None:
     if not out:
         return
     written = sum(one.written for one in copied.values())
