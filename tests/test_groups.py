@@ -286,7 +286,7 @@ def _rows(shown: list[tuple[int, ...]]) -> list[Row]:
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 4), max_size=12))
 def test_samples_of_any_groups_are_the_rows_they_were_made_of(shown: list[tuple[int, ...]]) -> None:
     rows, grouper = _rows(shown), Grouper()
-    made = [group for row in rows for group in grouper.add(row)] + grouper.rest()
+    made = [group for row in rows for group in grouper.add(row)] + grouper.flush()
     columns = features.columns(metadata=False)
     flat = table(rows, columns.arrow_schema, referenced).to_pylist()
     grouped_rows = grouped_table([group.rows for group in made], grouped(columns).arrow_schema, referenced).to_pylist()

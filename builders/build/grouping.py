@@ -1,7 +1,7 @@
-"""Grouping: the rows of one set of media as one row.
+"""Grouping: one row for all rows with the same media.
 
-Rows that share their lead come one after the other (`reorder_plan`).  Among those, the ones whose media are all the same, in
-kind, order and place, are a `Group`; a row without media is one by itself.
+Rows that share their lead medium follow each other (`reorder_plan`).  Those of them whose media are all the same, in kind,
+order and place, are a `Group`; a row without media is a group of its own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .lead_media import items_by_weight
 from .row_groups import Group, Key, key_of
 
 
-class _Set(NamedTuple):
-    """What is equal for the same media in the same columns and order."""
+class _MediaKeys(NamedTuple):
+    """Keys of the media of a row, by column and in order; equal for rows of one group."""
 
     images: tuple[Key, ...]
     videos: tuple[Key, ...]
@@ -27,48 +27,48 @@ class _Set(NamedTuple):
 
 
 class Grouper:
-    """Makes groups of rows as they come."""
+    """Groups rows in the order in which they come."""
 
     def __init__(self) -> None:
         self._lead: Key | None = None
-        self._waiting: dict[_Set, list[Row]] = {}
+        self._waiting: dict[_MediaKeys, list[Row]] = {}
 
     def add(self, row: Row) -> list[Group]:
         """Takes a row.
 
         Returns:
-            The groups that are complete by it.
+            The groups that this row completes.
         """
         lead = _lead(row.media)
         complete: list[Group] = []
         if lead is None or lead != self._lead:
-            complete = self.rest()
+            complete = self.flush()
             self._lead = lead
         if lead is None:
             return [*complete, Group([row])]
-        rows = self._waiting.setdefault(_set_of(row.media), [])
+        rows = self._waiting.setdefault(_media_keys(row.media), [])
         rows.append(row)
         if len(rows) == SAMPLES:
-            complete.append(Group(self._waiting.pop(_set_of(row.media))))
+            complete.append(Group(self._waiting.pop(_media_keys(row.media))))
         return complete
 
-    def rest(self) -> list[Group]:
-        """The groups of the rows that are waiting, in the order of their first rows."""
+    def flush(self) -> list[Group]:
+        """The groups that are not complete yet, in the order of their first rows."""
         waiting, self._waiting = self._waiting, {}
         return [Group(rows) for rows in waiting.values()]
 
 
 def _lead(media: Media) -> Key | None:
-    """What is equal for rows that come together: their member of the archive that is gone through, or else their lead."""
+    """The key of the medium by which rows come together: a member of the archive under way, else the lead medium."""
     items = list(items_by_weight(media))
-    held = next((item for item in items if not isinstance(item, Item)), None)
-    return key_of(held or items[0]) if items else None
+    member = next((item for item in items if not isinstance(item, Item)), None)
+    return key_of(member or items[0]) if items else None
 
 
-def _set_of(media: Media) -> _Set:
+def _media_keys(media: Media) -> _MediaKeys:
     def keys(items: Sequence[Item]) -> tuple[Key, ...]:
         return tuple(map(key_of, items))
 
-    return _Set(
+    return _MediaKeys(
         keys(media.images), keys(media.videos), tuple(map(keys, media.frames)), keys(media.audios), keys(media.audio_q)
     )

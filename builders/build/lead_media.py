@@ -1,8 +1,8 @@
-"""Leads: the medium of a row that decides where the row is written.
+"""The lead medium of a row, which decides where the row is written.
 
-A row is *led* by one of its media: the largest kind it has, of which the first.  Rows that are led by the same medium stand
-together in a build, as that medium is what they cost.  Where media lie in compressed archives, a member of one leads, for it
-can be read fast only when the archive is gone through.
+It is the first of the largest kind of media that the row has.  A build writes rows with the same lead medium together, so that
+its bytes are stored once for them.  Where media are in compressed archives, a member of such an archive is the lead medium,
+because it is fast to read only while the whole archive is read.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..core.int_columns import hashed
 from ..media.archives import Archive
 from ..media.items import Item, Media
 
-_WRITTEN = ("video", "audio", "image", "images", "audio_q")
-"""Keys under which records of all formats write their media, the largest kind first."""
+_MEDIA_KEYS = ("video", "audio", "image", "images", "audio_q")
+"""Keys of media in the records of all formats, the largest kind first."""
 
 
 def items_by_weight(media: Media) -> Iterator[Item]:
@@ -25,11 +25,11 @@ def items_by_weight(media: Media) -> Iterator[Item]:
 
 
 def lead(media: Media, passes: frozenset[Archive] = frozenset()) -> Item | None:
-    """The item that leads a row; None where it has no media.
+    """The lead medium of a row; None where it has no media.
 
     Args:
         media: of the row.
-        passes: archives that are gone through once; an item that lies in one leads before any other.
+        passes: archives that are read once, from start to end; a member of one takes precedence over other media.
     """
     if passes:
         for item in items_by_weight(media):
@@ -39,18 +39,18 @@ def lead(media: Media, passes: frozenset[Archive] = frozenset()) -> Item | None:
 
 
 def key_of(item: Item) -> int:
-    """64 bits that are equal for equal places of media, and all but never for others; not 0."""
+    """64 bits that are equal for items at the same place, and practically never for others; not 0."""
     archive = "\n".join(item.archive.paths) if item.archive else ""
     return hashed(f"{item.path}\n{item.start}\n{archive}".encode("utf-8", "surrogateescape")) or 1
 
 
 def written_key(record: Mapping[str, Any]) -> int:
-    """64 bits that are equal for records whose leading media have the same file name, as it is written; 0 for none.
+    """64 bits that are equal for records whose lead media have the same file name as written; 0 for none.
 
-    It is made without reading the record as a sample, in a fifteenth of the time.  Two records whose media lie in one place
-    have one key, unless a file's name is written in two ways.
+    It does not read the record as a sample, and takes a fifteenth of that time.  Two records with the same medium have the same
+    key, unless they write its name in two ways.
     """
-    for name in _WRITTEN:
+    for name in _MEDIA_KEYS:
         value = record.get(name)
         if value:
             text = value if type(value) is str else _name(value)
@@ -64,7 +64,7 @@ def hash_of(name: str) -> int:
 
 
 def _name(value: Any) -> str:
-    """What tells one written medium from another: its file name and its place in a patch, or the first of a list."""
+    """What distinguishes a medium as written: its file name and its place in a patch; of a list, those of the first medium."""
     if type(value) is str:
         return value[value.rfind("/") + 1 :]
     if type(value) is list:

@@ -1,4 +1,4 @@
-"""The packer: rows of one mix, in the order they come, into shards."""
+"""The packer: writes the rows of one mix, in the order in which they come, into shards."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .row_groups import TOO_LARGE, Group, RowGroup, key_of, rows_in
 
 
 class DoneShard(msgspec.Struct, frozen=True):
-    """A shard that is safe.
+    """A shard that is complete and on the disk.
 
     Attributes:
         path: relative to the build's output; empty if none of its rows could be written.
-        rows: in the shard.
+        rows: number of rows in the shard.
         bytes: its size.
         checksum: of its bytes (XXH3, 128 bits, hexadecimal).
-        lost: lines of ``rejected.jsonl`` for rows whose media could no longer be read when their turn came.
+        lost: lines of ``rejected.jsonl`` for rows whose media could not be read when the shard was written.
         codes: the code of each of them.
-        stamp: what the store says of its content; see `modalmix.builders.core.storage.Output.publish`.
-        records: that its rows are made of; more than rows only where rows are grouped.
+        stamp: the store's identifier of its content; see `modalmix.builders.core.storage.Output.publish`.
+        records: number of records in its rows; more than rows only where rows are grouped.
     """
 
     path: str
@@ -48,8 +48,8 @@ class DoneShard(msgspec.Struct, frozen=True):
 class Packer:
     """Packs the rows of one mix and task into shards.
 
-    What becomes of a row depends on the rows before it alone; so a packer that is given the same rows again makes the
-    same shards, and one that is told which of them are done passes over their rows.
+    Where a row is written depends only on the rows before it.  So a packer that is given the same rows again writes the same
+    shards, and one that is given the complete shards of an earlier run skips their rows.
 
     Attributes:
         done: the shards that are complete, in order, those of an earlier run first.
@@ -73,13 +73,13 @@ class Packer:
         Args:
             out: where the build writes.
             prefix: start of the shards' paths.
-            row_group_bytes: what a reader is to hold of a row group; see `row_groups`.
+            row_group_bytes: bytes that a reader holds of a row group; see `row_groups`.
             shard_bytes: a shard is closed when its row groups have that many bytes, each medium counted once in each of them.
-            done: the shards an earlier run has completed.
-            completed: told of each shard as soon as it is safe.
-            metadata: write what the headers of media say beside them.
-            embeds: write the bytes of media; else where they lie on this machine.
-            grouped: rows that come together and have the same media become one; see `grouping`.
+            done: the shards that an earlier run has completed.
+            completed: called with each shard as soon as it is complete.
+            metadata: write facts from the headers of media beside them.
+            embeds: write the bytes of media; else their paths on this machine.
+            grouped: consecutive rows with the same media become one; see `grouping`.
         """
         self.done = list(done)
         self._skip = sum(shard.records + len(shard.lost) for shard in done)
@@ -103,8 +103,7 @@ class Packer:
         """Takes a row.
 
         Returns:
-            The bytes that are added; 0 where it is in a shard that is done, cannot be written, or waits for others of its
-            group.
+            The bytes that are added; 0 where it is in a complete shard, cannot be written, or waits for others of its group.
         """
         return self._take(row) if self._grouper is None else sum(map(self._take, self._grouper.add(row)))
 
@@ -118,19 +117,19 @@ class Packer:
             taken = self._group.take(row)
         if taken == TOO_LARGE:
             size = sum(item.size for item in items_by_weight(row.media))
-            self._lose(row, "media-too-large", f"{size} bytes of media in one row")
+            self._reject(row, "media-too-large", f"{size} bytes of media in one row")
             return 0
         return taken
 
     def close(self) -> None:
-        """Writes what is waiting and completes the last shard."""
-        for group in self._grouper.rest() if self._grouper is not None else ():
+        """Writes the remaining rows and completes the last shard."""
+        for group in self._grouper.flush() if self._grouper is not None else ():
             self._take(group)
         self._flush()
         self._complete()
 
     def abort(self) -> None:
-        """Gives up the shard that is being written."""
+        """Removes the shard under way."""
         if self._writer is not None:
             self._writer.abort()
             self._out.discard(self._path())
@@ -139,7 +138,7 @@ class Packer:
         return RowGroup(self._row_group_bytes) if self._media else RowGroup(self._row_group_bytes, _reference_bytes)
 
     def _flush(self) -> None:
-        """Writes the row group that is waiting, less the rows whose media cannot be read."""
+        """Writes the current row group, without the rows whose media cannot be read."""
         group, self._group = self._group, self._empty_group()
         rows = group.rows
         while rows:
@@ -148,7 +147,7 @@ class Packer:
                 cells = {name: _cells(name, items[name], group.modified) for name in items}
                 self._open().write_row_group(self._table([rows_in(row) for row in rows]), cells)
             except MediaChanged as error:
-                rows = self._lose_all(rows, items[error.column][error.cell], error)
+                rows = self._without(rows, items[error.column][error.cell], error)
                 continue
             self._written_rows += len(rows)
             self._written_records += sum(len(rows_in(row)) for row in rows)
@@ -158,28 +157,28 @@ class Packer:
             self._complete()
 
     def _table(self, rows: Sequence[list[Row]]) -> pa.Table:
-        """The table of rows, by the rows that each is made of."""
+        """The table of rows, each given by the rows of its records."""
         if self._grouper is not None:
             return grouped_table(rows, self._schema, self._cells)
         return table([row for (row,) in rows], self._schema, self._cells)
 
-    def _lose_all(self, rows: Sequence[Row | Group], item: Item, error: MediaChanged) -> list[Row | Group]:
-        """The rows that have nothing to do with a medium that cannot be read, or with a file that is not what it was."""
+    def _without(self, rows: Sequence[Row | Group], item: Item, error: MediaChanged) -> list[Row | Group]:
+        """The rows that do not show a medium that cannot be read, or a file that has changed; the others are rejected."""
         name = "media-unreadable" if error.unreadable else "media-changed"
         if error.unreadable and item.base64 and NO_BASE64 in str(error):
             name = "patch-base64"
         kept: list[Row | Group] = []
         for row in rows:
-            if any(_concerned(one, item, error.unreadable) for one in items_by_weight(row.media)):
-                self._lose(row, name, str(error))
+            if any(_is_affected(other, item, error.unreadable) for other in items_by_weight(row.media)):
+                self._reject(row, name, str(error))
             else:
                 kept.append(row)
         return kept
 
-    def _lose(self, row: Row | Group, name: str, message: str) -> None:
-        for one in rows_in(row):
-            found = finding(name, message).placed(one.file, one.row)
-            self._lost.append(Reject(one.format, one.file, one.row, [*one.findings, found], one.record))
+    def _reject(self, row: Row | Group, name: str, message: str) -> None:
+        for lost in rows_in(row):
+            found = finding(name, message).placed(lost.file, lost.row)
+            self._lost.append(Reject(lost.format, lost.file, lost.row, [*lost.findings, found], lost.record))
 
     def _open(self) -> ShardWriter:
         if self._writer is None:
@@ -190,7 +189,7 @@ class Packer:
         return f"{self._prefix}-{len(self.done):05d}.parquet"
 
     def _complete(self) -> None:
-        """Puts the shard in its place: first its bytes, then its name are safe, and then others are told."""
+        """Completes the shard: its bytes are on the disk first, then its name, and then `completed` is called."""
         rows, writer = self._written_rows, self._writer
         if writer is None and not self._lost:
             return
@@ -217,10 +216,10 @@ def _reference_bytes(item: Item | Held) -> int:
 
 
 def _cells(column: str, items: Sequence[Item | Held], modified: Mapping[str, int]) -> list[Cell]:
-    """The cells of a media column; items whose bytes do not lie in a file as they are, are read, the same one once.
+    """The cells of a media column.  An item whose bytes are not a plain range of a file is read here, each one once.
 
     Raises:
-        MediaChanged: one of those cannot be read.
+        MediaChanged: such an item cannot be read.
     """
     read: dict[Any, bytes] = {}
     cells: list[Cell] = []
@@ -240,8 +239,8 @@ def _cells(column: str, items: Sequence[Item | Held], modified: Mapping[str, int
     return cells
 
 
-def _concerned(one: Item | Held, item: Item, alone: bool) -> bool:
-    """Whether an item is another one; or, unless that is meant `alone`, lies in the same file."""
-    if isinstance(one, Held):
+def _is_affected(other: Item | Held, item: Item, alone: bool) -> bool:
+    """Whether an item is the one that failed, or, unless that failed `alone`, is in the same file."""
+    if isinstance(other, Held):
         return False
-    return key_of(one) == key_of(item) or (not alone and one.path == item.path)
+    return key_of(other) == key_of(item) or (not alone and other.path == item.path)

@@ -1,8 +1,8 @@
-"""Splitting: which split of the dataset a row goes to, where that is not left to its annotation file.
+"""Split assignment: the split of a row, where the annotation files do not decide it.
 
-A row's split is decided by a hash of its *lead* medium (`lead_media`): its first video, else its first sound, else its first
-picture.  All rows about one video are in one split then, in whichever annotation file they stand, and remain there when others
-are added.  A row without media, and every row if so wanted, goes by its id.
+A hash of the row's lead medium (`lead_media`) decides: its first video, else its first sound, else its first picture.  So all
+rows about one video are in one split, from whichever annotation file they come, and stay there when other rows are added.  For
+a row without media, and with ``split_by="id"`` for every row, a hash of the id decides.
 
 ::
 
@@ -30,22 +30,22 @@ _TOLERANCE = 1e-9
 
 
 class Splitter:
-    """Tells the split of rows.  The same rows get the same splits on any machine: folders outside of the roots do not count."""
+    """Assigns splits.  The same rows get the same splits on every machine: only paths below the media roots count."""
 
     def __init__(self, plan: Plan) -> None:
         """A splitter for the rows of a plan."""
         options, settings = plan.options, plan.settings
-        pieces = {piece.path: piece for task in plan.tasks for piece in task.slices}.values()
-        roots = {root for piece in pieces for root in roots_of(piece, options)}
+        by_path = {slice_.path: slice_ for task in plan.tasks for slice_ in task.slices}
+        roots = {root for slice_ in by_path.values() for root in roots_of(slice_, options)}
         roots.update((*options.image_folder, *options.video_folder))
         folders = {root if os.path.isdir(root) else os.path.dirname(root) for root in roots}
         self._roots = sorted((f"{root.rstrip('/')}/" for root in folders), key=len, reverse=True)
         self._splits, self._by_id, self._seed = settings.splits, settings.split_by == "id", settings.seed
 
-    def split_of(self, row: Row, usual: str) -> str:
-        """The split of a row; `usual` if none are asked for."""
+    def split_of(self, row: Row, default: str) -> str:
+        """The split of a row; `default` if the settings have no splits."""
         if not self._splits:
-            return usual
+            return default
         item = None if self._by_id else lead(row.media)
         key = f"id {row.id}" if item is None else self._key(item)
         text = f"split\0{self._seed}\0{key}".encode("utf-8", "surrogateescape")
@@ -63,19 +63,19 @@ class Splitter:
 
 
 def check(splits: Sequence[tuple[str, float]]) -> None:
-    """Makes sure that splits can be made as asked.
+    """Makes sure that splits are valid.
 
     Raises:
-        DataError: a name is none for `datasets`, comes twice, or the fractions do not add up to 1.
+        DataError: `datasets` does not allow a name, a name comes twice, or the fractions do not add up to 1.
     """
     names = [name for name, _ in splits]
     for name, fraction in splits:
         if not _NAME.fullmatch(name) or name == "all":
-            raise DataError(f"{name!r} is no name for a split: letters, digits and _, and not all")
+            raise DataError(f"{name!r} is not a name for a split; use letters, digits and _, but not 'all'")
         if names.count(name) > 1:
             raise DataError(f"the split {name!r} is named twice")
         if not 0 < fraction <= 1:
-            raise DataError(f"the split {name!r} is to have the fraction {fraction}; it must be above 0, and at most 1")
+            raise DataError(f"the split {name!r} has the fraction {fraction}; it must be above 0, and at most 1")
     total = sum(fraction for _, fraction in splits)
     if splits and abs(total - 1) > _TOLERANCE:
         raise DataError(f"the fractions of the splits add up to {total:g}; they must add up to 1")
@@ -85,7 +85,7 @@ def parsed(text: str) -> tuple[tuple[str, float], ...]:
     """The splits of a text such as ``train=0.98,test=0.02``.
 
     Raises:
-        DataError: it is not such a text; see also `check`.
+        DataError: the text is not of that form; see also `check`.
     """
     found = []
     for part in text.split(","):
@@ -93,6 +93,8 @@ def parsed(text: str) -> tuple[tuple[str, float], ...]:
         try:
             found.append((name.strip(), float(fraction)))
         except ValueError:
-            raise DataError(f"{part!r} is no split with its fraction; write train=0.98,test=0.02, say") from None
+            raise DataError(
+                f"{part!r} is not a split with its fraction; write for example train=0.98,test=0.02"
+            ) from None
     check(found)
     return tuple(found)

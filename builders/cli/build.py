@@ -130,7 +130,7 @@ def _part(text: str) -> tuple[int, int]:
     """The part of ``I/N``."""
     first, _, count = text.partition("/")
     if not (first.isdigit() and count.isdigit() and int(first) < int(count)):
-        raise DataError(f"--slice {text!r} is no part; write 0/8 to 7/8, say")
+        raise DataError(f"--slice {text!r} is not a part; write for example 0/8 to 7/8")
     return int(first), int(count)
 
 
@@ -139,7 +139,7 @@ def _size(text: str) -> int:
     digits = text.upper().removesuffix("B").rstrip("KMGI")
     unit = text.upper().removesuffix("B")[len(digits) :]
     if not digits.isdigit() or unit not in _UNITS or int(digits) < 1:
-        raise DataError(f"{text!r} is no size; write 500MB, say")
+        raise DataError(f"{text!r} is not a size; write for example 500MB")
     return int(digits) * _UNITS[unit]
 
 

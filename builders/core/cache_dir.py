@@ -1,7 +1,7 @@
-"""The cache: what can be made again, and is kept because making it takes time.
+"""The cache folder: data that can be computed again, and is kept because that takes time.
 
 Indexes of media roots (``paths``), seek points of archives (``seek``) and headers of media (``headers.sqlite``) lie in one
-folder; to remove it costs nothing but time.
+folder.  It can be removed at any time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Counts: what became of the records; they add up."""
+"""Counts: the outcomes of the records; they add up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .findings import Finding
 
 
 class Counts(msgspec.Struct):
-    """What became of the records: ``read == sum(written) + rejected + not_selected``.
+    """The outcomes of the records: ``read == sum(written) + rejected + not_selected``.
 
     Attributes:
         written: rows by mix.
@@ -36,5 +36,5 @@ class Counts(msgspec.Struct):
 
     def note(self, findings: Sequence[Finding]) -> None:
         """Counts findings by code."""
-        for one in findings:
-            self.findings[one.code] = self.findings.get(one.code, 0) + 1
+        for finding in findings:
+            self.findings[finding.code] = self.findings.get(finding.code, 0) + 1

@@ -1,8 +1,8 @@
-"""Columns: numbers about millions of records in a few bytes each.
+"""Columns of integers: facts about millions of records in a few bytes each.
 
-What only all records together tell (equal ids, equal records, who refers to a broken file) needs something of every record.
-It is kept as 64-bit numbers in growing arrays: a text as a hash (`hashed`), a record's place as one number (`place`).  Two texts
-of 10 million share such a hash once in 370,000 datasets.
+Checks across records (equal ids, equal records, records that refer to a broken file) need some facts of every record.  They are
+held as 64-bit numbers in growing arrays: a text as a hash (`hashed`), a record's place as one number (`place`).  Among 10
+million texts two share such a hash once in 370,000 datasets.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def placed(number: int) -> tuple[int, int]:
 
 
 def hashed(data: bytes) -> int:
-    """64 bits, signed, that are the same in every process; who wants to can make texts with equal ones."""
+    """64 bits, signed, that are the same in every process; an attacker can construct texts with equal hashes."""
     return int.from_bytes(xxhash.xxh3_64_digest(data), "little", signed=True)
 
 
 def digested(data: bytes) -> int:
-    """As `hashed`, but hard to make alike, and slower: the first 8 bytes of the SHA-1."""
+    """As `hashed`, but slower and hard to attack: the first 8 bytes of the SHA-1."""
     return int.from_bytes(sha1(data, usedforsecurity=False).digest()[:8], "little", signed=True)
 
 
@@ -54,7 +54,7 @@ class Columns:
             column.append(number)
 
     def extend(self, other: Columns) -> None:
-        """Adds the rows of another one with the same names."""
+        """Adds the rows of other columns with the same names."""
         for column, more in zip(self._columns, other._columns, strict=True):
             column.extend(more)
 
@@ -78,7 +78,9 @@ def repeats(values: Numbers) -> tuple[Numbers, Numbers]:
         The indices of all but the first of each group of equal values, ascending, and for each the index of that first.
     """
     ordered = np.sort(values)
-    if not np.any(ordered[1:] == ordered[:-1]):  # as nearly always; to sort is ten times as fast as to sort the indices
+    if not np.any(
+        ordered[1:] == ordered[:-1]
+    ):  # the usual case; sorting values is ten times as fast as sorting indices
         none = np.empty(0, np.int64)
         return none, none
     order = np.argsort(values, kind="stable")
@@ -91,10 +93,10 @@ def repeats(values: Numbers) -> tuple[Numbers, Numbers]:
     return again[ascending].astype(np.int64), first[ascending].astype(np.int64)
 
 
-def members(values: Iterable[int] | Numbers, known: Numbers) -> NDArray[np.bool_]:
-    """Which of the values are in `known`, which must be sorted."""
-    wanted = values if isinstance(values, np.ndarray) else np.fromiter(values, dtype=np.int64)
-    if not len(known):
-        return np.zeros(len(wanted), dtype=bool)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return np.asarray(known[at] == wanted)
+def members(values: Iterable[int] | Numbers, among: Numbers) -> NDArray[np.bool_]:
+    """For each value whether it is in `among`, which must be sorted."""
+    numbers = values if isinstance(values, np.ndarray) else np.fromiter(values, dtype=np.int64)
+    if not len(among):
+        return np.zeros(len(numbers), dtype=bool)
+    at = np.minimum(np.searchsorted(among, numbers), len(among) - 1)
+    return np.asarray(among[at] == numbers)

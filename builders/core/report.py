@@ -16,7 +16,7 @@ REJECTED = "rejected.jsonl"
 """File of a build: every record that is not in the shards, with its findings."""
 
 STATE = ".build"
-"""Folder, in an output, of what a build needs to go on: plan, journals, locks.  It goes when the build ends."""
+"""Folder, in an output, of an unfinished build: its plan, journals and locks.  The build removes it at its end."""
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -42,11 +42,11 @@ class Report(msgspec.Struct):
 
     Attributes:
         version: of modalmix.
-        counts: what became of the records.
+        counts: the outcomes of the records.
         shards: mix → split → shards.
         sources: annotation file → its size in bytes.
         checksums: annotation file → its SHA-256.
-        options: what decided the rows, without any path of the machine it was built on.
+        options: the options that decided the rows, without any path of the machine.
         rejects: code → the records that were rejected for it.
     """
 
@@ -64,7 +64,7 @@ class Report(msgspec.Struct):
 
     @property
     def rows(self) -> int:
-        """Rows of all shards; fewer than records were written where rows are grouped."""
+        """Rows of all shards; where rows are grouped, fewer than the records that are written."""
         return sum(shard.rows for shard in self.all_shards())
 
     @property

@@ -1,12 +1,12 @@
-"""Output: where a build writes, a folder of this machine (`Folder`) or a place in an object store (`Store`).
+"""Outputs: a build writes to a folder of this machine (`Folder`) or to a place in an object store (`Store`).
 
 ::
 
     at("OUT")               a folder, perhaps on a file system that several machines share
-    at("s3://bucket/x")     anything fsspec has a file system for, with the credentials and settings that it finds for itself
+    at("s3://bucket/x")     anything for which fsspec has a file system, with the credentials and settings that fsspec finds
 
-Both keep the same promise: a file is there whole or not at all, and what has once been told as written stays.  Paths are
-relative to the output and have ``/``.  Large files are written as a local *draft* first, and then published under their name.
+Both guarantee that a file exists whole or not at all, and that it stays once it is written.  Paths are relative to the output and
+have ``/``.  A large file is first written as a local *draft*, and then published under its name.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["STATE", "Folder", "Output", "at"]
 
 
 class Output(Protocol):
-    """Where a build writes.
+    """The folder, or the place in a store, to which a build writes.
 
     Attributes:
-        url: names it for other processes too: an absolute path or a URL.
+        url: an absolute path or a URL, valid in other processes too.
         name: its last part.
         fsync: whether a draft must be on the disk before it is published.
     """
@@ -35,29 +35,29 @@ class Output(Protocol):
     fsync: bool
 
     def begin(self) -> None:
-        """Makes sure that it can be written to.
+        """Makes sure that files can be written below it.
 
         Raises:
-            DataError: it is something else.
+            DataError: it is a file, for example.
         """
 
     def names(self) -> set[str]:
-        """What it holds at its top."""
+        """The names of the files and folders directly below it."""
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The files anywhere under a folder: path → bytes."""
 
     def size(self, path: str) -> int | None:
-        """The bytes of a file; None if it is not there."""
+        """The bytes of a file; None if it does not exist."""
 
     def read(self, path: str) -> bytes | None:
-        """A small file; None if it is not there."""
+        """The content of a small file; None if it does not exist."""
 
     def open(self, path: str) -> Any:
-        """A file to read from, at any place; a context manager.
+        """A seekable file to read from; a context manager.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: it does not exist.
         """
 
     def write(self, path: str, data: bytes, *, safe: bool = True) -> None:
@@ -66,36 +66,36 @@ class Output(Protocol):
         Args:
             path: of the file.
             data: its bytes.
-            safe: it survives a power cut as soon as this returns.
+            safe: the file survives a power cut once this returns.
         """
 
     def draft(self, path: str) -> str:
-        """Where, on this machine, to write a file that is to be published; whatever another attempt left of it is gone."""
+        """The path, on this machine, for a file that will be published; drafts of earlier attempts are removed."""
 
     def publish(self, path: str) -> str:
-        """Puts a draft under its name.
+        """Makes a draft appear under its name.
 
         Returns:
-            What the store says of its content, to know it by later (see `is_whole`); empty for a folder.
+            The store's identifier of its content, for `is_whole`; empty for a folder.
         """
 
     def discard(self, path: str) -> None:
-        """Removes a draft or a copy, if there is one on this machine."""
+        """Removes the draft or the copy of a file, if this machine has one."""
 
     def fetch(self, path: str) -> str | None:
-        """Where, on this machine, a file or a copy of it lies, until it is discarded; None if it is not there."""
+        """The path, on this machine, of a file or of a copy, until it is discarded; None if the file does not exist."""
 
     def alone(self, path: str) -> AbstractContextManager[object]:
-        """Waits until nobody else is at work on a file, as far as there are locks: in an object store there are none."""
+        """Holds the lock of a file; an object store has none, and nothing is held there."""
 
     def is_whole(self, path: str, size: int, checksum: str, stamp: str) -> bool:
-        """Whether a file is what was published.
+        """Whether a file has the content that was published.
 
         Args:
             path: of the file.
             size: its bytes.
             checksum: of its bytes (XXH3, 128 bits, hexadecimal).
-            stamp: what `publish` gave.
+            stamp: the result of `publish`.
         """
 
     def remove(self, path: str, *, last: str = "") -> None:
@@ -103,7 +103,7 @@ class Output(Protocol):
 
         Args:
             path: of either.
-            last: a file in it that goes after all the others.
+            last: a file in the folder that is removed after all others.
         """
 
     def held(self, part: str, *, take_over: bool = False) -> AbstractContextManager[Callable[[], None]]:
@@ -123,10 +123,10 @@ class Output(Protocol):
 
 
 def at(out: str) -> Output:
-    """The output that a path or a URL names.
+    """The output at a path or a URL.
 
     Raises:
-        DataError: there is no file system for the URL.
+        DataError: fsspec has no file system for the URL.
     """
     scheme, separator, rest = out.partition("://")
     if not separator:

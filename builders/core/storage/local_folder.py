@@ -19,8 +19,8 @@ from ..report import STATE
 class Folder:
     """A folder; see `modalmix.builders.core.storage.Output`.
 
-    The lock is one of the system: it ends with the process that holds it, on file systems that several machines share as well,
-    where they do locks.
+    Its lock is one of the operating system and ends with the process that holds it, also on file systems that several machines
+    share.
     """
 
     fsync = True
@@ -37,7 +37,7 @@ class Folder:
         os.makedirs(self.url, exist_ok=True)
 
     def names(self) -> set[str]:
-        """What it holds at its top."""
+        """The names directly below it."""
         try:
             return set(os.listdir(self.url))
         except FileNotFoundError:
@@ -84,8 +84,8 @@ class Folder:
     def draft(self, path: str) -> str:
         """A temporary name beside the final one.
 
-        It is this object's own: whoever else is still at work on the same file (a process that outlives its master for a
-        moment) finds its draft gone and fails, instead of writing into ours or publishing it.
+        It belongs to this object alone.  A worker of a killed build that still writes the same file finds its draft removed and
+        fails; it neither writes into this draft nor publishes it.
         """
         full = self._full(path)
         folder, name = os.path.split(full)
@@ -97,7 +97,7 @@ class Folder:
         return self._draft(path)
 
     def publish(self, path: str) -> str:
-        """Renames the draft, whose bytes are on the disk, and waits until the name is as well."""
+        """Renames the draft, whose bytes are on the disk, and waits until the new name is on the disk too."""
         os.replace(self._draft(path), self._full(path))
         sync_folder(os.path.dirname(self._full(path)))
         return ""
@@ -117,7 +117,7 @@ class Folder:
         return locked(f"{self._full(path)}.lock")
 
     def is_whole(self, path: str, size: int, checksum: str, stamp: str) -> bool:
-        """Whether the file has these bytes; it is read."""
+        """Whether the file has these bytes; reads it."""
         return self.size(path) == size and checksum_of(self._full(path)) == checksum
 
     def remove(self, path: str, *, last: str = "") -> None:

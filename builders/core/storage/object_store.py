@@ -1,17 +1,17 @@
-"""A place in an object store as output, by fsspec: ``s3://bucket/x``, ``gs://…``, ``az://…``, whatever is installed.
+"""A place in an object store as output, through fsspec: ``s3://bucket/x``, ``gs://…``, ``az://…``, and others.
 
-What an object store gives, and what is made of it:
+How a build uses an object store:
 
-- An object appears whole, or not at all; so a shard is written to the worker's scratch folder, sent under its final name, and
-  removed there: a worker's disk holds a shard per mix, never the dataset.  (File systems that are no object stores show a file
-  while it is being sent; the build itself relies on a file only after that.)
-- What has been sent is on the store's disks.
-- A shard is known by its size and by what the store reports of it right after it was sent (its ETag, say), without reading it
-  back.
-- There are no locks; see `object_lock` for what stands in their place.
+- An object appears whole or not at all.  So a shard is written to the worker's scratch folder, uploaded under its final name, and
+  removed from the folder: a worker's disk holds one shard for each mix, never the dataset.  (Other file systems show a file
+  during its upload; the build relies on a file only after that.)
+- An uploaded object is on the store's disks.
+- A shard is identified by its size and by what the store reports of it right after the upload (its ETag, for example), without
+  reading it back.
+- There are no locks; see `object_lock`.
 
-A process that is killed while it sends a large object may leave the parts of an unfinished upload in the bucket; a lifecycle
-rule of the bucket removes those.
+A process that is killed during the upload of a large object may leave parts of it in the bucket; a lifecycle rule of the bucket
+removes those.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from . import object_lock
 from .scratch_dir import Scratch
 
 _FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "r2"})
-"""Stores without folders.  (To make one in them makes a bucket, which is not ours to make.)"""
+"""Stores without folders.  To create a folder there would create a bucket."""
 
 _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "checksum")
-"""What file systems call the store's own word for the content of an object: s3fs, adlfs and others, gcsfs."""
+"""Names for the store's identifier of an object's content: in s3fs, adlfs and others, and gcsfs."""
 
 _PART_BYTES = 16 << 20
 _PARTS_AT_ONCE = 4  # of 50 MB each and ten at once by default, which would be more memory than all else
 
 
 class Store:
-    """A place that fsspec knows; see `modalmix.builders.core.storage.Output`."""
+    """A place in a file system of fsspec; see `modalmix.builders.core.storage.Output`."""
 
     fsync = False
 
     def __init__(self, url: str) -> None:
-        """The place of a URL; nothing is asked of the store yet.
+        """The place of a URL; sends no request yet.
 
         Raises:
             DataError: there is no file system for it.
@@ -52,7 +52,7 @@ class Store:
         self.name = self.url.rpartition("/")[2]
         self._scheme = url.partition("://")[0]
         if self._scheme in ("hf", "modalmix"):
-            raise DataError(f"{url!r} is no place to build at; build into a folder and use modalmix push for the Hub")
+            raise DataError(f"a build cannot write to {url!r}; build into a folder, and use modalmix push for the Hub")
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         except (ImportError, ValueError, TypeError) as error:
@@ -61,14 +61,14 @@ class Store:
         self._scratch = Scratch(self.url)
 
     def begin(self) -> None:
-        """Makes sure that there is no file of this name."""
-        with self._asking(""):
+        """Makes sure that no file has this name."""
+        with self._requests(""):
             if self._fs.isfile(self._root):
                 raise DataError(f"{self.url!r} is a file; --out must name a folder")
 
     def names(self) -> set[str]:
-        """What it holds at its top."""
-        with self._asking(""):
+        """The names directly below it."""
+        with self._requests(""):
             try:
                 return {path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(self._root, detail=False)}
             except FileNotFoundError:
@@ -76,7 +76,7 @@ class Store:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The files anywhere under a folder."""
-        with self._asking(folder):
+        with self._requests(folder):
             found = self._fs.find(self._full(folder), detail=True)
         start = len(self._full(""))
         return {path[start:]: int(info["size"]) for path, info in found.items()}
@@ -88,26 +88,26 @@ class Store:
 
     def read(self, path: str) -> bytes | None:
         """A small file."""
-        with self._asking(path):
+        with self._requests(path):
             try:
                 return bytes(self._fs.cat_file(self._full(path)))
             except FileNotFoundError:
                 return None
 
     def open(self, path: str) -> Any:
-        """A file to read from; each read is a request, and nothing is kept."""
-        with self._asking(path):
+        """A file to read from; each read is a request, without a cache."""
+        with self._requests(path):
             return self._fs.open(self._full(path), "rb", cache_type="none")
 
     def write(self, path: str, data: bytes, *, safe: bool = True) -> None:
         """Writes a small file whole."""
-        with self._asking(path):
+        with self._requests(path):
             self._make_parent(path)
             self._fs.pipe_file(self._full(path), data)
 
     def create(self, path: str, data: bytes) -> bool:
-        """Writes a small file that is not there; False if it is.  A store that cannot tell the two apart replaces it."""
-        with self._asking(path):
+        """Writes a small file unless it exists; False if it does.  A store without that operation replaces the file."""
+        with self._requests(path):
             self._make_parent(path)
             try:
                 self._fs.pipe_file(self._full(path), data, mode="create")
@@ -122,15 +122,15 @@ class Store:
         return self._scratch.path(path)
 
     def publish(self, path: str) -> str:
-        """Sends the draft, and removes it here."""
+        """Uploads the draft, and removes it here."""
         draft = self._scratch.path(path)
         options = {"chunksize": _PART_BYTES, "max_concurrency": _PARTS_AT_ONCE} if self._scheme in ("s3", "s3a") else {}
-        with self._asking(path):
+        with self._requests(path):
             self._make_parent(path)
             self._fs.put_file(draft, self._full(path), **options)
         info, size = self._info(path), os.path.getsize(draft)
         if info is None or info["size"] != size:
-            raise OSError(f"{self.url}/{path}: sent {size} bytes, but the store has {info and info['size']}")
+            raise OSError(f"{self.url}/{path}: {size} bytes were uploaded, but the store has {info and info['size']}")
         self._scratch.remove(path)
         return self._stamp(path, info)
 
@@ -142,7 +142,7 @@ class Store:
         """A copy in the scratch folder."""
         copy = self._scratch.path(path)
         try:
-            with self._asking(path):
+            with self._requests(path):
                 self._fs.get_file(self._full(path), copy)
         except FileNotFoundError:
             self._scratch.remove(path)
@@ -154,14 +154,14 @@ class Store:
         return nullcontext()
 
     def is_whole(self, path: str, size: int, checksum: str, stamp: str) -> bool:
-        """Whether the store says of the file what it said when it was sent."""
+        """Whether the store reports the size and identifier that it reported after the upload."""
         info = self._info(path)
         return info is not None and info["size"] == size and bool(stamp) and self._stamp(path, info) == stamp
 
     def remove(self, path: str, *, last: str = "") -> None:
         """Removes a file, or a folder and all in it."""
         full = self._full(path)
-        with self._asking(path):
+        with self._requests(path):
             try:
                 inner = [one for one in self._fs.find(full) if one not in (full, f"{full}/{last}")]
                 if inner and last:
@@ -182,7 +182,7 @@ class Store:
             self._fs.makedirs(self._full(path).rpartition("/")[0], exist_ok=True)
 
     def _info(self, path: str) -> Any:
-        with self._asking(path):
+        with self._requests(path):
             try:
                 return self._fs.info(self._full(path))
             except FileNotFoundError:
@@ -192,12 +192,12 @@ class Store:
         for key in _STAMPS:
             if info.get(key):
                 return str(info[key])
-        with self._asking(path):
+        with self._requests(path):
             return str(self._fs.checksum(self._full(path)))
 
     @contextmanager
-    def _asking(self, path: str) -> Iterator[None]:
-        """Has errors of the store, of whatever library, come as an OSError that names the object."""
+    def _requests(self, path: str) -> Iterator[None]:
+        """Turns errors of the store's library into an OSError that names the object."""
         try:
             yield
         except DataError:

@@ -1,8 +1,8 @@
-"""Scratch: the folder of a process, on a local disk, for what it is about to send to a store.
+"""The scratch folder of a process: local files that it is about to upload to a store.
 
-It lies in ``$TMPDIR`` (or where Python puts temporary files), under a name that tells the output.  What a killed process has
-left there is removed by the next one that works for the same output on that machine: a folder is in use as long as its lock is
-held.
+It is in ``$TMPDIR`` (or where Python puts temporary files), and its name contains a hash of the output.  A process holds the
+lock of its folder.  The next process that works for the same output on this machine removes the folders whose lock is free:
+those of killed processes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..locks import LockedError, acquire, locked
 
 
 class Scratch:
-    """A folder that is there while files are in it."""
+    """A folder that exists while it contains files."""
 
     def __init__(self, url: str) -> None:
         self._prefix = f"modalmix-{hashlib.sha256(url.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}-"
@@ -26,7 +26,7 @@ class Scratch:
         self._there: set[str] = set()
 
     def path(self, name: str) -> str:
-        """The file for a name, which is in use from now on; the folder is made if need be."""
+        """The path for a name, which counts as a file of the folder from now on; creates the folder if necessary."""
         if not self._folder:
             self._sweep()
             self._make()
@@ -51,7 +51,7 @@ class Scratch:
     def _make(self) -> None:
         while True:
             folder = tempfile.mkdtemp(prefix=self._prefix)
-            with suppress(LockedError, FileNotFoundError):  # another process took it for one that was left
+            with suppress(LockedError, FileNotFoundError):  # another process is removing it, before it was locked
                 lock = acquire(folder, wait=False)
                 if os.path.isdir(folder):
                     self._folder, self._lock = folder, lock
@@ -59,7 +59,7 @@ class Scratch:
                 os.close(lock)
 
     def _sweep(self) -> None:
-        """Removes folders whose process has gone; other people's stay."""
+        """Removes the folders of processes that have ended; those of other users stay."""
         for entry in os.scandir(tempfile.gettempdir()):
             if not entry.name.startswith(self._prefix) or not entry.is_dir(follow_symlinks=False):
                 continue
