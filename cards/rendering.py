@@ -31,7 +31,7 @@ _MEANING = {
     "frames": "videos that come as frames: one list of pictures per `<video>`",
     "audios": "one per `<audio>`, in order",
     "audio_q": "the spoken question",
-    "text_q": "its transcript",
+    "text_q": "the text that upstream trains on in place of the first turn",
     "masks": "for each object, in the order of `<region>`, its annotated frames: COCO RLE or polygons; both null: not visible",
     "num_frames": "the number of frames that the annotation asks for",
     "extra": "every other key of the record, as JSON",

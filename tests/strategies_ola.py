@@ -76,7 +76,8 @@ def _records(draw: st.DrawFn) -> dict[str, Any]:
     for key in sorted(media & {"audio", "audio_q"}):
         record[key] = draw(paths | _patches)
     if "audio_q" in media:
-        record["text_q"] = draw(st.text(max_size=9))
+        tag = st.sampled_from(["<speech>", "<image>", "<video>", "\\<audio>", "\n"])
+        record["text_q"] = "".join(draw(st.lists(tag | st.text(max_size=9), max_size=4)))
     sounds = len(media & {"audio", "audio_q"})
     if "audio_q" in media and draw(st.booleans()):
         sounds -= 1  # a spoken question need not have a placeholder

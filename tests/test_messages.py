@@ -139,6 +139,71 @@ def test_a_spoken_question_is_at_its_placeholder_or_first() -> None:
     assert views.messages(bare, "text")[0]["content"] == "<audio><image>\nHow many?"
 
 
+SPOKEN = "<image>\nUser's question in speech: <audio>\n"
+
+
+def test_the_written_question_gives_way_to_the_text_that_upstream_trains_on() -> None:
+    written = row("<image>\nHow many squares?", "One.", "<image> And here?", "Two.", images=["i", "j"], audio_q=["q"])
+    sample = {**written, "text_q": SPOKEN}
+    assert views.messages(sample, "text") == [
+        {"role": "user", "content": SPOKEN},
+        {"role": "assistant", "content": "One."},
+        {"role": "user", "content": "<image> And here?"},
+        {"role": "assistant", "content": "Two."},
+    ]
+    image, prompt, sound = views.messages(sample, media=True)[0]["content"]
+    assert image == {"type": "image", "image": "i"}
+    assert prompt == text("User's question in speech: ")
+    assert sound == {"type": "audio", "audio": "q"}
+    assert views.messages(sample, audio_q="upstream") == views.messages(sample)
+
+
+@pytest.mark.parametrize(
+    ("question", "text_q", "expected"),
+    [
+        (SPOKEN, "How many?", "<image><audio>\nHow many?"),
+        ("<image>\nWritten.", "How many?", "<audio><image>\nHow many?"),
+        ("<image>\nWritten.", "Hear: <audio>", "<image>\nHear: <audio>"),
+        ("<image>\nWritten.", "<audio><image>\n", "<audio><image>\n"),
+        ("<image>\nWritten.", None, "<audio><image>\nWritten."),
+    ],
+)
+def test_media_that_text_q_has_no_placeholder_for_stand_in_front(question: str, text_q: str, expected: str) -> None:
+    sample = row(question, "One.", images=["i"], audio_q=["q"], text_q=text_q)
+    assert views.messages(sample, "text")[0]["content"] == expected
+
+
+def test_a_question_that_is_heard_is_not_read() -> None:
+    sample = row("<image>\nHow many?", "One.", "Sure?", "Yes.", images=["i"], audio_q=["q"], text_q=SPOKEN)
+    found = views.messages(sample, media=True, audio_q="speech")
+    assert found[0]["content"] == [{"type": "image", "image": "i"}, {"type": "audio", "audio": "q"}]
+    assert found[2]["content"] == [text("Sure?")]
+    assert views.messages(sample, "text", audio_q="speech")[0]["content"] == "<image><audio>"
+    placed = row(SPOKEN, "One.", images=["i"], audio_q=["q"], text_q="How many?")
+    assert views.messages(placed, "text", audio_q="speech")[0]["content"] == SPOKEN
+
+
+def test_upstream_leaves_the_spoken_question_out_beside_other_sounds() -> None:
+    sample = row("<audio>\nWhat?", "A dog.", audios=["a"], audio_q=["q"], text_q="<audio>\n")
+    assert views.messages(sample, "text")[0]["content"] == "<audio><audio>\nWhat?"
+
+
+def test_an_unknown_audio_q_is_refused() -> None:
+    with pytest.raises(ValueError, match="audio_q is 'both'"):
+        views.messages(row("Hi", "Ho"), audio_q="both")  # type: ignore[arg-type]
+
+
+def test_literal_tags_of_text_q_and_system_prompt_do_not_become_placeholders() -> None:
+    sample = row("<image>\nWritten.", "A.", images=["i"], audio_q=["q"], text_q=r"<image>\<audio> is <audio>")
+    kinds = [part["type"] for part in views.messages(sample)[0]["content"]]
+    assert kinds == ["image", "text", "audio"]
+    assert views.messages(sample)[0]["content"][1] == text("<audio> is ")
+    with pytest.raises(ValueError, match="literal <audio>"):
+        views.messages(sample, "text")
+    with pytest.raises(ValueError, match="literal <image>"):
+        views.messages({**row("Hi", "Ho"), "system": "Look at <image>."}, "text")
+
+
 def test_the_time_instruction_is_llava_videos_and_does_not_accumulate() -> None:
     sample = row("<video>\nWhat?", "A.", videos=["v"], durations=[2.0], frame_times=[[0.0, 0.5, 1.25]])
     before = copy.deepcopy(sample)

@@ -96,6 +96,26 @@ def test_a_spoken_question_needs_no_placeholder_but_may_have_one() -> None:
         assert "text_q" not in sample.extra
 
 
+def test_text_q_is_in_the_notation_of_the_turns_and_comes_back_as_written() -> None:
+    text_q = "<image>\nA <video> tag? User's question in speech: <speech>\n"
+    record = {
+        "audio_q": "q.wav",
+        "text_q": text_q,
+        "image": "a.jpg",
+        "conversations": turns("<image>\nHow many?", "1"),
+    }
+    sample = ola.read(record)
+    assert sample.text_q == "<image>\nA \\<video> tag? User's question in speech: <audio>\n"
+    assert ola.write(sample) == record
+
+
+def test_a_text_q_without_a_spoken_question_is_kept_in_extra() -> None:
+    record = {"text_q": "How many?", "image": "a.jpg", "conversations": turns("<image>\nHow many?", "1")}
+    sample = ola.read(record)
+    assert (sample.text_q, sample.extra["text_q"]) == (None, "How many?")
+    assert ola.write(sample) == record
+
+
 @pytest.mark.parametrize("record", [{}, {"text_q": None}])
 def test_a_spoken_question_without_its_transcript_is_read_with_a_warning(record: dict[str, Any]) -> None:
     record = {"audio_q": "q.wav", **record, "conversations": turns("<speech>\n", "1")}

@@ -271,7 +271,7 @@ _KINDS = [
          "The upstream trainer cannot train on this combination of media.",
          "modalmix needs none. Split the record if the data goes back to that trainer."),
     Kind("MX214", "text-q-missing", "warning",
-         "A spoken question has no transcript; the upstream trainer fails on it.",
+         "A spoken question has no text_q, the text in place of the first turn; the upstream trainer fails on it.",
          "Add text_q."),
     Kind("MX215", "num-frames", "warning",
          "The number of frames is not a positive number.",

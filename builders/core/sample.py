@@ -97,7 +97,7 @@ class Sample(msgspec.Struct, gc=False):
         videos: one per ``<video>`` in order.
         audios: one per ``<audio>`` in order.
         audio_q: spoken questions; they have no placeholder of their own in `turns` unless the record had one.
-        text_q: transcript of the spoken question.
+        text_q: the text that upstream trains on in place of the first turn, placeholders canonical.
         masks: outer: object, in ``<region>`` order; inner: its annotated frames.
         num_frames: frames the annotation asks for.
         extra: keys of the record that the fields above do not give back exactly, verbatim; the key ``modalmix`` holds

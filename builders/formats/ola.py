@@ -1,4 +1,4 @@
-"""Ola: conversations over images, videos, sounds and spoken questions, partly packed into patches.
+r"""Ola: conversations over images, videos, sounds and spoken questions, partly packed into patches.
 
 Ola (https://github.com/Ola-Omni/Ola) publishes its training data as https://huggingface.co/datasets/THUdyh/Ola-Data,
 whose parts keep the licences of their sources (LibriSpeech, GigaSpeech, WavCaps, FineVideo, …).  Facts below are of
@@ -16,16 +16,16 @@ Paths are absolute, of the authors' machines; the trainer has no option for a ro
 
 A **patch** is a file of pictures (or sounds) one after the other, without header or index: an image is ``size`` bytes
 from ``start_num`` on, a video's frames are ``size[0]``, ``size[1]``, … bytes that follow each other.  ``audio`` is
-what there is to hear; ``audio_q`` is the *question*, spoken, and ``text_q`` its transcript.  Tags: ``<image>`` for
-images and for videos (`modalmix.builders.formats.turns.read_image_turns` tells them apart), ``<speech>`` for sounds; here
-``<audio>``.
+what there is to hear; ``audio_q`` is the *question*, spoken, and ``text_q`` the text that the trainer puts in the place
+of the first turn (``_get_item``, lines 877-899): ``<image>\nUser's question in speech: <speech>\n`` where the turn holds
+the question in writing.  Tags: ``<image>`` for images and for videos (`modalmix.builders.formats.turns.read_image_turns`
+tells them apart), ``<speech>`` for sounds; here ``<audio>``, in ``text_q`` as in the turns.
 
 What is known to be broken:
 
 - The project's own packer (``tools/create_patch.py``) writes an image's size as a list of one, on which its reader
   fails; MX113, read as meant.
-- ``audio_q`` without ``text_q`` fails (the trainer puts ``text_q`` in the place of the first turn); MX214.  Its DATA.md
-  shows just that.
+- ``audio_q`` without ``text_q`` fails; MX214.  Its DATA.md shows just that.
 - image + audio, video + audio_q, image + video: no branch of the trainer handles them; with audio + audio_q the
   question is ignored; ``video_long`` is counted but never read.  All are read here, with a note (MX213).
 - The trainer moves tags to the front and makes several ``<speech>`` of a turn one; here the text stays as it is
@@ -46,7 +46,17 @@ from .front_tags import front_tag_findings, front_tag_fixes
 from .references import of_own_format, path_of, text_of_id
 from .shape import ANY, FITS, LISTS, NO, OBJECTS, POSSIBLE, UNLIKELY, Kinds, Shape
 from .split_names import split_by_name
-from .turns import ROLES, Roles, count_findings, image_tag, read_image_turns, usual_turns, write_image_turns
+from .turns import (
+    ROLES,
+    Roles,
+    canonical,
+    count_findings,
+    image_tag,
+    read_image_turns,
+    upstream,
+    usual_turns,
+    write_image_turns,
+)
 
 NAME = "ola"
 TITLE = "Ola"
@@ -142,6 +152,10 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
         text_q = None
     elif audio_q and text_q is None:
         findings.append(finding("text-q-missing", "audio_q without text_q", "/text_q" if "text_q" in record else ""))
+    if not audio_q:
+        text_q = None  # no column of its mix: it stays in `extra`
+    if text_q is not None:
+        text_q = canonical(text_q, image_tag(len(images), len(videos), tags))
     sample = Sample(
         text_of_id(record.get("id")), turns, None, images, videos, audios, audio_q, text_q, findings=findings
     )
@@ -155,7 +169,8 @@ def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     for video in videos:
         if isinstance(video, Reference) and video.sizes and not video.base64 and channel_order(video.path) == "BGR":
             notes[_CHANNEL_ORDER] = "BGR"
-    extra = None if found is None else keep_usual(record, ("conversations",), ("id", "text_q"), _ORDER, notes)
+    texts = ("id",) if sample.text_q is None else ("id", "text_q")
+    extra = None if found is None else keep_usual(record, ("conversations",), texts, _ORDER, notes)
     sample.extra = keep(record, _columns(sample, notes, roles), notes, _ORDER) if extra is None else extra
     return sample
 
@@ -341,12 +356,12 @@ def _write_patch(reference: Reference, frames: bool) -> dict[str, Any]:
 
 def _columns(sample: Sample, notes: Mapping[str, Any], roles: Roles) -> dict[str, Any]:
     columns: dict[str, Any] = {}
+    tags = {"speech": "audio"} if sample.audios or sample.audio_q else {}
     if sample.id is not None:
         columns["id"] = sample.id
     if sample.text_q is not None:
-        columns["text_q"] = sample.text_q
+        columns["text_q"] = upstream(sample.text_q, image_tag(len(sample.images), len(sample.videos), tags))
     if sample.turns:
-        tags = {"speech": "audio"} if sample.audios or sample.audio_q else {}
         columns["conversations"] = write_image_turns(
             sample.turns, len(sample.images), len(sample.videos), tags, roles, _LITERAL in notes
         )

@@ -58,7 +58,7 @@ NAMES: dict[str, tuple[str, Callable[[Subject], Value]]] = {
     "format": ("format of the record", lambda one: one.format),
     "mix": ("modality mix, such as 'video_audio'", lambda one: one.sample.mix),
     "system": ("system prompt", lambda one: one.sample.system),
-    "text_q": ("transcript of the spoken question", lambda one: one.sample.text_q),
+    "text_q": ("text that upstream trains on in place of the first turn", lambda one: one.sample.text_q),
     "num_frames": ("frames the annotation asks for", lambda one: one.sample.num_frames),
     "conversations": (
         "turns, as in conversations[0]['value']",

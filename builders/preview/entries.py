@@ -56,7 +56,7 @@ class Entry(NamedTuple):
         codes: codes of its findings, each once.
         file: annotation file that it comes from.
         row: its ordinal in that file; -1 for the file as a whole.
-        text: the text to search: id, file, system prompt, turns, transcript.
+        text: the text to search: id, file, system prompt, turns, text_q.
         excerpt: the start of the conversation.
     """
 

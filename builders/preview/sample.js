@@ -50,7 +50,7 @@ mm.draw = (sheet) => {
   if (sheet.system !== null) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "system"), ...paragraph([{ text: sheet.system }])));
   if (sheet.unplaced.length) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "media without a placeholder"), media(sheet.unplaced)));
   sheetElement.append(el("ol", { className: "chat" }, ...sheet.turns.map(turn)));
-  if (sheet.text_q !== null) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "transcript of the spoken question"), ...paragraph([{ text: sheet.text_q }])));
+  if (sheet.text_q !== null) sheetElement.append(el("section", { className: "system" }, el("span", { className: "label" }, "text in place of the first turn (text_q)"), ...paragraph([{ text: sheet.text_q }])));
   if (sheet.raw !== null) sheetElement.append(el("span", { className: "label" }, "text in the file"), el("pre", { className: "raw", dir: "auto" }, sheet.raw));
   if (sheet.state !== "file") sheetElement.append(columns());
   return sheetElement;

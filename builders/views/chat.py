@@ -30,14 +30,15 @@ def messages(
     style: Literal["parts", "text"] = "parts",
     *,
     media: bool = False,
+    audio_q: Literal["upstream", "speech"] = "upstream",
     region: str = "<region>",
     keep_newlines: bool = False,
     time_instruction: bool = False,
 ) -> list[dict[str, Any]]:
     r"""The chat messages of a sample: the system prompt first, then its turns.  The sample is not changed.
 
-    A spoken question (``audio_q``) without an ``<audio>`` of its own stands in front of the first user message, where Ola's
-    trainer puts it.
+    A question may be there twice, in writing in the first turn and as speech (``audio_q``); `audio_q` says which of them the
+    messages hold.  A spoken question without an ``<audio>`` of its own stands in front of the first user message.
 
     Args:
         sample: a row of a dataset, or a sample of `training`.
@@ -45,6 +46,11 @@ def messages(
             content is a text with the placeholders ``<image>``, ``<video>``, ``<audio>``.
         media: parts hold the sample's media under the name of their type (``{"type": "image", "image": …}``), as
             ``apply_chat_template(…, tokenize=True)`` needs them; otherwise the processor takes the media separately.
+        audio_q: of samples with a spoken question.  ``"upstream"``: ``text_q`` takes the place of the first turn, as in Ola's
+            trainer (``_get_item`` in https://github.com/Ola-Omni/Ola/blob/f681820/ola/train/train.py#L877); placeholders of
+            the turn that it lacks stand in front of it.  The turn stays where there is no ``text_q``, and where the sample
+            has other sounds, with which upstream leaves the question out.  ``"speech"``: the question is heard and not
+            read; a first turn without an ``<audio>`` loses its text, and the sound stands behind its other media.
         region: the text for each ``<region>``; a token of the trainer distinguishes it from a literal ``<region>``.
         keep_newlines: parts keep the newline between a placeholder and its text.  It belongs to the notation
             ``<image>\nWhat?``, and chat templates add their own, so by default it is dropped.
@@ -52,14 +58,19 @@ def messages(
             ``<video>``; it needs the ``durations`` and ``frame_times`` of `training`.
 
     Raises:
-        ValueError: placeholders and media differ in number; the style is unknown; the video's times are unknown; or, in the
-            style ``"text"``, a text holds a literal ``<image>``, ``<video>`` or ``<audio>``, which the trainer would take
-            for a placeholder.
+        ValueError: placeholders and media differ in number; the style or `audio_q` is unknown; the video's times are unknown;
+            or, in the style ``"text"``, a text holds a literal ``<image>``, ``<video>`` or ``<audio>``, which the trainer
+            would take for a placeholder.
         KeyError: `time_instruction` for a sample without times.
     """
     if style not in ("parts", "text"):
         raise ValueError(f'style is {style!r}; it must be "parts" or "text"')
+    if audio_q not in ("upstream", "speech"):
+        raise ValueError(f'audio_q is {audio_q!r}; it must be "upstream" or "speech"')
     turns = [(_ROLES.get(turn["from"], turn["from"]), *split(turn["value"])) for turn in sample["conversations"]]
+    if turns and turns[0][0] == "user" and sample.get("audio_q") and not sample.get("audios"):
+        question = _upstream_question if audio_q == "upstream" else _spoken_question
+        turns[0] = ("user", *question(sample, *turns[0][1:]))
     supply, spoken = _supply(sample, [tag for _, tags, _ in turns for tag in tags if tag != "region"])
     unused = {kind: iter(values) for kind, values in supply.items()}
     contents = [(role, _content(tags, texts, unused, region, style)) for role, tags, texts in turns]
@@ -69,7 +80,9 @@ def messages(
         _add_instruction(_instruction(sample), contents)
     chat = [_message(role, content, style, media, keep_newlines) for role, content in contents]
     if sample.get("system") is not None:
-        chat.insert(0, _message("system", [("text", sample["system"])], style, media, True))
+        system = sample["system"]
+        _refuse_media_tags(system, style)
+        chat.insert(0, _message("system", [("text", system)], style, media, True))
     return chat
 
 
@@ -105,6 +118,29 @@ def _supply(sample: Mapping[str, Any], tags: Sequence[str]) -> tuple[dict[str, l
         if tags.count(kind) != len(values):
             raise ValueError(f"{tags.count(kind)} <{kind}> for {len(values)} {kind}(s)")
     return supply, spoken
+
+
+def _upstream_question(sample: Mapping[str, Any], tags: list[str], texts: list[str]) -> tuple[list[str], list[str]]:
+    """The placeholders and texts of the first turn with ``text_q`` in its place."""
+    if sample.get("text_q") is None:
+        return tags, texts
+    own_tags, own_texts = split(sample["text_q"])
+    missing = [tag for tag in tags if tag != "region"]
+    for tag in own_tags:
+        if tag in missing:
+            missing.remove(tag)
+    first, *others = own_texts
+    if missing and first:
+        first = f"\n{first}"
+    return [*missing, *own_tags], [*[""] * len(missing), first, *others]
+
+
+def _spoken_question(sample: Mapping[str, Any], tags: list[str], texts: list[str]) -> tuple[list[str], list[str]]:
+    """The placeholders and texts of the first turn, with the sounds in place of a question in writing."""
+    if "audio" in tags:
+        return tags, texts
+    heard = [*(tag for tag in tags if tag != "region"), *["audio"] * len(sample["audio_q"])]
+    return heard, [""] * (len(heard) + 1)
 
 
 def _content(
@@ -152,9 +188,14 @@ def _instruction(sample: Mapping[str, Any]) -> str:
 def _literal(text: str, style: str) -> str:
     """A text between placeholders, without the backslashes in front of literal tags."""
     unescaped = plain_text(text)
-    if style == "text" and (found := _MEDIA_TAG.search(unescaped)):
-        raise ValueError(f"the text holds a literal {found[0]}, and a trainer would take it for a placeholder")
+    _refuse_media_tags(unescaped, style)
     return unescaped
+
+
+def _refuse_media_tags(text: str, style: str) -> None:
+    """Raises `ValueError` for a text with a literal tag in the style ``"text"``."""
+    if style == "text" and (found := _MEDIA_TAG.search(text)):
+        raise ValueError(f"the text holds a literal {found[0]}, and a trainer would take it for a placeholder")
 
 
 def _message(role: str, content: Content, style: str, media: bool, keep_newlines: bool) -> dict[str, Any]:
