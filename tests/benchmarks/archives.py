@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def make_data(folder: Path, count: int, size: int) -> None:
-    """Members as media are: three quarters noise, which does not shrink, one quarter of sound-like values, which does."""
+    """Members like media: three quarters noise, which does not compress, and one quarter sound-like values, which do."""
     some = random.Random(0)
     with tarfile.open(folder / "X.tar", "w") as tar:
         path = folder / "member"
@@ -86,16 +86,16 @@ def compare(part: str, folder: str, repeats: int) -> None:
                 sys.exit(f"{part}, {peer}: {done.stderr}")
             results[peer].append(json.loads(done.stdout.splitlines()[-1]))
     base, base_cpu = (
-        max(0.001, statistics.median(one[key] for one in results[peers[0]])) for key in ("seconds", "cpu")
+        max(0.001, statistics.median(run[key] for run in results[peers[0]])) for key in ("seconds", "cpu")
     )
     print(
         f"\n{part:10} {'seconds':>8} {'× ' + peers[0]:>10} {'cpu s':>6} {'× ' + peers[0]:>10} {'peak MB':>8}"
         + (f" {'ms a read':>10}" if part in READS else "")
     )
     for peer in peers:
-        seconds = statistics.median(one["seconds"] for one in results[peer])
-        peak = statistics.median(one["peak"] for one in results[peer])
-        cpu = statistics.median(one["cpu"] for one in results[peer])
+        seconds = statistics.median(run["seconds"] for run in results[peer])
+        peak = statistics.median(run["peak"] for run in results[peer])
+        cpu = statistics.median(run["cpu"] for run in results[peer])
         reads = f" {seconds / READS[part] * 1000:10.2f}" if part in READS else ""
         print(f"{peer:10} {seconds:8.2f} {seconds / base:10.2f} {cpu:6.2f} {cpu / base_cpu:10.2f} {peak:8.0f}{reads}")
 
@@ -123,7 +123,7 @@ def of_tar(peer: str, folder: Path) -> float:
     from modalmix.builders.media.items import read_bytes
 
     archive = archives.Archive((str(folder / "X.tar"),), "tar")
-    items = [archives.item(archive, one) for one in archives.members(archive)]  # type: ignore[arg-type]
+    items = [archives.item(archive, member) for member in archives.members(archive)]  # type: ignore[arg-type]
     picks = random.Random(1).choices(range(len(items)), k=READS["tar"])
     if peer == "tarfile":
         tar = tarfile.open(folder / "X.tar")  # noqa: SIM115  # ends with the process
@@ -155,7 +155,9 @@ def index(peer: str, folder: Path) -> float:
 
         shutil.rmtree(folder / "cache", ignore_errors=True)
         began = clock()
-        assert all(isinstance(one, archives.Member) for one in archives.members(archives.Archive((path,), "tar.gz")))
+        assert all(
+            isinstance(member, archives.Member) for member in archives.members(archives.Archive((path,), "tar.gz"))
+        )
     elif peer == "rapidgzip":
         import rapidgzip
 
@@ -179,7 +181,7 @@ def of_gzip(peer: str, folder: Path) -> float:
 
     path = str(folder / "X.tar.gz")
     plain = archives.Archive((str(folder / "X.tar"),), "tar")
-    members = [one for one in archives.members(plain) if isinstance(one, archives.Member)]
+    members = [member for member in archives.members(plain) if isinstance(member, archives.Member)]
     picks = random.Random(2).choices(members, k=READS["random"])
     if peer == "modalmix":
         import indexed_gzip  # noqa: F401

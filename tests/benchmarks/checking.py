@@ -1,21 +1,21 @@
-"""How fast a check is, against merely reading the records, and against merely opening the media.
+"""How fast a check is, compared with reading the records alone and with opening the media alone.
 
     python tests/benchmarks/checking.py                    100 MB of annotations; 3,000 pictures and 100 clips
     python tests/benchmarks/checking.py --megabytes 1000 --pictures 6000 --clips 500
 
 Peers, each run in a process of its own, in turn, medians over ``--repeats``:
 
-read        read all records, nothing more                          ┐
-rows        read all rows, as a build does: samples, media looked up │ annotations about 2,000 pictures
+read        read all records                                        ┐
+rows        read all rows, as a build does, and look their media up │ annotations about 2,000 pictures
 quick       ``check(depth="quick")``                                │
 workers     the same in a process for each processor                ┘
-open        open each file once, with Pillow or decord, in threads  ┐ a record a file; no header is known
-headers     ``check(depth="headers")``, cache empty                 ┘
-known       ``check(depth="headers")`` once more
+open        open each file once, with Pillow or decord, in threads  ┐ a record for each file
+headers     ``check(depth="headers")``, cache empty                 │
+cached      ``check(depth="headers")`` again, headers in the cache  ┘
 
-``×`` is against the first peer of the pair; CPU is the time its processes have computed, which other work on the machine changes
-less than the clock. Libraries are imported before the clock starts; peak is the resident memory of the process; all files are in
-the page cache.
+``×`` is against the first peer of the group; CPU is the processor time of its processes, which other work on the machine
+changes less than the clock. Libraries are imported before the clock starts; peak is the resident memory of the process; all
+files are in the page cache.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PEERS = {
     "workers": "read",
     "open": "open",
     "headers": "open",
-    "known": "open",
+    "cached": "open",
 }
 
 
@@ -175,7 +175,9 @@ def read_records(folder: Path) -> Began:
 
     began = begin()
     count = sum(
-        len(block.records) for piece in plan(sources(str(folder / "text" / "train.jsonl"))[0]) for block in read(piece)
+        len(block.records)
+        for slice_ in plan(sources(str(folder / "text" / "train.jsonl"))[0])
+        for block in read(slice_)
     )
     assert count
     return began
@@ -192,8 +194,8 @@ def read_rows(folder: Path) -> Began:
     options = Options(format="lmms_finetune")
     rewriters = Rewriters(options)
     began = begin()
-    for piece in plan(sources(str(folder / "text" / "train.jsonl"))[0]):
-        for _ in rows(piece, options, Counts(), rewriters.of(piece)):
+    for slice_ in plan(sources(str(folder / "text" / "train.jsonl"))[0]):
+        for _ in rows(slice_, options, Counts(), rewriters.of(slice_)):
             pass
     return began
 
@@ -205,8 +207,8 @@ def in_processes(folder: Path) -> Began:
 
     began = begin()
     options = Options(format="lmms_finetune")
-    told = check(str(folder / "text" / "train.jsonl"), options, depth="quick", workers=os.cpu_count() or 1)
-    assert told.diagnosis.errors == 0
+    checked = check(str(folder / "text" / "train.jsonl"), options, depth="quick", workers=os.cpu_count() or 1)
+    assert checked.diagnosis.errors == 0
     return began
 
 
@@ -216,8 +218,8 @@ def quick(folder: Path) -> Began:
     from modalmix.builders.pipeline.options import Options
 
     began = begin()
-    told = check(str(folder / "text" / "train.jsonl"), Options(format="lmms_finetune"), depth="quick")
-    assert told.diagnosis.errors == 0
+    checked = check(str(folder / "text" / "train.jsonl"), Options(format="lmms_finetune"), depth="quick")
+    assert checked.diagnosis.errors == 0
     return began
 
 
@@ -250,8 +252,8 @@ def headers(folder: Path) -> Began:
     from modalmix.builders.pipeline.options import Options
 
     began = begin()
-    told = check(str(folder / "media" / "train.json"), Options(format="lmms_finetune"), depth="headers")
-    assert told.diagnosis.errors == 0
+    checked = check(str(folder / "media" / "train.json"), Options(format="lmms_finetune"), depth="headers")
+    assert checked.diagnosis.errors == 0
     return began
 
 
@@ -262,7 +264,7 @@ PEER = {
     "workers": in_processes,
     "open": open_media,
     "headers": headers,
-    "known": headers,
+    "cached": headers,
 }
 
 if __name__ == "__main__":

@@ -71,9 +71,9 @@ def environment(folder: Path, no_fsync: bool) -> Iterator[None]:
 
 
 @contextmanager
-def cluster(wanted: bool) -> Iterator[None]:
+def cluster(needed: bool) -> Iterator[None]:
     """A Ray of one node with two processors; its address is in the environment."""
-    if not wanted:
+    if not needed:
         yield
         return
     from ray.cluster_utils import Cluster
@@ -89,25 +89,25 @@ def cluster(wanted: bool) -> Iterator[None]:
 
 def compare(folder: Path, peers: list[str], repeats: int) -> None:
     results: dict[str, list[dict[str, float]]] = {peer: [] for peer in peers}
-    for turn in range(repeats + 1):  # the first is to warm up
+    for repeat in range(repeats + 1):  # the first one warms up
         for peer in peers:
             out = folder / "out"
             command = [sys.executable, __file__, "--run", peer, str(folder / "data"), str(out)]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(done.stderr)
-            if turn:
+            if repeat:
                 results[peer].append(json.loads(done.stdout.splitlines()[-1]))
             shutil.rmtree(out)
     median = {
-        peer: {key: statistics.median(one[key] for one in some) for key in some[0]} for peer, some in results.items()
+        peer: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for peer, runs in results.items()
     }
     print(f"{median[peers[0]]['tasks']:.0f} tasks")
     print(f"{'':6} {'seconds':>8} {'speed × ' + peers[0]:>12} {'CPU s':>8} {'peak MB':>8}")
-    for peer, one in median.items():
-        cpu, peak = ("–", "–") if peer in ("fresh", "ray") else (f"{one['cpu']:.2f}", f"{one['peak']:.0f}")
-        speed = median[peers[0]]["seconds"] / one["seconds"]
-        print(f"{peer:6} {one['seconds']:8.2f} {speed:12.2f} {cpu:>8} {peak:>8}")
+    for peer, values in median.items():
+        cpu, peak = ("–", "–") if peer in ("fresh", "ray") else (f"{values['cpu']:.2f}", f"{values['peak']:.0f}")
+        speed = median[peers[0]]["seconds"] / values["seconds"]
+        print(f"{peer:6} {values['seconds']:8.2f} {speed:12.2f} {cpu:>8} {peak:>8}")
     if {"two", "ray"} <= set(peers):
         print(f"ray takes {median['ray']['seconds'] / median['two']['seconds']:.2f} × the time of two")
 
@@ -142,8 +142,8 @@ def run_one(peer: str, data: str, out: str) -> None:
         shutil.rmtree(out)
     seconds = build()
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu = sum(one.ru_utime + one.ru_stime for one in used)
-    peak = max(one.ru_maxrss for one in used) / 1024
+    cpu = sum(usage.ru_utime + usage.ru_stime for usage in used)
+    peak = max(usage.ru_maxrss for usage in used) / 1024
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "tasks": tasks[-1]}))
 
 

@@ -1,14 +1,14 @@
-"""What it costs to store, build and read clips that several annotation files ask about, by the order and form of the rows.
+"""The cost of storing, building and reading clips that several annotation files refer to, by order and form of the rows.
 
     python tests/benchmarks/grouping.py               60 clips of 5 MB, 7 rows each, over three annotation files
 
-as they stand   the records' order (``--order annotation``): a clip is stored wherever it is asked about
-together        the default: the rows of a clip one after the other, its bytes once in their row group
-grouped         ``--group-by media``: one row for a clip, with seven samples
+as they stand   the order of the records (``--order annotation``): a clip is stored wherever a record refers to it
+together        the default: the rows of a clip are consecutive, and their row group has its bytes once
+grouped         ``--group-by media``: one row for each clip, with seven samples
 
-*building* is all that the process does but its imports; *streaming* is stock `datasets` over the undecoded rows, with
-`views.flatten` in between for ``flat``; *training* is `views.training` with 8 frames.  Each reading is a process of its own, all
-in turn, medians over ``--repeats``; peak is its resident memory.  Samples are counted, not rows.
+*building* is the process without its imports; *streaming* is stock `datasets` over the undecoded rows, with `views.flatten` in
+between for ``flat``; *training* is `views.training` with 8 frames.  Each reading is a process of its own, all in turn, medians
+over ``--repeats``; peak is its resident memory.  Samples are counted, not rows.
 """
 
 from __future__ import annotations

@@ -56,13 +56,13 @@ def compare(files: list[str], size: Size, repeats: int, threads: int) -> None:
     with ThreadPoolExecutor(threads) as pool:
         for turn in range(repeats + 1):
             for peer, run in peers.items():
-                known = images._simplejpeg
+                simplejpeg = images._simplejpeg
                 if peer == "without it":
                     images._simplejpeg = lambda: None
                 began = time.perf_counter()
                 for _ in pool.map(partial(run, size=size), files):
                     pass
-                images._simplejpeg = known
+                images._simplejpeg = simplejpeg
                 if turn:
                     seconds[peer].append(time.perf_counter() - began)
     base = statistics.median(seconds["Pillow"])

@@ -47,7 +47,7 @@ def main() -> None:
 def tasks(height: int, width: int) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     pictures = [blob(height, width, seed) for seed in range(16)]
     encoded = [coco.encode(np.asfortranarray(picture, np.uint8)) for picture in pictures]
-    masks = [Mask(0, height, width, one["counts"].decode()) for one in encoded]
+    masks = [Mask(0, height, width, rle["counts"].decode()) for rle in encoded]
     mask, rle, picture = masks[0], encoded[0], pictures[0]
     runs = mask_arrays.runs(mask).tolist()
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)

@@ -96,17 +96,17 @@ def compare(root: Path, options: argparse.Namespace, temporary: str) -> None:
     )
     print(f"{'':10} {'seconds':>8} {'× find':>8} {'CPU s':>7} {'a second':>12} {'MB':>6}  {''}")
     base = median(results["find"], "seconds") if "find" in results else float("nan")
-    for peer, told in results.items():
-        seconds = median(told, "seconds")
-        rate = f"{told[0]['paths'] / median(told, 'cpu'):,.0f}" if told[0]["paths"] else ""
+    for peer, runs in results.items():
+        seconds = median(runs, "seconds")
+        rate = f"{runs[0]['paths'] / median(runs, 'cpu'):,.0f}" if runs[0]["paths"] else ""
         print(
-            f"{peer:10} {seconds:8.2f} {seconds / base:8.2f} {median(told, 'cpu'):7.2f} {rate:>12} {median(told, 'peak'):6.0f}"
-            f"  {told[0].get('told', '')}"
+            f"{peer:10} {seconds:8.2f} {seconds / base:8.2f} {median(runs, 'cpu'):7.2f} {rate:>12} {median(runs, 'peak'):6.0f}"
+            f"  {runs[0].get('result', '')}"
         )
 
 
-def median(told: list[dict[str, float]], key: str) -> float:
-    return statistics.median(one[key] for one in told)
+def median(runs: list[dict[str, float]], key: str) -> float:
+    return statistics.median(run[key] for run in runs)
 
 
 def run_one(peer: str, root: str, cache: str, files: int, per_folder: int) -> dict[str, object]:
@@ -122,38 +122,38 @@ def run_one(peer: str, root: str, cache: str, files: int, per_folder: int) -> di
 
     before = peak()
     rules = Rules(rules=[Rule("prefix", FOREIGN, "downloads", 1), Rule("extension", ".mkv", ".mp4")])
-    paths = told = 0
+    paths = result = 0
     if peer == "index":
         for kept in Path(cache).glob("paths/*"):
             kept.unlink()
         began, used = time.perf_counter(), cpu()
-        told = len(index(root, cache))
+        result = len(index(root, cache))
     elif peer == "refresh":
         began, used = time.perf_counter(), cpu()
-        told = len(index(root, cache))
+        result = len(index(root, cache))
     elif peer == "verify":
-        one, some = index(root, cache), list(written(files, per_folder))
+        root_index, paths_written = index(root, cache), list(written(files, per_folder))
         before = peak()
         began, used = time.perf_counter(), cpu()
-        found = verify(lambda: some, all_roots([root]), [one], rules.rules)
-        paths, told = found.total, f"{found.found:,} found, {found.missing:,} missing"  # type: ignore[assignment]
+        found = verify(lambda: paths_written, all_roots([root]), [root_index], rules.rules)
+        paths, result = found.total, f"{found.found:,} found, {found.missing:,} missing"  # type: ignore[assignment]
     elif peer == "learn":
-        some = list(written(files, per_folder))
+        paths_written = list(written(files, per_folder))
         before = peak()
         began, used = time.perf_counter(), cpu()
-        learned = learn(lambda: some, [root], cache=cache).rules
+        learned = learn(lambda: paths_written, [root], cache=cache).rules
         paths = learned.total
-        told = f"{paths - learned.missing:,} found, {len(learned.rules)} rules"  # type: ignore[assignment]
+        result = f"{paths - learned.missing:,} found, {len(learned.rules)} rules"  # type: ignore[assignment]
     else:
         rewriter = Rewriter([root], rules=rules, cache=cache)
         random.seed(1)
         tenth = [path for _, path in written(files, per_folder) if random.random() < 0.1]
         before = peak()
         began, used = time.perf_counter(), cpu()
-        told = sum(isinstance(rewriter.locate(path, "video", ""), str) for path in tenth)
+        result = sum(isinstance(rewriter.locate(path, "video", ""), str) for path in tenth)
         paths = len(tenth)
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "cpu": cpu() - used, "peak": peak() - before, "paths": paths, "told": str(told)}
+    return {"seconds": seconds, "cpu": cpu() - used, "peak": peak() - before, "paths": paths, "result": str(result)}
 
 
 def cpu() -> float:

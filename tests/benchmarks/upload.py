@@ -1,11 +1,11 @@
-"""How much a push sends, and how long it takes, on a Hub on loopback.
+"""How much a push sends, and how long it takes, with a Hub on loopback.
 
     python tests/benchmarks/upload.py                150 MB of pictures in shards of 40 MB
 
-In both modes (Xet, the clients' default, and LFS): the first push, the same again, one after the text of one row has changed,
-one after a row was put in front of all others (every shard is another one then), one that is killed half way and begun again,
-and beside it the stock ``HfApi.upload_folder``.  ``sent`` are the bytes of blobs and xorbs that the Hub received, ``×`` is
-against the bytes of the shards.  Each push is a process of its own, start included.  There is no network here.
+In both modes (Xet, the clients' default, and LFS): the first push; the same push again; a push after the text of one row has
+changed; a push after a new first row, which changes every shard; a push that is killed half-way and started again; and the stock
+``HfApi.upload_folder``.  ``sent`` is the number of bytes of blobs and xorbs that the Hub received, ``×`` is against the bytes of
+the shards.  Each push is a process of its own, its start included.  There is no network.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ def main() -> None:
         print(f"{'':34} {'mode':>5} {'MB sent':>9} {'×':>6} {'seconds':>8}")
         for mode in MODES:
             with Hub(str(root / f"hub-{mode}")) as hub:
-                one = Clients(hub, root / f"home-{mode}", mode)
+                client = Clients(hub, root / f"home-{mode}", mode)
                 for what, out in (
                     ("first push", first),
                     ("the same again", first),
                     ("one row's text changed", edited),
                     ("a row put in front", longer),
                 ):
-                    timed(what, one, MODALMIX, out, total)
+                    timed(what, client, MODALMIX, out, total)
             with Hub(str(root / f"hub-killed-{mode}")) as hub:
-                one = Clients(hub, root / f"home-killed-{mode}", mode)
-                killed(one, first, total)
-                timed("… and begun again", one, MODALMIX, first, total)
+                client = Clients(hub, root / f"home-killed-{mode}", mode)
+                killed(client, first, total)
+                timed("… and started again", client, MODALMIX, first, total)
             with Hub(str(root / f"hub-stock-{mode}")) as hub:
-                one = Clients(hub, root / f"home-stock-{mode}", mode)
-                timed("upload_folder", one, STOCK, first, total)
+                client = Clients(hub, root / f"home-stock-{mode}", mode)
+                timed("upload_folder", client, STOCK, first, total)
 
 
 def build(root: Path, name: str, rows: list[int], options: argparse.Namespace, changed: int = -1) -> Path:
@@ -100,11 +100,11 @@ def timed(what: str, clients: Clients, code: str, out: Path, total: int) -> None
     seconds = time.perf_counter() - began
     if done.returncode:
         sys.exit(done.stderr)
-    tell(what, clients, total, seconds)
+    print_row(what, clients, total, seconds)
 
 
 def killed(clients: Clients, out: Path, total: int) -> None:
-    """Kills a push when half of the bytes are there."""
+    """Kills a push when half of the bytes are sent."""
     began = time.perf_counter()
     process = clients.start(MODALMIX, "push", str(out), "tester/set")
     while process.poll() is None and clients.hub.sent() < total / 2:
@@ -112,10 +112,10 @@ def killed(clients: Clients, out: Path, total: int) -> None:
     process.kill()
     process.communicate()
     time.sleep(1)
-    tell("killed half way", clients, total, time.perf_counter() - began)
+    print_row("killed half-way", clients, total, time.perf_counter() - began)
 
 
-def tell(what: str, clients: Clients, total: int, seconds: float) -> None:
+def print_row(what: str, clients: Clients, total: int, seconds: float) -> None:
     sent = clients.hub.sent()
     print(f"{what:34} {clients.mode:>5} {sent / 1e6:9.2f} {sent / total:6.3f} {seconds:8.1f}", flush=True)
 

@@ -126,14 +126,14 @@ def modalmix(source: Source, indices: Sequence[int]) -> Any:
 def pyav(source: Source, indices: Sequence[int]) -> Any:
     import av
 
-    wanted, found = set(indices), {}
+    needed, found = set(indices), {}
     with av.open(BytesIO(source) if isinstance(source, bytes) else source) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for index, frame in enumerate(container.decode(stream)):
-            if index in wanted:
+            if index in needed:
                 found[index] = frame.to_ndarray(format="rgb24")
-                if len(found) == len(wanted):
+                if len(found) == len(needed):
                     break
     return np.stack([found[index] for index in indices])
 

@@ -89,11 +89,11 @@ def compare(folder: str, options: argparse.Namespace) -> None:
             command = [sys.executable, __file__, "--run", peer, folder, "--threads", str(options.threads)]
             command += ["--no-simplejpeg"] * options.no_simplejpeg
             done = subprocess.run(command, capture_output=True, text=True)
-            told = done.stdout.split()
-            if len(told) != 3 or int(told[0]) != options.files:
+            printed = done.stdout.split()
+            if len(printed) != 3 or int(printed[0]) != options.files:
                 sys.exit(f"{peer}: {done.stdout}{done.stderr}")
-            rates[peer].append(options.files / float(told[1]))
-            peaks[peer].append(float(told[2]))
+            rates[peer].append(options.files / float(printed[1]))
+            peaks[peer].append(float(printed[2]))
     base = statistics.median(rates[options.peers[0]])
     print(f"{'':10}{'pictures/s':>11}{'×':>7}{'peak MB':>9}")
     for peer in options.peers:

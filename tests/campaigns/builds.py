@@ -1,11 +1,12 @@
-"""Builds that are killed, again and again: do they end with the bytes of an undisturbed one?
+"""Build campaign: builds are killed again and again, and must end with the bytes of an undisturbed build.
 
     python tests/campaigns/builds.py --kills 100                  # two local workers
     python tests/campaigns/builds.py --kills 100 --engine ray     # a Ray of two nodes, started for it
 
-The data are patches, a tar.gz of videos, videos asked about several times, pictures and broken records.  Each build is killed
-some times at random moments, the whole of it or one of its processes, and then left to end.  After every kill all shards that
-have their name must be whole; at the end the bytes must be equal, and each record must be there once: as a row or in the rejects.
+The data are patches, a tar.gz of videos, videos with several questions each, pictures and broken records.  Each build is killed
+several times at random moments, all of its processes or one of them, and then runs to its end.  After every kill, all shards
+under their final names must be complete.  At the end the bytes must be equal, and each record must exist once: as a row or in
+the rejects.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ import pyarrow.parquet as pq
 
 from modalmix.builders.cli import example_data
 
-WAYS = ("all", "all", "one")
-"""What a kill hits: every process of the build, or one that is not the first."""
+TARGETS = ("all", "all", "one")
+"""What a kill hits: all processes of the build, or one that is not the first; a target is drawn at random."""
 
 
 def main() -> None:
@@ -59,32 +60,32 @@ def main() -> None:
 
 
 class Campaign(NamedTuple):
-    """What came of it.
+    """The results.
 
     Attributes:
-        builds: that were made to their end.
-        kills: that hit a build at work.
-        hit: kills by what they hit.
-        failures: builds that ended with other bytes, lost or repeated records, or left a broken shard under its name.
-        alone: seconds of an undisturbed build.
-        ending: seconds of the last run of each build, which goes on where the killed ones stopped.
+        builds: that ran to their end.
+        kills: that hit a running build.
+        hit: kills by target.
+        failures: builds with other bytes, with lost or repeated records, or with a broken shard under its final name.
+        undisturbed: seconds of an undisturbed build.
+        last_runs: seconds of the last run of each build, which continues where the killed runs stopped.
     """
 
     builds: int
     kills: int
     hit: Counter[str]
     failures: int
-    alone: float
-    ending: list[float]
+    undisturbed: float
+    last_runs: list[float]
 
     def table(self) -> str:
-        ending = f"{statistics.median(self.ending):.1f} s" if self.ending else "–"
+        last_run = f"{statistics.median(self.last_runs):.1f} s" if self.last_runs else "–"
         hits = ", ".join(f"{count} × {what}" for what, count in sorted(self.hit.items()))
         lines = [
             ("builds", str(self.builds)),
             ("kills", f"{self.kills} ({hits})"),
-            ("undisturbed", f"{self.alone:.1f} s"),
-            ("last run after the kills, median", ending),
+            ("undisturbed", f"{self.undisturbed:.1f} s"),
+            ("last run after the kills, median", last_run),
             ("builds that differ, or lost or repeated a record", str(self.failures)),
         ]
         return "\n".join(f"{name:50} {value:>20}" for name, value in lines)
@@ -94,40 +95,40 @@ def run(folder: Path, arguments: Sequence[str], kills: int, kills_per_build: int
     """Kills builds of ``folder/data`` until `kills` have hit."""
     moments = random.Random(seed)
     whole = folder / "undisturbed" / "built"  # the card's title is the folder's name
-    begun = time.monotonic()
+    started = time.monotonic()
     finish(command(folder / "data", whole, arguments))
-    alone = time.monotonic() - begun
-    expected, records = digests(whole), accounted(whole)
+    undisturbed = time.monotonic() - started
+    expected, records = digests(whole), count_records(whole)
     assert records == Counter(dict.fromkeys(records, 1)), "the undisturbed build repeats a record"
     hit: Counter[str] = Counter()
-    ending: list[float] = []
+    last_runs: list[float] = []
     failures = builds = 0
     while sum(hit.values()) < kills:
         out = folder / "built"
         shutil.rmtree(out, ignore_errors=True)
-        told = []
+        problems = []
         for _ in range(min(kills_per_build, kills - sum(hit.values()))):
-            what = moments.choice(WAYS)
-            # most runs after the first have less left to do, so early moments are the likely ones
-            if kill(command(folder / "data", out, arguments), what, alone * moments.random() ** 1.5):
-                hit[what] += 1
-            told += broken_shards(out)
+            target = moments.choice(TARGETS)
+            # a run after the first has less left to do, so early moments are more likely
+            if kill(command(folder / "data", out, arguments), target, undisturbed * moments.random() ** 1.5):
+                hit[target] += 1
+            problems += broken_shards(out)
             if (out / "report.json").exists() and not (out / ".build").exists():
                 break
         else:
-            begun = time.monotonic()
+            started = time.monotonic()
             finish(command(folder / "data", out, arguments))
-            ending.append(time.monotonic() - begun)
+            last_runs.append(time.monotonic() - started)
         builds += 1
-        if (made := digests(out)) != expected:
-            told += [f"{path} differs" for path in {*made, *expected} if made.get(path) != expected.get(path)]
-        if (found := accounted(out)) != records:
-            told += [f"{sum((records - found).values())} records lost, {sum((found - records).values())} repeated"]
-        for line in told:
-            print(f"build {builds}: {line}")
-        failures += bool(told)
+        if (built := digests(out)) != expected:
+            problems += [f"{path} differs" for path in {*built, *expected} if built.get(path) != expected.get(path)]
+        if (found := count_records(out)) != records:
+            problems += [f"{sum((records - found).values())} records lost, {sum((found - records).values())} repeated"]
+        for problem in problems:
+            print(f"build {builds}: {problem}")
+        failures += bool(problems)
         print(f"{sum(hit.values())} of {kills} kills, {builds} builds, {failures} failures", flush=True)
-    return Campaign(builds, sum(hit.values()), hit, failures, alone, ending)
+    return Campaign(builds, sum(hit.values()), hit, failures, undisturbed, last_runs)
 
 
 def command(data: Path, out: Path, arguments: Sequence[str]) -> list[str]:
@@ -136,14 +137,14 @@ def command(data: Path, out: Path, arguments: Sequence[str]) -> list[str]:
 
 
 def finish(command: Sequence[str]) -> None:
-    """Runs a build to its end; records are rejected, so that its exit code is 1."""
+    """Runs a build to its end; it rejects records, so its exit code is 1."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 1) or "Traceback" in done.stderr:
         raise SystemExit(f"a build failed:\n{done.stderr}")
 
 
-def kill(command: Sequence[str], what: str, after: float) -> bool:
-    """Starts a build and kills it, or one of its other processes, after so many seconds; False if it was done before."""
+def kill(command: Sequence[str], target: str, after: float) -> bool:
+    """Starts a build and kills it, or one of its other processes, after so many seconds; False if it ends before."""
     build = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -152,22 +153,22 @@ def kill(command: Sequence[str], what: str, after: float) -> bool:
         return False
     except subprocess.TimeoutExpired:
         pass
-    if what == "all":
+    if target == "all":
         os.killpg(build.pid, signal.SIGKILL)
         build.communicate()
         return True
     others = [pid for pid in (*_processes("-g", str(build.pid)), *_processes("-f", "^ray::_run")) if pid != build.pid]
     if others:
         os.kill(random.choice(others), signal.SIGKILL)
-    _, told = build.communicate()
+    _, errors = build.communicate()
     if build.returncode not in (0, 1):
-        raise SystemExit(f"a build did not survive the death of a worker:\n{told}")
+        raise SystemExit(f"a build did not survive the death of a worker:\n{errors}")
     return bool(others)
 
 
-def _processes(*which: str) -> list[int]:
-    """Those of a process group, or with such a command line: a Ray worker over a task is none of the build's own."""
-    found = subprocess.run(["pgrep", *which], capture_output=True, text=True)
+def _processes(*options: str) -> list[int]:
+    """The processes that `pgrep` finds: of a process group, or by command line, as Ray starts its own workers."""
+    found = subprocess.run(["pgrep", *options], capture_output=True, text=True)
     return [int(pid) for pid in found.stdout.split()]
 
 
@@ -180,8 +181,8 @@ def digests(out: Path) -> dict[str, str]:
     }
 
 
-def accounted(out: Path) -> Counter[tuple[str, int]]:
-    """How often each record is a row or a reject."""
+def count_records(out: Path) -> Counter[tuple[str, int]]:
+    """How many times each record is a row or a reject."""
     found: Counter[tuple[str, int]] = Counter()
     for shard in out.rglob("*.parquet"):
         for source in pq.read_table(shard, columns=["source"])["source"].to_pylist():
@@ -194,21 +195,21 @@ def accounted(out: Path) -> Counter[tuple[str, int]]:
 
 
 def broken_shards(out: Path) -> list[str]:
-    """Shards that have their name but cannot be read to their last byte."""
-    told = []
+    """Shards under their final names that cannot be read to the end."""
+    problems = []
     for shard in out.rglob("*.parquet"):
         try:
             file = pq.ParquetFile(shard)
             for group in range(file.num_row_groups):
                 file.read_row_group(group)
-        except Exception as error:  # whatever a reader says of a broken file
-            told.append(f"{shard.name} is broken after a kill: {error}")
-    return told
+        except Exception as error:  # a reader may raise anything for a broken file
+            problems.append(f"{shard.name} is broken after a kill: {error}")
+    return problems
 
 
 @contextmanager
 def cluster(engine: str) -> Iterator[list[str]]:
-    """The arguments for an engine; for Ray, with a cluster of two nodes that lives as long as the campaign."""
+    """The arguments for an engine; for Ray, a cluster of two nodes runs as long as the campaign."""
     if engine == "local":
         yield []
         return
@@ -277,7 +278,7 @@ def _patches(folder: Path, noise: bytes, size: int) -> None:
 
 
 def _videos(folder: Path, noise: bytes, size: int) -> None:
-    """As many bytes of videos in the folder, three questions each, as in two tar.gz."""
+    """Videos with three questions each: half of the bytes in a folder, half in two tar.gz."""
     (folder / "videos").mkdir()
     clip = folder / "clip.mp4"
     example_data.video(str(clip), 1)
