@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types layers bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/modalmix demo --out demo
@@ -11,15 +11,18 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/pytest
 
-lint: $(VENV)/.installed-dev types
+lint: $(VENV)/.installed-dev types layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# The checkout may have any name; under build/typed it has the package's.
+# Types and imports are checked below build/typed, where the checkout has the name of the package, whatever its own.
 types: $(VENV)/.installed-dev
 	mkdir -p build/typed && ln -sfn ../.. build/typed/modalmix
 	cd build/typed && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -m modalmix -m modalmix.__main__ -p modalmix.builders -p modalmix.cards -p modalmix.upload
-	cd build/typed && ln -sf ../../pyproject.toml . && $(abspath $(BIN))/lint-imports
+
+layers: $(VENV)/.installed-dev
+	mkdir -p build/typed && ln -sfn ../.. build/typed/modalmix && ln -sf ../../pyproject.toml build/typed
+	cd build/typed && $(abspath $(BIN))/lint-imports
 
 # A short run of the main benchmarks, some five minutes; docs/performance.md has the figures of long ones.
 bench: $(VENV)/.installed-dev

@@ -231,7 +231,7 @@ def test_the_command_tells_failures_by_its_exit_code(
     out = str(tmp_path / "out")
     assert main(["audio", str(tree), "--out", out]) == 1
     shown = capsys.readouterr().out
-    assert "broken.mp4" in shown and "silent.mp4" in shown and "there already" in shown
+    assert "broken.mp4" in shown and "silent.mp4" in shown and "already written" in shown
     (tree / "broken.mp4").unlink()
     assert main(["audio", str(tree), "--out", out, "--json"]) == 0, "a video without sound is no error"
     told = json.loads(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""``modalmix audio``: the sound tracks of videos as wavs."""
+"""``modalmix audio``: the sound tracks of videos as wav files."""
 
 from __future__ import annotations
 
@@ -66,16 +66,16 @@ def _show(outcomes: list[Outcome], out: str) -> None:
     table.add_column("videos")
     table.add_column("count", justify="right")
     table.add_column("hours", justify="right")
-    words = {"written": "written", "there": "there already", "silent": "without sound", "failed": "failed"}
-    for status, told in words.items():
-        those = [outcome for outcome in outcomes if outcome.status == status]
-        hours = f"{sum(outcome.seconds for outcome in those) / 3600:,.2f}" if status == "written" else ""
-        table.add_row(f"[red]{told}[/red]" if status == "failed" and those else told, f"{len(those):,}", hours)
+    words = {"written": "written", "there": "already written", "silent": "without sound", "failed": "failed"}
+    for status, label in words.items():
+        matching = [outcome for outcome in outcomes if outcome.status == status]
+        hours = f"{sum(outcome.seconds for outcome in matching) / 3600:,.2f}" if status == "written" else ""
+        table.add_row(f"[red]{label}[/red]" if status == "failed" and matching else label, f"{len(matching):,}", hours)
     console.print(table)
     for status in ("failed", "silent"):
-        those = [outcome for outcome in outcomes if outcome.status == status]
-        for outcome in those[:_SHOWN]:
+        matching = [outcome for outcome in outcomes if outcome.status == status]
+        for outcome in matching[:_SHOWN]:
             why = outcome.message or "no sound track"
             console.print(f"{escape(outcome.video)}: {escape(why)}", highlight=False)
-        if len(those) > _SHOWN:
-            console.print(f"… and {len(those) - _SHOWN:,} more; --json has them all", highlight=False)
+        if len(matching) > _SHOWN:
+            console.print(f"… and {len(matching) - _SHOWN:,} more; --json lists them all", highlight=False)

@@ -1,4 +1,4 @@
-"""``modalmix build``: DATA as Parquet."""
+"""``modalmix build``: writes DATA as Parquet."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def run(arguments: Namespace) -> int:
             if arguments.slice is not None:
                 part = _part(arguments.slice)
                 if arguments.engine != "local":
-                    raise DataError("--slice is for batch systems; Ray deals out the tasks of a whole build itself")
+                    raise DataError("--slice is for batch systems; Ray distributes the tasks of a whole build itself")
                 build.build_part(
                     arguments.data,
                     arguments.out,
@@ -144,7 +144,7 @@ def _size(text: str) -> int:
 
 
 def _show(report: Report, out: str, progress: BuildProgress | None) -> None:
-    """Prints what a build did."""
+    """Prints the result of a build."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

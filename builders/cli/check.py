@@ -1,4 +1,4 @@
-"""``modalmix check``: everything that is wrong with DATA."""
+"""``modalmix check``: every defect of DATA."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Runs the command."""
     if arguments.fix and not arguments.write_clean:
-        raise DataError("--fix changes what --write-clean writes: name a folder with --write-clean")
+        raise DataError("--fix repairs the copies that --write-clean writes: name their folder with --write-clean")
     for name in ("max_errors", "threads", "workers"):
         number = getattr(arguments, name)
         if number is not None and number < 1:
@@ -67,7 +67,7 @@ def run(arguments: Namespace) -> int:
 
     options = options_of(arguments)
     with annotation_progress(arguments) as meter:
-        told = check(
+        result = check(
             arguments.data,
             options,
             depth=arguments.depth,
@@ -79,12 +79,14 @@ def run(arguments: Namespace) -> int:
             progress=meter.advance,
             media_progress=lambda done, total: meter.update("opening media", done, total),
         )
-    diagnosis = told.diagnosis
+    diagnosis = result.diagnosis
     if arguments.html:
-        _write(arguments.html, page(diagnosis, ", ".join(os.path.basename(one.rstrip("/")) for one in arguments.data)))
+        _write(
+            arguments.html, page(diagnosis, ", ".join(os.path.basename(name.rstrip("/")) for name in arguments.data))
+        )
     copied: dict[str, CleanCopy] = {}
     if arguments.write_clean:
-        copied = write_clean(told, arguments.write_clean, options, fix=arguments.fix)
+        copied = write_clean(result, arguments.write_clean, options, fix=arguments.fix)
     if arguments.report:
         _write(arguments.report, diagnosis.text())
     if not arguments.quiet:
@@ -106,7 +108,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _show(console: Console, diagnosis: Diagnosis) -> None:
-    """What a person reads in ten seconds: how many, of what, the worst first."""
+    """Prints a summary that is read in ten seconds: the counts, and the findings, the worst first."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -116,7 +118,7 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
     counts = diagnosis.counts
     usable = sum(counts.written.values())
     mixes = ", ".join(f"{mix} {count:,}" for mix, count in sorted(counts.written.items(), key=lambda pair: -pair[1]))
-    early = "" if diagnosis.complete else " (stopped early: not all were read)"
+    early = "" if diagnosis.complete else " (stopped early; some were not read)"
     console.print(
         f"[bold]{counts.read:,} records[/bold]{early} = {usable:,} usable + {counts.rejected:,} rejected + "
         f"{counts.not_selected:,} not selected",
@@ -128,18 +130,18 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
         console.print(
             "media opened: " + ", ".join(f"{name} {n:,}" for name, n in diagnosis.media.items()), highlight=False
         )
-    show_findings(console, counts, {code: ones[0] for code, ones in diagnosis.examples.items() if ones})
+    show_findings(console, counts, {code: examples[0] for code, examples in diagnosis.examples.items() if examples})
     if not counts.findings:
         console.print("[green]Nothing is wrong.[/green]")
-    known = [
+    counted = [
         (name, diagnosis.spreads[name]) for name in UNITS if name in diagnosis.spreads and diagnosis.spreads[name].count
     ]
-    if known:
-        table = Table(title="what is in it", title_justify="left")
+    if counted:
+        table = Table(title="statistics", title_justify="left")
         table.add_column("")
-        for name in ("least", "median", "mean", "95 %", "most"):
+        for name in ("min", "median", "mean", "95 %", "max"):
             table.add_column(name, justify="right")
-        for name, spread in known:
+        for name, spread in counted:
             least, median, high, most = (
                 shown(name, value) for value in (spread.least, spread.quantile(0.5), spread.quantile(0.95), spread.most)
             )
@@ -150,9 +152,9 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
 def _show_copied(console: Console, copied: dict[str, CleanCopy], out: str | None) -> None:
     if not out:
         return
-    written = sum(one.written for one in copied.values())
-    left_out = sum(one.left_out for one in copied.values())
-    changed = sum(one.mended for one in copied.values())
+    written = sum(file.written for file in copied.values())
+    left_out = sum(file.left_out for file in copied.values())
+    changed = sum(file.mended for file in copied.values())
     console.print(
         f"{out}: {written:,} records in {len(copied)} file(s), {left_out:,} left out, {changed:,} mended",
         highlight=False,

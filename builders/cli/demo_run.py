@@ -1,7 +1,7 @@
 """The demo: the built-in example, from annotation files to Parquet and back.
 
 For each format the example is read in place (`load_dataset`, map-style and streaming), built into Parquet, and the built folder
-is loaded again by stock `load_dataset`, both ways.  All four must show the same rows with the same media bytes.
+is loaded again by stock `load_dataset`, both ways.  All four must give the same rows with the same media bytes.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from . import example_data
 
 
 def run(out: str, console: Console) -> None:
-    """Makes `out` with the example, the built datasets and a cache, and prints what happened.
+    """Makes `out` with the example, the built datasets and a cache, and prints a table.
 
     Raises:
-        DataError: `out` holds something that is not a demo.
-        RuntimeError: the four ways of loading did not agree.
+        DataError: `out` holds other files.
+        RuntimeError: the four ways of loading differ.
     """
     mark = os.path.join(out, ".modalmix-demo")
     if os.path.isdir(out) and os.listdir(out):
@@ -51,7 +51,7 @@ def run(out: str, console: Console) -> None:
     for name in ("format", "rows by mix", "rejected", "in place", "Parquet", "same bytes"):
         table.add_column(name, justify="right" if name == "rejected" else "left", no_wrap=True)
     datasets.disable_progress_bars()
-    logging.getLogger("modalmix").setLevel(logging.ERROR)  # the table tells the rejected records
+    logging.getLogger("modalmix").setLevel(logging.ERROR)  # the table has the rejected records
     for name, folder in folders.items():
         table.add_row(name, *_one(name, folder, os.path.join(out, "built", name), os.path.join(out, "cache")))
     console.print(table)
@@ -68,7 +68,7 @@ def run(out: str, console: Console) -> None:
 
 
 def _one(name: str, folder: str, built: str, cache: str) -> list[str]:
-    """One format's line of the table; ``8 + 8`` are the rows of the map-style and of the streaming dataset."""
+    """The line of a format in the table; ``8 + 8`` are the rows of the map-style and of the streaming dataset."""
     given: dict[str, Any] = {"data_dir": folder, "media_root": _roots(folder), "cache_dir": cache}
     in_place = load_dataset(name, **given)
     streamed = load_dataset(name, streaming=True, **given)
@@ -96,7 +96,7 @@ def _roots(folder: str) -> list[str]:
 
 
 def _digests(splits: dict[str, Any]) -> list[str]:
-    """A digest per row: its text and the bytes of its media, whichever way they come."""
+    """A digest per row: its text and the bytes of its media, however they are stored."""
     return sorted(f"{split} {_digest(row)}" for split, rows in splits.items() for row in _undecoded(rows))
 
 

@@ -1,4 +1,4 @@
-"""``modalmix inspect``: what DATA is."""
+"""``modalmix inspect``: the formats, mixes and counts of DATA."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def run(arguments: Namespace) -> int:
     from .progress import annotation_progress
 
     with annotation_progress(arguments) as meter:
-        told = check(
+        result = check(
             arguments.data,
             options_of(arguments),
             depth="quick",
             seed=arguments.seed,
             progress=meter.advance,
         )
-    files = list(told.diagnosis.files.values())
+    files = list(result.diagnosis.files.values())
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(files), indent=2).decode())
     elif not arguments.quiet:
         _show(files)
-    return 1 if any(rejects.told(one.counts) for one in files) else 0
+    return 1 if any(rejects.told(file.counts) for file in files) else 0
 
 
 def _show(files: list[FileDiagnosis]) -> None:
@@ -61,24 +61,24 @@ def _show(files: list[FileDiagnosis]) -> None:
     for name, justify in (("file", "left"), ("split", "left"), ("format", "left"), ("mix", "left"), ("records", "right"),
                           ("usable", "right"), ("rejected", "right")):  # fmt: skip
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for one in files:
-        counts = one.counts
+    for file in files:
+        counts = file.counts
         mixes = "\n".join(f"{mix} {count:,}" for mix, count in sorted(counts.written.items())) or "–"
         rejected = f"[red]{counts.rejected:,}[/red]" if counts.rejected else "0"
         formats = ", ".join(sorted(counts.formats)) or "–"
         usable = f"{sum(counts.written.values()):,}"
-        table.add_row(escape(one.file), one.split, formats, mixes, f"{counts.read:,}", usable, rejected)
+        table.add_row(escape(file.file), file.split, formats, mixes, f"{counts.read:,}", usable, rejected)
     console.print(table)
-    for one in files:
-        best = [(name, reasons) for name, (confidence, reasons) in one.formats.items() if confidence > 0][:1]
+    for file in files:
+        best = [(name, reasons) for name, (confidence, reasons) in file.formats.items() if confidence > 0][:1]
         for name, reasons in best:
-            console.print(f"[bold]{escape(one.file)}[/bold] is {name}: {escape('; '.join(reasons))}", highlight=False)
-    if any(one.url for one in files):
-        console.print("The media are on the Hub, too; which of them are there is not known before they are streamed.")
+            console.print(f"[bold]{escape(file.file)}[/bold] is {name}: {escape('; '.join(reasons))}", highlight=False)
+    if any(file.url for file in files):
+        console.print("The media are on the Hub. A stream finds out which of them exist.")
     examples: dict[str, Example] = {}
     total = Counts()
-    for one in files:
-        total.add(one.counts)
-        for code, found in one.examples.items():
+    for file in files:
+        total.add(file.counts)
+        for code, found in file.examples.items():
             examples.setdefault(code, found[0])
     show_findings(console, total, examples)

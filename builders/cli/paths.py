@@ -1,4 +1,4 @@
-"""``modalmix paths``: how the paths in DATA become paths here."""
+"""``modalmix paths``: how the paths in DATA map to files here."""
 
 from __future__ import annotations
 
@@ -57,31 +57,31 @@ def run(arguments: Namespace) -> int:
     if arguments.save:
         rules.save(arguments.save)
     if arguments.json:
-        told = {**msgspec.to_builtins(rules), "found": rules.total - rules.missing - rules.ambiguous,
+        result = {**msgspec.to_builtins(rules), "found": rules.total - rules.missing - rules.ambiguous,
                 "missing": rules.missing, "ambiguous": rules.ambiguous, "problems": learned.problems}  # fmt: skip
-        print(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        print(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
     elif not arguments.quiet:
         show(learned, Console(), saved=arguments.save)
     return 1 if rules.missing or rules.ambiguous else 0
 
 
 def show(learned: Learned, console: Console, saved: str | None = None) -> None:
-    """Prints what was learned.
+    """Prints the rules and the counts.
 
     Args:
-        learned: rules and counts.
-        console: where to.
-        saved: the file the rules went to.
+        learned: the rules and the counts.
+        console: console to print to.
+        saved: file with the saved rules.
     """
     from rich.table import Table
     from rich.text import Text
 
     rules = learned.rules
-    table = Table(title="how paths are found", title_justify="left")
+    table = Table(title="path rules", title_justify="left")
     table.add_column("rule", overflow="fold", ratio=2)
     table.add_column("paths", justify="right", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
-    table.add_column("as written → here", overflow="fold", ratio=3)
+    table.add_column("written path → file here", overflow="fold", ratio=3)
     by_prefix = sum(rule.paths for rule in rules.rules if rule.kind in ("prefix", "anywhere"))
     found = rules.total - rules.missing - rules.ambiguous
     as_written = found - by_prefix
@@ -98,7 +98,7 @@ def show(learned: Learned, console: Console, saved: str | None = None) -> None:
         example = Text(_printable(rules.missing_examples[0]) if word == "missing" and rules.missing_examples else "")
         table.add_row(Text(word, style if count else ""), f"{count:,}", _share(count, rules.total), example)
     console.print(table)
-    console.print(f"{found:,} of {rules.total:,} paths are found", highlight=False)
+    console.print(f"{found:,} of {rules.total:,} paths found", highlight=False)
     for question in rules.questions:
         console.print(Text.assemble(("? ", "yellow"), _printable(question)))
     for problem in learned.problems:
@@ -116,16 +116,16 @@ def _words(rule: Rule, roots: list[str]) -> str:
     if rule.kind == "colon":
         return f": → {rule.to or '(nothing)'}"
     return {
-        "anywhere": "the longest end that exists under a root",
+        "anywhere": "the longest suffix that exists under a root",
         "backslash": "\\ → /",
-        "url": "URL quoting undone",
-        "case": "upper and lower case alike",
-        "unicode": "Unicode normal forms alike",
+        "url": "URL quoting decoded",
+        "case": "letter case ignored",
+        "unicode": "Unicode form ignored",
     }[rule.kind]
 
 
 def _printable(text: str) -> str:
-    """Text without what a terminal would obey; undecodable bytes are shown as they are escaped in Python."""
+    """Text without terminal control characters; undecodable bytes appear as Python escapes."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
     )

@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
     if arguments.samples < 1:
         raise DataError(f"--samples {arguments.samples}: at least one")
     if arguments.serve is not None and not 0 <= arguments.serve < 65536:
-        raise DataError(f"--serve {arguments.serve} is no port: it is 0 to 65535")
+        raise DataError(f"--serve {arguments.serve} is not a port; ports are 0 to 65535")
     collection = open_collection(arguments.data, options_of(arguments), seed=arguments.seed)
     viewer = Viewer(collection, CheckFindings(arguments.findings) if arguments.findings else None)
     try:
@@ -78,7 +78,7 @@ def _export(viewer: Viewer, arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps({"page": path}))
     elif not arguments.quiet:
-        print(f"{path} — open it in a browser; it needs the folder beside it, and no server")
+        print(f"{path} — open it in a browser; keep the folder beside it")
     if arguments.open:
         webbrowser.open(f"file://{os.path.abspath(path)}")
     return 0
@@ -94,16 +94,16 @@ def _serve(viewer: Viewer, arguments: Namespace) -> int:
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, end)  # so that temporary copies go with us
+    signal.signal(signal.SIGTERM, end)  # so that temporary copies are removed
     server = Server(viewer, arguments.serve or 0)
     try:
         viewer.start()
-        # the address is what the command is for: it is printed even if nothing else is
+        # the address is the purpose of the command: it is printed even with --quiet
         print(json.dumps({"url": server.url}) if arguments.json else server.url, flush=True)
         if not (arguments.quiet or arguments.json):
             print(
-                f"Only this machine can open it; from another one, ssh -L {server.port}:127.0.0.1:{server.port} first. "
-                "Ctrl-C ends it.",
+                f"Only this machine can open it; from another one, run ssh -L {server.port}:127.0.0.1:{server.port} first. "
+                "Press Ctrl-C to stop.",
                 flush=True,
             )
         if arguments.open:

@@ -1,4 +1,4 @@
-"""``modalmix push``: a built folder onto the Hub."""
+"""``modalmix push``: sends a built folder to the Hub."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _show(done: Push, dry_run: bool) -> None:
     for name in ("files", "bytes"):
         table.add_column(name, justify="right")
     stale = "deleted" if plan.prune else "no longer in the build, kept"
-    for what, files in (("sent", plan.send), ("there already", plan.same), (stale, plan.stale)):
+    for what, files in (("sent", plan.send), ("on the Hub already", plan.same), (stale, plan.stale)):
         table.add_row(what, f"{len(files):,}", f"{sum(files.values()):,}")
     console.print(table)
     for path in sorted(plan.stale):
@@ -105,7 +105,7 @@ def _show(done: Push, dry_run: bool) -> None:
 
 
 def show_verification(console: object, result: object) -> None:
-    """Prints what a comparison found."""
+    """Prints the result of a comparison."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -117,6 +117,6 @@ def show_verification(console: object, result: object) -> None:
     if result:
         rows = ", ".join(f"{escape(name)} {escape(row)}" for name, row in result.rows.items())
         console.print(
-            f"All {result.files:,} files ({result.bytes:,} bytes) are on the Hub as they are here; first rows read back: {rows}",
+            f"All {result.files:,} files ({result.bytes:,} bytes) on the Hub equal the local ones; first rows: {rows}",
             highlight=False,
         )

@@ -16,7 +16,7 @@ _STYLE = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
 def show_findings(console: Console, counts: Counts, examples: Mapping[str, Example]) -> None:
-    """Prints the findings by code, the worst first, with an example of each where there is one."""
+    """Prints the findings by code, the worst first, with an example of each if there is one."""
     if not counts.findings:
         return
     table = Table(title="findings", title_justify="left")
@@ -30,10 +30,14 @@ def show_findings(console: Console, counts: Counts, examples: Mapping[str, Examp
         kind = CATALOGUE[code]
         what = kind.meaning
         if code in examples:
-            one = examples[code]
-            what = f"{one.file}:{one.row} {one.message}" if one.row >= 0 else f"{one.file} {one.message}"
-            if one.message == repr(one.file):
-                what = one.file
+            example = examples[code]
+            what = (
+                f"{example.file}:{example.row} {example.message}"
+                if example.row >= 0
+                else f"{example.file} {example.message}"
+            )
+            if example.message == repr(example.file):
+                what = example.file
         style = _STYLE[kind.severity]
         table.add_row(f"[{style}]{code}[/{style}]", kind.name, f"{count:,}", escape(what), escape(kind.fix))
     console.print(table)

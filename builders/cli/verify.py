@@ -1,4 +1,4 @@
-"""``modalmix verify``: whether the Hub holds what a built folder holds."""
+"""``modalmix verify``: compares a built folder with the Hub."""
 
 from __future__ import annotations
 
