@@ -13,13 +13,21 @@ from pycocotools import mask as coco
 
 from modalmix.builders.core import rle
 from modalmix.builders.core.findings import Finding
-from modalmix.builders.core.mask_payloads import counts_findings, read_mask, size_finding
+from modalmix.builders.core.mask_payloads import counts_findings, parse_mask, size_finding
 from modalmix.builders.core.sample import Mask, Sample
 from modalmix.builders.formats import videorefer
 from modalmix.builders.media.mask_arrays import to_array
 from modalmix.builders.media.masks import media_findings
 
 pictures = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1))
+
+
+def read_mask(
+    payload: object, frame: int, height: int | None, width: int | None, at: str
+) -> tuple[Mask | None, list[Finding]]:
+    """The mask of one payload, and all that is wrong with it."""
+    mask, findings = parse_mask(payload, frame, height, width, at)
+    return (mask, findings) if findings or mask is None else (mask, counts_findings([(mask, at)]))
 
 
 def encoded(picture: npt.NDArray[np.uint8]) -> dict[str, Any]:

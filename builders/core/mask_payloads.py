@@ -31,29 +31,23 @@ _FAR = 100_000
 """Pixels; no picture format reaches this far, and COCO's rasteriser allocates by the length of the boundary."""
 
 
-def read_mask(
+def parse_mask(
     payload: object, frame: int, height: int | None, width: int | None, at: str
 ) -> tuple[Mask | None, list[Finding]]:
     """The mask of one payload, and what is wrong with it.
 
+    Compressed counts are not read: `counts_findings` reads those of all masks of a record at once.
+
     Args:
         payload: the JSON value.
         frame: index of the frame, for the mask.
-        height: of the picture in pixels, where the record tells it.
+        height: of the picture in pixels, where the record says it.
         width: likewise.
         at: JSON pointer to the payload.
 
     Returns:
         The mask, or None where the payload cannot be one, and the findings: at most one.
     """
-    mask, findings = parse_mask(payload, frame, height, width, at)
-    return (mask, findings) if findings or mask is None else (mask, counts_findings([(mask, at)]))
-
-
-def parse_mask(
-    payload: object, frame: int, height: int | None, width: int | None, at: str
-) -> tuple[Mask | None, list[Finding]]:
-    """`read_mask` without decoding compressed counts: `counts_findings` does that for all masks of a record at once."""
     if payload is None:
         return Mask(frame), []
     if type(payload) is dict and "counts" in payload:

@@ -1,4 +1,4 @@
-"""Regions: masks drawn as arrays, measured, fitted to a grid, cut out, and written back as RLE.
+"""Mask arrays: masks drawn as arrays, measured, fitted to a grid, and written back as RLE.
 
 Numbers of runs are small where numbers of pixels are not: area and box come from the run lengths alone, and drawing is one
 `numpy.repeat` over them, which takes a third to a tenth of pycocotools' time.  Polygons become run lengths in pycocotools,
@@ -220,25 +220,6 @@ def to_grid(
     if how == "bilinear":
         return _reached(_reached(inside, height, -2), width, -1)
     raise ValueError(f'how is {how!r}; it is one of "touched", "bilinear", "nearest"')
-
-
-def crop(pictures: npt.NDArray[Any], around: Box, margin: int = 0, *, axis: int = 0) -> npt.NDArray[Any]:
-    """Pictures or masks cut to a box.
-
-    Args:
-        pictures: an array whose axes `axis` and `axis` + 1 are height and width.
-        around: the box.
-        margin: pixels to keep on each side of it, as far as the picture reaches.
-        axis: where height stands.
-
-    Returns:
-        A view, not a copy.
-    """
-    start = axis % pictures.ndim
-    place: list[slice] = [slice(None)] * pictures.ndim
-    place[start] = slice(max(around.top - margin, 0), around.bottom + margin)
-    place[start + 1] = slice(max(around.left - margin, 0), around.right + margin)
-    return pictures[tuple(place)]
 
 
 # ---- drawing and fitting

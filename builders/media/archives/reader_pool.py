@@ -234,18 +234,6 @@ def opened(archive: Archive, cache: str | None = None) -> Iterator[Reader]:
                 _evict(entries, old)
 
 
-def close_all() -> None:
-    """Closes every archive nobody is reading."""
-    with _lock:
-        for archive in list(_entries):
-            _evict(_entries, archive)
-
-
-def open_archives() -> list[Archive]:
-    """The archives that are open now, the one used last at the end."""
-    return list(_entries)
-
-
 def _evict(entries: OrderedDict[Archive, _Entry], archive: Archive) -> None:
     entry = entries.pop(archive)
     entry.evicted = True
