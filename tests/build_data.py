@@ -1,4 +1,4 @@
-"""Small data to build from, the digests of what was built, and an object store to build into."""
+"""Build data: small inputs, digests of outputs, and an object store to build into."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from modalmix.builders.cli import example_data
 from modalmix.builders.core import storage
 
 SMALL = Settings(row_group_bytes=150_000, shard_bytes=300_000)
-"""With these, `make_data` gives some six tasks and a dozen shards."""
+"""With these settings, `make_data` gives some six tasks and a dozen shards."""
 
 
 def make_data(folder: Path, count: int = 90) -> Path:
-    """Records of three mixes with 3 MB of media, a patch, a picture shared by records far apart, and broken ones."""
+    """Records of three mixes with 3 MB of media: a patch, a picture that distant records share, and broken records."""
     folder.mkdir(parents=True, exist_ok=True)
     noise = random.Random(1).randbytes(60_000)
     patch, records = b"", []
@@ -48,14 +48,14 @@ def make_data(folder: Path, count: int = 90) -> Path:
 
 
 def digests(out: str | Path) -> dict[str, str]:
-    """Path → SHA-256 of every file of an output, hidden ones among them."""
+    """Path → SHA-256 of every file of an output, hidden files included."""
     place = storage.at(str(out))
     paths = [path for name in place.names() for path in (place.sizes(name) or [name])]
     return {path: hashlib.sha256(place.read(path) or b"").hexdigest() for path in sorted(paths)}
 
 
 def command(data: Path, out: str, **options: object) -> list[str]:
-    """A process that builds, as `SMALL` says."""
+    """The command line of a process that builds with the settings `SMALL`."""
     code = (
         "import sys, json; from modalmix import cards; from modalmix.builders import build; "
         "from modalmix.builders.build import Settings; "
@@ -68,7 +68,7 @@ def command(data: Path, out: str, **options: object) -> list[str]:
 
 @contextmanager
 def object_store() -> Iterator[str]:
-    """A real S3 server on this machine with a bucket; the URL of the bucket.  The environment leads to it, for processes too."""
+    """A real S3 server on this machine; gives the URL of a bucket.  Environment variables name it, also for processes."""
     import logging
 
     import fsspec
@@ -87,7 +87,7 @@ def object_store() -> Iterator[str]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
-        bucket = f"bucket-{uuid.uuid4().hex[:8]}"  # servers of one process share what they hold
+        bucket = f"bucket-{uuid.uuid4().hex[:8]}"  # servers of one process share their buckets
         fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
         yield f"s3://{bucket}"
     finally:

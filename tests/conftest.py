@@ -18,20 +18,20 @@ from modalmix.builders.cli import example_data
 
 @pytest.fixture(scope="session")
 def example_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The built-in example: format → folder.  Read-only for the tests."""
+    """The built-in example: format → folder.  Tests do not change it."""
     return example_data.write(str(tmp_path_factory.mktemp("example")))
 
 
 @pytest.fixture(scope="session", params=MODES)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A Hub on loopback with a client process, once for each way of uploading."""
+    """A Hub on loopback with a client process, for each way of uploading."""
     with running_world(tmp_path_factory.mktemp("world"), request.param, part=70_000) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """An object store that speaks S3, and that processes which are started later can reach."""
+    """An object store with the S3 interface, which processes of the test can reach, too."""
     pytest.importorskip("moto.server")
     pytest.importorskip("s3fs")
     with object_store() as url:
@@ -40,7 +40,7 @@ def bucket() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def streaming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Worker]]:
-    """A Hub on loopback whose listings come in short pages, and a client process that streams from it."""
+    """A Hub on loopback with short pages in its listings, and a client process that streams from it."""
     folder = tmp_path_factory.mktemp("streaming")
     with Hub(str(folder / "hub"), page=3) as hub:
         worker = Worker(Clients(hub, folder / "home", "lfs"), CALLS)
@@ -50,18 +50,18 @@ def streaming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, W
 
 @pytest.fixture
 def call(streaming: tuple[Hub, Worker], tmp_path: Path) -> Any:
-    """The client process, with a cache of the test's own."""
+    """A function that calls the client process, with a cache of the test's own."""
     _, worker = streaming
 
-    def called(do: str, **given: Any) -> Any:
+    def call_worker(do: str, **given: Any) -> Any:
         return worker(do, **{"cache": str(tmp_path / "cache"), **given})
 
-    return called
+    return call_worker
 
 
 @pytest.fixture(scope="session")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of sound and of broken media, see `defects`.  Read-only for the tests."""
+    """A folder of intact and broken media, see `defects`.  Tests do not change it."""
     return write_media(tmp_path_factory.mktemp("media"))
 
 

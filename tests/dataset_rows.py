@@ -1,4 +1,4 @@
-"""What the tests need to look into loaded datasets."""
+"""Dataset rows: bytes of cells, undecoded rows, ids, and the files and media roots of the example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of findings plant: sound and broken media, records of each format, and one defect at a time."""
+"""Defects for the tests of findings: intact and broken media, records of each format, and one defect at a time."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Defect(NamedTuple):
 
     Attributes:
         name: of the finding.
-        depth: the first at which it is found.
-        pointer: of the finding; None where it says nothing.
-        also: names of the other findings that the record has.
+        depth: the first depth that finds it.
+        pointer: of the finding; None for any.
+        also: names of the record's other findings.
     """
 
     name: str
@@ -46,13 +46,13 @@ class FileDefect(NamedTuple):
 
     Attributes:
         name: of the finding.
-        plant: writes ``data.json``, or another annotation file whose name it gives, and media to a folder; the defect with
-            them if it is asked for.
-        row: that the finding is told of; None for a file as a whole.
-        depth: the first at which it is found.
+        plant: writes ``data.json``, or another annotation file whose name it returns, and media to a folder; with the defect
+            if its second argument is true.
+        row: of the finding; None for a file as a whole.
+        depth: the first depth that finds it.
         also: names of the other findings.
         format: the records are read as.
-        reject: code of the record in the build's rejects; None where none is rejected.
+        reject: code of the record in the build's rejects; None if no record is rejected.
     """
 
     name: str
@@ -124,7 +124,7 @@ def png(width: int, height: int) -> bytes:
 
 
 def noise() -> bytes:
-    """A JPEG that is large for its pixels, so that half of it lacks half of them."""
+    """A JPEG of noise: half of its bytes hold half of its pixels."""
     from PIL import Image
 
     file = BytesIO()
@@ -133,12 +133,12 @@ def noise() -> bytes:
 
 
 FRAMES = [example_data.picture(20 + i, "PNG") for i in range(3)]
-"""The pictures that the file ``patch`` begins with."""
+"""The pictures at the start of the file ``patch``."""
 FIRST, SECOND, THIRD = map(len, FRAMES)
 
 
 def write_media(root: Path) -> Path:
-    """A folder of sound and of broken media."""
+    """Writes intact and broken media to a folder."""
     from base64 import b64encode
 
     for name in ("a", "b"):
@@ -191,7 +191,7 @@ def run(
     name: str = "data.json",
     **more: Any,
 ) -> CheckResult:
-    """Checks records (or the bytes of a file); the findings are then in ``folder/findings.jsonl``."""
+    """Checks records, or the bytes of a file; the findings are then in ``folder/findings.jsonl``."""
     text = records if isinstance(records, bytes) else json.dumps(records).encode()
     (folder / name).write_bytes(text)
     return check_file(folder, folder / name, media, format, **more)
@@ -206,7 +206,7 @@ def check_file(
 
 
 def finding_lines(folder: Path, *, orphans: bool = False) -> list[dict[str, Any]]:
-    """The findings of the last run; media that nobody refers to are left out, for the folder holds those of all tests."""
+    """The findings of the last run, without unreferenced media: the folder holds the media of all tests."""
     lines = [json.loads(line) for line in (folder / "findings.jsonl").read_text().splitlines()]
     return [line for line in lines if orphans or line["name"] != "media-orphan"]
 

@@ -1,4 +1,4 @@
-"""Clips with every trait that decoders disagree on; each frame carries its own number, painted in black and white."""
+"""Encoded videos with every trait that decoders disagree on; each frame shows its own number in black and white."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BITS, _BAND = 8, 16
 
 
 def painted(number: int, height: int = HEIGHT, width: int = WIDTH) -> Pictures:
-    """A picture of a gradient and a moving square, with `number` in the blocks of its upper band, most significant bit first."""
+    """A gradient and a moving square, with `number` in binary in the blocks of the upper band, most significant bit first."""
     picture = np.zeros((height, width, 3), np.uint8)
     picture[..., 0] = np.linspace(30, 220, width)
     picture[..., 1] = np.linspace(200, 60, height)[:, None]
@@ -33,7 +33,7 @@ def painted(number: int, height: int = HEIGHT, width: int = WIDTH) -> Pictures:
 
 
 def numbers(pictures: Pictures) -> list[int]:
-    """The numbers painted on pictures (N, H, W, 3)."""
+    """The numbers that pictures (N, H, W, 3) show."""
     block = pictures.shape[2] // _BITS
     bits = [
         pictures[:, 3 : _BAND - 3, b * block + 3 : (b + 1) * block - 3].mean(axis=(1, 2, 3)) > 127 for b in range(_BITS)
@@ -54,7 +54,7 @@ def encode(
     container: dict[str, str] | None = None,
     **options: str,
 ) -> str:
-    """Encodes painted frames; `stamps` are time stamps in units of 1 / FPS."""
+    """Encodes numbered frames; `stamps` are their time stamps in units of 1 / FPS."""
     with av.open(path, "w", options=container or {}) as file:
         stream: Any = file.add_stream(codec, rate=FPS, options=options)
         stream.height, stream.width, stream.pix_fmt = *size, pixels
@@ -77,7 +77,7 @@ def remux(
     prepare: Callable[[Any], None] = lambda stream: None,
     **options: str,
 ) -> str:
-    """The packets from the `first` on in another file, `shift` seconds later."""
+    """Copies the packets from the `first` on to another file, `shift` seconds later."""
     with av.open(source) as old, av.open(path, "w", options=options) as new:
         stream = new.add_stream_from_template(old.streams.video[0])
         prepare(stream)

@@ -1,4 +1,4 @@
-"""What the tests of the viewer share: a dataset of hostile and unwieldy samples, a served viewer, and a bare HTTP client."""
+"""Preview server for tests: hostile and awkward samples, a served viewer, and a plain HTTP client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reply(NamedTuple):
 
 
 def write_awkward_samples(folder: Path) -> str:
-    """Writes samples that pages break on; their order is that of the test `SAMPLES`."""
+    """Writes samples that are hard to draw."""
     for i in range(30):
         path = folder / "images" / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def write_awkward_samples(folder: Path) -> str:
 
 @contextmanager
 def served(*data: str, options: Options | None = None, findings: str = "") -> Iterator[Server]:
-    """A server over DATA, all of which is listed."""
+    """A server of the data, with all samples listed."""
     viewer = Viewer(open_collection(list(data), options or Options()), CheckFindings(findings) if findings else None)
     viewer.list_all()
     server = Server(viewer)
@@ -67,8 +67,8 @@ def served(*data: str, options: Options | None = None, findings: str = "") -> It
         viewer.close()
 
 
-def ask(server: Server, path: str, method: str = "GET", **headers: str) -> Reply:
-    """One request, exactly as written: no client in between that would tidy the path or the headers up."""
+def request(server: Server, path: str, method: str = "GET", **headers: str) -> Reply:
+    """One request, exactly as written: a client library would normalise the path and the headers."""
     lines = {
         "Host": f"127.0.0.1:{server.port}",
         "Connection": "close",
@@ -78,15 +78,15 @@ def ask(server: Server, path: str, method: str = "GET", **headers: str) -> Reply
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(text.encode("latin-1"))
         got = b""
-        while piece := connection.recv(1 << 16):
-            got += piece
+        while chunk := connection.recv(1 << 16):
+            got += chunk
     head, _, body = got.partition(b"\r\n\r\n")
     first, *rest = head.decode("latin-1").split("\r\n")
     return Reply(int(first.split()[1]), {k.lower(): v for k, v in (line.split(": ", 1) for line in rest)}, body)
 
 
 def get(server: Server, address: str, **headers: str) -> Reply:
-    return ask(server, f"/{server.token}/{address}", **headers)
+    return request(server, f"/{server.token}/{address}", **headers)
 
 
 def json_of(server: Server, address: str) -> Any:
@@ -96,6 +96,6 @@ def json_of(server: Server, address: str) -> Any:
 
 
 def media_of(sheet: dict[str, Any]) -> list[dict[str, Any]]:
-    """The media of a sheet in the order they stand, frames one by one."""
+    """The media of a sheet in order, each frame by itself."""
     parts = [part["medium"] for turn in sheet["turns"] for part in turn["parts"] if "medium" in part]
     return [one for medium in parts for one in medium.get("frames", [medium])]

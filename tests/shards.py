@@ -1,4 +1,4 @@
-"""Shards to test with, and what must hold of the layout of each."""
+"""Shards for tests, and a check of their layout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 class Content(NamedTuple):
-    """A row group: what a reader must get, and what the writer is given."""
+    """A row group: the truth that a reader must get, and the table and cells for the writer."""
 
     truth: pa.Table
     table: pa.Table
@@ -52,9 +52,9 @@ def row(name: str, **media: Any) -> Row:
 
 
 def content(rows: list[Row], folder: Path | None = None) -> Content:
-    """Rows as tables and cells; with a folder, the bytes of every second medium lie in a file there.
+    """Rows as tables and cells; with a folder, the bytes of every second medium are in a file there.
 
-    The same object is the same medium, wherever it occurs.
+    The same object stands for the same medium, wherever it occurs.
     """
     cells: dict[str, list[Any]] = {name: [] for name in MEDIA}
     places: dict[int, bytes | FileRange] = {}
@@ -115,7 +115,7 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def levels(data: bytes, count: int, width: int) -> list[int]:
-    """A decoder of the hybrid encoding, bit by bit from its specification."""
+    """Decodes the hybrid encoding, bit by bit, after its specification."""
     out: list[int] = []
     at = 0
     while len(out) < count:
@@ -134,7 +134,7 @@ def levels(data: bytes, count: int, width: int) -> list[int]:
 
 
 def check_layout(path: Path) -> int:
-    """Footer, page headers and offset indexes agree with each other and with the bytes; gives the number of pages."""
+    """Checks that footer, page headers and offset indexes agree with each other and with the bytes; the number of pages."""
     data = path.read_bytes()
     size = int.from_bytes(data[-8:-4], "little")
     footer, end = thrift_compact.decode(data, len(data) - 8 - size)
@@ -211,7 +211,7 @@ def check_layout(path: Path) -> int:
 
 
 def questions(videos: int, times: int, size: int, seed: int = 5) -> list[Row]:
-    """Rows about videos, several in a row about each; every fifth row has a picture of its own, and there are frames."""
+    """Rows with videos, several consecutive rows for each; every fifth has a picture of its own, and all have frames."""
     rng = random.Random(seed)
     rows = []
     for video in range(videos):

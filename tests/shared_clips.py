@@ -1,4 +1,4 @@
-"""Clips that three annotation files ask about, as in LLaVA-Video: each in an order of its own."""
+"""Shared clips: three annotation files refer to the same clips, each in its own order, as in LLaVA-Video."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def record(kind: str, number: int, turn: int = 0) -> dict[str, Any]:
     }
 
 
-def write_annotations(folder: Path, *, strange: bool = False) -> None:
-    """A caption, four questions and two multiple choices for each clip, in three files, each in an order of its own."""
+def write_annotations(folder: Path, *, unusual: bool = False) -> None:
+    """A caption, four questions and two multiple choices for each clip, in three files, each in its own order."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, (kind, times) in enumerate({"cap": 1, "oe": 4, "mc": 2}.items()):
         records = [record(kind, number, turn) for number in range(CLIPS) for turn in range(times)]
         random.Random(seed).shuffle(records)
-        if strange:
+        if unusual:
             records[3]["video"] = "academic/nowhere/clip.mp4"
             records[5]["conversations"] = records[5]["conversations"][:1]
             records[6]["note"] = "\ud800 half"
@@ -47,12 +47,12 @@ def write_annotations(folder: Path, *, strange: bool = False) -> None:
 
 
 def write(folder: Path) -> Path:
-    """The clips, all called clip.mp4, and annotations of which some are broken or strange."""
+    """Writes the clips, all named clip.mp4, and annotations, some of them broken or unusual."""
     for number in range(CLIPS):
         path = folder / "academic" / str(number) / "clip.mp4"
         path.parent.mkdir(parents=True)
         path.write_bytes(clip(number))
-    write_annotations(folder, strange=True)
+    write_annotations(folder, unusual=True)
     return folder
 
 

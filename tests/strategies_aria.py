@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies_turns import TAGS, paths, with_other_keys
 
 
-def _said(role: str, *parts: str) -> dict[str, Any]:
+def _message(role: str, *parts: str) -> dict[str, Any]:
     return {
         "role": role,
         "content": [
@@ -20,19 +20,19 @@ def _said(role: str, *parts: str) -> dict[str, Any]:
 
 EXAMPLES: list[dict[str, Any]] = [
     {
-        "messages": [_said("user", "First:", "<image>", "What is the weather?"), _said("assistant", "Sunny.")],
+        "messages": [_message("user", "First:", "<image>", "What is the weather?"), _message("assistant", "Sunny.")],
         "images": ["image_folder/seq3.jpg"],
     },
     {
-        "messages": [_said("user", "<image>", "<image>", "Compare."), _said("assistant", "Two princesses.")],
+        "messages": [_message("user", "<image>", "<image>", "Compare."), _message("assistant", "Two princesses.")],
         "images": ["image_folder/a.jpg", "image_folder/b.jpg"],
     },
     {
-        "messages": [_said("user", "<video>", "What happens?"), _said("assistant", "A rabbit wakes up.")],
+        "messages": [_message("user", "<video>", "What happens?"), _message("assistant", "A rabbit wakes up.")],
         "video": {"path": "video_folder/bunny.mp4", "num_frames": 32},
     },
-    {"messages": [_said("user", "Say hi."), _said("assistant", "Hi.")]},
-    {"messages": [_said("user", "Say hi."), _said("assistant", "Hi.")], "images": None, "video": None},
+    {"messages": [_message("user", "Say hi."), _message("assistant", "Hi.")]},
+    {"messages": [_message("user", "Say hi."), _message("assistant", "Hi.")], "images": None, "video": None},
 ]
 
 _texts = st.lists(

@@ -1,4 +1,4 @@
-"""Strategies that the formats' own strategies are made of: JSON values, texts, conversations, key orders."""
+"""Strategies that the strategies of the formats share: JSON values, texts, conversations, key orders."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ ids = st.one_of(st.text(max_size=6), st.integers())
 def texts(placeholders: tuple[str, ...]) -> st.SearchStrategy[str]:
     """Texts with backslashes and with literal tags, none of them one of `placeholders`."""
     literal = [tag for tag in TAGS if tag not in placeholders]
-    pieces = st.one_of(st.text(max_size=8), st.sampled_from(["\\", "\\\\", "\n", "<", *literal]))
-    joined = st.lists(pieces, max_size=5).map("".join)
+    parts = st.one_of(st.text(max_size=8), st.sampled_from(["\\", "\\\\", "\n", "<", *literal]))
+    joined = st.lists(parts, max_size=5).map("".join)
     return joined.filter(lambda text: not any(tag in text for tag in placeholders))
 
 
@@ -52,7 +52,7 @@ def conversations(
 
 @st.composite
 def with_other_keys(draw: st.DrawFn, record: dict[str, Any], taken: tuple[str, ...]) -> dict[str, Any]:
-    """The record with keys nobody knows, in any order."""
+    """The record with unknown keys, in any order."""
     unknown = st.text(max_size=6).filter(lambda key: key not in taken) | st.just("modalmix")
     other = draw(st.dictionaries(unknown, json_values, max_size=2))
     return dict(draw(st.permutations([*record.items(), *other.items()])))
@@ -66,9 +66,9 @@ def damaged(draw: st.DrawFn, records: st.SearchStrategy[dict[str, Any]]) -> dict
 
     def collect(value: Any) -> None:
         inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-        for key, one in inside:
+        for key, inner in inside:
             places.append((value, key))
-            collect(one)
+            collect(inner)
 
     collect(record)
     if places:
@@ -81,7 +81,7 @@ def damaged(draw: st.DrawFn, records: st.SearchStrategy[dict[str, Any]]) -> dict
 
 
 def copied(value: Any) -> Any:
-    """A JSON value again, sharing nothing with the first."""
+    """A deep copy of a JSON value."""
     if isinstance(value, dict):
-        return {key: copied(one) for key, one in value.items()}
-    return [copied(one) for one in value] if isinstance(value, list) else value
+        return {key: copied(inner) for key, inner in value.items()}
+    return [copied(inner) for inner in value] if isinstance(value, list) else value

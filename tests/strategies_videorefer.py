@@ -1,4 +1,4 @@
-"""Well-formed VideoRefer records of every layout, generated and by hand."""
+"""Well-formed VideoRefer records of every layout, generated and written by hand."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import test_codes_records
 from modalmix.builders.core.findings import CATALOGUE
 
 WHILE_BUILT = {"media-changed"}
-"""What can only happen while a build runs; `test_packer` lets it happen there."""
+"""Findings that only a running build has; `test_shard_packer` tests them."""
 
 
 def test_every_finding_has_a_planted_defect() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_index import put, tar
+from test_root_index import put, tar
 
 from modalmix.builders.cli.main import main
 from modalmix.builders.core.errors import DataError

@@ -22,7 +22,7 @@ from modalmix.builders.preview import Server, Viewer, export, open_collection, t
 from modalmix.builders.preview.entries import Entry
 from modalmix.builders.preview.entry_index import Filter, Index
 from modalmix.builders.preview.temp_media import TempMedia
-from preview_server import HOSTILE, HOSTILE_ID, ask, get, json_of, media_of, served, write_awkward_samples
+from preview_server import HOSTILE, HOSTILE_ID, get, json_of, media_of, request, served, write_awkward_samples
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_without_the_token_nothing_is_served(refer: Server) -> None:
         "/é/overview",
         f"/x/{refer.token}/overview",
     ):
-        assert ask(refer, path.encode().decode("latin-1")).status == 403, path
+        assert request(refer, path.encode().decode("latin-1")).status == 403, path
 
 
 def test_tokens_differ_and_are_long(tmp_path: Path, example_folders: Folders) -> None:
@@ -85,7 +85,7 @@ def test_only_the_loopback_interface_listens(refer: Server) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_other_methods_are_not_served(refer: Server, method: str) -> None:
-    assert ask(refer, f"/{refer.token}/overview", method).status == 501
+    assert request(refer, f"/{refer.token}/overview", method).status == 501
 
 
 # ---- what can be reached
@@ -172,7 +172,7 @@ def test_ranges_are_the_bytes_of_the_file(refer: Server, example_folders: Folder
 
 
 def test_head_gives_the_length_and_no_body(refer: Server) -> None:
-    reply = ask(refer, f"/{refer.token}/media/0/videos/0", "HEAD")
+    reply = request(refer, f"/{refer.token}/media/0/videos/0", "HEAD")
     assert reply.status == 200 and int(reply.headers["content-length"]) > 1000 and reply.body == b""
 
 
