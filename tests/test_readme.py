@@ -62,3 +62,12 @@ def test_every_command_is_in_the_readme() -> None:
     from modalmix.builders.cli import NAMES
 
     assert [name for name in NAMES if f"| `modalmix {name}" not in README] == []
+
+
+def test_files_that_the_pages_name_are_there() -> None:
+    pages = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"]
+    named = {
+        path for page in pages for path in re.findall(r"`((?:builders|tests|cards)/[\w/]+\.\w+)`", page.read_text())
+    }
+    assert len(named) > 10
+    assert [path for path in sorted(named) if not (ROOT / path).exists() and "NAME" not in path] == []

@@ -45,13 +45,11 @@ def register() -> None:
     """
     if not any(_is_ours(finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-    if (
-        "datasets" in sys.modules
-    ):  # asked after the finder is in place, so that no import of another thread slips between
+    # After the finder is in place, so that no import of another thread slips between.
+    if "datasets" in sys.modules:
+        # Waits for a thread that is importing it.  To ask for a submodule before that would deadlock the two.
         with contextlib.suppress(ImportError):  # a later import may succeed, and meets the finder
-            import_module(
-                "datasets"
-            )  # waits for a thread that is importing it; its submodules must not be asked for before
+            import_module("datasets")
         if _MODULE in sys.modules:
             _register(sys.modules[_MODULE])
 
