@@ -96,7 +96,7 @@ def test_any_number_of_readers_says_the_same(
     (tmp_path / "in").mkdir()
     for name in ("x.json", "y.json"):
         (tmp_path / "in" / name).write_text(json.dumps(records))
-    monkeypatch.setattr("modalmix.builders.check.run_check._PART_BYTES", 100_000)
+    monkeypatch.setattr("modalmix.builders.check.run_check._SLICE_BYTES", 100_000)
     options = Options(media_root=(str(tmp_path),))
     told = []
     for workers in (1, 2):
@@ -168,8 +168,8 @@ def test_fix_mends_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
     options = Options(media_root=(str(tmp_path),))
     told = check(str(tmp_path / "in"), options)
     copied = write_clean(told, str(tmp_path / "out"), options, fix=True)
-    assert (copied["ola.json"].written, copied["ola.json"].left_out, copied["ola.json"].mended) == (4, 1, 3)
-    assert (copied["refer.json"].written, copied["refer.json"].mended) == (3, 2)
+    assert (copied["ola.json"].written, copied["ola.json"].left_out, copied["ola.json"].fixed) == (4, 1, 3)
+    assert (copied["refer.json"].written, copied["refer.json"].fixed) == (3, 2)
     mends = [json.loads(line) for line in (tmp_path / "out" / "mends.log").read_text().splitlines()]
     assert [(one["file"], one["row"], CATALOGUE[one["code"]].name, one["now"]) for one in mends] == [
         ("ola.json", 0, "patch-size-list", len(picture)),

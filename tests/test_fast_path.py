@@ -77,15 +77,15 @@ def alike(draw: st.DrawFn, records: st.SearchStrategy[dict[str, Any]]) -> list[d
     return list(draw(st.permutations(chosen)))
 
 
-def looked(path: Path, options: Options, depth: Depth, *, plain: bool, again: bool = False) -> dict[str, Any]:
+def looked(path: Path, options: Options, depth: Depth, *, fast: bool, again: bool = False) -> dict[str, Any]:
     """All that looking at a file gives, as plain values."""
     spool = io.BytesIO()
     (source,) = sources(str(path))
     (piece,) = plan(source)
     located = PathCache(Rewriters(options).of(piece))
     if again:  # its media are known from another slice
-        scan_slice(piece, 2, options, located, io.BytesIO(), depth=depth, plain=plain)
-    part = scan_slice(piece, 3, options, located, spool, depth=depth, plain=plain)
+        scan_slice(piece, 2, options, located, io.BytesIO(), depth=depth, fast=fast)
+    part = scan_slice(piece, 3, options, located, spool, depth=depth, fast=fast)
     told: dict[str, Any] = {"spool": spool.getvalue().splitlines()}
     for name in SliceResult.__struct_fields__:
         value = getattr(part, name)
@@ -98,9 +98,9 @@ def assert_same(root: Path, records: list[dict[str, Any]], options: Options, dep
     path = root / "data.json"
     path.write_text(json.dumps(records))
     options = Options(format=options.format, media_root=(str(root / "media"),))
-    whole = looked(path, options, depth, plain=False)
-    assert looked(path, options, depth, plain=True) == whole
-    assert looked(path, options, depth, plain=True, again=True) == whole
+    whole = looked(path, options, depth, fast=False)
+    assert looked(path, options, depth, fast=True) == whole
+    assert looked(path, options, depth, fast=True, again=True) == whole
 
 
 @pytest.mark.parametrize("format", [*FORMATS, None])
@@ -154,5 +154,5 @@ def test_a_selection_takes_the_whole_way(root: Path) -> None:
     records = [{"id": i, "image": "a.jpg", "conversations": example_data.turns("<image>", "b")} for i in range(9)]
     (root / "some.json").write_text(json.dumps(records))
     options = Options(format="ola", mixes=frozenset({"video"}), media_root=(str(root / "media"),))
-    counts = looked(root / "some.json", options, "quick", plain=True)["counts"]
+    counts = looked(root / "some.json", options, "quick", fast=True)["counts"]
     assert counts == Counts(read=9, not_selected=9)

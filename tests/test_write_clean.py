@@ -53,9 +53,9 @@ def test_a_clean_copy_of_any_format_has_no_errors_left(
         assert again.errors == 0 and again.counts.read == copies.written
     if fix:
         mends = (tmp_path / "out" / "mends.log").read_text().splitlines()
-        assert len({json.loads(line)["row"] for line in mends}) == copies.mended
+        assert len({json.loads(line)["row"] for line in mends}) == copies.fixed
     unchanged = [one for one in written if one in records]
-    assert len(unchanged) == copies.written - copies.mended
+    assert len(unchanged) == copies.written - copies.fixed
 
 
 def test_the_example_of_every_format_is_clean_once_it_was_cleaned(

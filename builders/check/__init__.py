@@ -1,8 +1,8 @@
-"""Checks: everything that is wrong with a dataset, told before a build or a GPU meets it.
+"""Checks: everything that is wrong with a dataset, found before a build or a training run meets it.
 
-`check` reads DATA once, opens each of its media at most once, and writes every finding down; a `Diagnosis` sums them up.
-`write_clean` writes annotation files without the rejected records, `page` draws the sums, `findings_page` is the text about
-each finding.
+`check` reads DATA once, opens each of its media at most once, and writes all findings to a file; a `Diagnosis` sums them up.
+`write_clean` writes annotation files without the rejected records, `html_report` draws the sums, `findings_page` makes the page
+about all findings.
 """
 
 from .diagnosis import CheckResult, Diagnosis, Example, FileDiagnosis

@@ -1,4 +1,4 @@
-"""Comparing: what columns of numbers about all records tell.  Pure functions; each gives places of records, and what of them."""
+"""Checks across records, on columns of numbers.  Each is a pure function that gives places of records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.parquet_limits import ROW_BYTES
 
 
 def contradictions(sizes: Columns) -> tuple[Numbers, Numbers]:
-    """Places of records that say another size of a picture or video than the first that says one, and the places of those."""
+    """Places of records that give another size for a picture or video than the first record does, and the places of that one."""
     values, places = sizes["size"], sizes["place"]
     again, first = repeats(sizes["path"])
     differ = values[again] != values[first]
@@ -18,33 +18,33 @@ def contradictions(sizes: Columns) -> tuple[Numbers, Numbers]:
 
 
 def mask_mismatches(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-    """Masks that lie beyond the end of their video, or are of another size than it.
+    """Records with masks beyond the end of their video, or of another size than it.
 
     Args:
         masks: ``medium``, ``place``, ``frame``, ``size`` of each record with masks.
         facts: ``medium``, ``frames`` (-1 for a picture), ``size`` (0 where unknown) of each medium.
 
     Returns:
-        For each record: its place, the medium, and that one's frames and size.
+        For each record: its place, the medium, and the frames and size of the medium.
     """
     wanted, places = masks["medium"], masks["place"]
-    there, frames, sizes = _of(facts, wanted)
+    has_facts, frames, sizes = _of(facts, wanted)
     beyond = (frames >= 0) & is_out_of_range(masks["frame"], frames)
-    # the first mask alone was noted: of several sizes in a record the format has told already
+    # only the first mask is kept: the format itself reports several sizes in one record
     other = (masks["size"] != 0) & (sizes != 0) & (masks["size"] != sizes)
-    wrong = there & (beyond | other)
+    wrong = has_facts & (beyond | other)
     return places[wrong], wanted[wrong], frames[wrong], sizes[wrong]
 
 
 def too_many_frames(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]:
-    """Places of records that ask for more frames than their video has, how many it has, and how many they ask for."""
-    there, frames, _ = _of(facts, asked["medium"])
-    wrong = there & (frames > 0) & (asked["frames"] > frames)
+    """Places of records that ask for more frames than their video has, the frames it has, and the frames they ask for."""
+    has_facts, frames, _ = _of(facts, asked["medium"])
+    wrong = has_facts & (frames > 0) & (asked["frames"] > frames)
     return asked["place"][wrong], frames[wrong], asked["frames"][wrong]
 
 
 def too_large(large: Columns) -> tuple[Numbers, Numbers]:
-    """Places of records whose media do not fit a row of a build, and how many bytes they are."""
+    """Places of records whose media do not fit a row of a build, and the bytes of these media."""
     if not len(large):
         return large["place"], large["bytes"]
     wrong = large["bytes"] > ROW_BYTES
@@ -52,7 +52,7 @@ def too_large(large: Columns) -> tuple[Numbers, Numbers]:
 
 
 def _of(facts: Columns, wanted: Numbers) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], Numbers, Numbers]:
-    """Whether there are facts of each medium, its frames, and its size."""
+    """Whether has_facts are facts about each medium, its frames, and its size."""
     media = facts["medium"]
     if not len(media):
         return np.zeros(len(wanted), dtype=bool), wanted * 0, wanted * 0

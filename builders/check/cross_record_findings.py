@@ -1,7 +1,7 @@
-"""Late findings: what only all records together tell, or their media, told of each record it is about.
+"""Findings across records: what only all records together, or their media, show, for each record it concerns.
 
-While the records are read, nobody knows yet which of them it will be about.  What is found out afterwards is noted by the
-records' places; then the slices that have any are read once more, to call the records by their ids and their parts by pointers.
+It is known only after all records are read.  So it is kept by the places of the records; then the slices that hold any of these
+are read once more, to name the records by their ids and the values in them by pointers.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .patch_overlaps import ScannedSlices
 from .slice_result import column_placed
 
 _NAMES = list(CODE)
-_SAID = {
-    "id-duplicate": "the id is that of",
-    "record-duplicate": "the record is that of",
+_MESSAGES = {
+    "id-duplicate": "the same id as",
+    "record-duplicate": "the same record as",
     "patch-overlap": "its part of the patch overlaps one of",
-    "media-contradiction": "its picture or video has another size by",
+    "media-contradiction": "its picture or video has another size in",
 }
 
 
 class AffectedRecord(NamedTuple):
-    """A record that is read once more: its ordinal, id, mix, and byte offset, and what was found about it."""
+    """A record that is read once more: its ordinal, id, mix and byte offset, and the findings about it."""
 
     row: int
     id: str
@@ -43,15 +43,15 @@ class AffectedRecord(NamedTuple):
 
 
 class CrossRecordFindings:
-    """Late findings, as they are found out.
+    """The findings across records, and the records they concern.
 
     Args:
         options: how records become rows.
         sources: all annotation files.
-        store: the media, with what was found about each.
+        store: the media, with the findings about each.
 
     Attributes:
-        columns: of each: the place of its record, its code, and what it is about.
+        columns: of each finding: the place of its record, its code, what it is about, and where in the record.
         misfits: medium → its frames (-1 for a picture), and its height × 2**32 + width, where masks do not fit.
     """
 
@@ -61,19 +61,19 @@ class CrossRecordFindings:
         self.mask_mismatches: dict[int, tuple[int, int]] = {}
 
     def add(self, name: str, places: Numbers, about: Numbers, at: Numbers | None = None) -> None:
-        """Notes findings of one kind: the records they are of, and what each is about."""
+        """Adds findings of one kind: the places of their records, and what each is about."""
         zeros = np.zeros(len(places), np.int64)
         code = zeros + (_NAMES.index(name) if name else -1)
         self.columns.append(places, code, about, zeros if at is None else at)
 
     def records(self, slices: ScannedSlices) -> Iterator[tuple[int, Slice, AffectedRecord]]:
-        """The records that there are findings of, read again from those of all slices that hold any.
+        """The records that findings concern, read again.
 
         Args:
             slices: all slices that were read.
 
         Yields:
-            Index of the annotation file, slice, and record.
+            Index of the annotation file, slice and record.
         """
         if not len(self.columns):
             return
@@ -81,18 +81,18 @@ class CrossRecordFindings:
         order = np.argsort(places, kind="stable")
         places, codes, about, at = places[order], codes[order], about[order], at[order]
         for i, (file, slice_, row) in enumerate(slices):
-            after = slices[i + 1] if i + 1 < len(slices) else None
-            stop = place(file, after[2]) if after is not None and after[0] == file else place(file + 1, 0)
+            following = slices[i + 1] if i + 1 < len(slices) else None
+            stop = place(file, following[2]) if following is not None and following[0] == file else place(file + 1, 0)
             low, high = np.searchsorted(places, [place(file, row), stop]).tolist()
             if low == high:
                 continue
             wanted: dict[int, list[tuple[int, int, int]]] = {}
             for j in range(low, high):
                 wanted.setdefault(placed(int(places[j]))[1], []).append((int(codes[j]), int(about[j]), int(at[j])))
-            for again in self._again(slice_, wanted):
-                yield file, slice_, again
+            for record in self._read_again(slice_, wanted):
+                yield file, slice_, record
 
-    def _again(self, slice_: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[AffectedRecord]:
+    def _read_again(self, slice_: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[AffectedRecord]:
         read_as = reading(self.options, slice_)
         stem = slice_.file.rpartition("/")[2].split(".")[0]
         left = len(wanted)
@@ -114,13 +114,13 @@ class CrossRecordFindings:
                 return
 
     def _finding(self, code: int, about: int, at: int, format_: str | None, sample: Sample) -> list[Finding]:
-        if code < 0:  # a medium: what was found about it, at the reference's place
+        if code < 0:  # a medium: the findings about it, at the place of the reference
             key, position = column_placed(at)
             several = {"image": len(sample.images), "video": len(sample.videos), "frames": len(sample.videos)}.get(
                 key, 1
             )
             pointer = f"/{'video' if key == 'frames' else key}" + (f"/{position}" if several > 1 else "")
-            return [Finding(one.code, one.message, pointer) for one in self.store.findings(about)]
+            return [Finding(finding_.code, finding_.message, pointer) for finding_ in self.store.findings(about)]
         name = _NAMES[code]
         if name == "mask-size-differs" and format_ is not None:
             frames, size = self.mask_mismatches[about]
@@ -137,4 +137,4 @@ class CrossRecordFindings:
         if name == "media-too-large":
             return [finding(name, f"{about:,} bytes of media in one row")]
         file, row = placed(about)
-        return [finding(name, f"{_SAID[name]} {self.sources[file].file}:{row}")]
+        return [finding(name, f"{_MESSAGES[name]} {self.sources[file].file}:{row}")]

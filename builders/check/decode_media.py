@@ -1,4 +1,4 @@
-"""Examining: all media of a dataset, opened or decoded in several threads, each with what is wrong with it."""
+"""Examination of media: all media of a dataset, opened or decoded in several threads, each with its findings."""
 
 from __future__ import annotations
 
@@ -19,47 +19,51 @@ from .slice_result import Depth
 def examine_media(
     store: MediaStore, cache: HeaderCache, depth: Depth, threads: int
 ) -> Iterator[tuple[MediaHeader, list[Finding]]]:
-    """Every distinct medium with its header, and what was found about it.
+    """Every distinct medium with its header and its findings.
 
     Args:
         store: the media.
-        cache: headers that are known, and where new ones are kept.
-        depth: ``full`` decodes all of each.
-        threads: media opened, and decoded, at once.
+        cache: headers, and where new ones are kept.
+        depth: ``full`` decodes each to its end.
+        threads: number of media opened and decoded at once.
     """
-    # lists of frames that share some stand near each other in the store, so that few need to be remembered
-    frame = _Frames()
-    judge = partial(_both, frame=frame) if depth == "full" else partial(header_findings, frame=frame)
-    waiting: deque[tuple[MediaHeader, Future[list[Finding]] | list[Finding]]] = deque()
+    # lists that share frames are near each other in the store, so that a small cache is enough
+    frame_header = _FrameHeaders()
+    find = (
+        partial(_all_findings, frame_header=frame_header)
+        if depth == "full"
+        else partial(header_findings, frame_header=frame_header)
+    )
+    pending: deque[tuple[MediaHeader, Future[list[Finding]] | list[Finding]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="decoding") as pool:
-        for one in media_headers(store, cache, threads=threads):
-            long = depth == "full" or len(one.items) > 1
-            waiting.append((one, pool.submit(judge, one) if long else judge(one)))
-            while waiting and (len(waiting) > 4 * threads or isinstance(waiting[0][1], list)):
-                yield _done(*waiting.popleft())
-        for pair in waiting:
+        for medium in media_headers(store, cache, threads=threads):
+            is_slow = depth == "full" or len(medium.items) > 1
+            pending.append((medium, pool.submit(find, medium) if is_slow else find(medium)))
+            while pending and (len(pending) > 4 * threads or isinstance(pending[0][1], list)):
+                yield _done(*pending.popleft())
+        for pair in pending:
             yield _done(*pair)
 
 
-_FRAMES_KNOWN = 1 << 16
+_MAX_FRAMES = 1 << 16
 
 
-class _Frames:
-    """Headers of frames, each learned once, also where several threads ask for it at the same time."""
+class _FrameHeaders:
+    """Headers of frames, each read once, also where several threads need it at the same time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[Item, Future[Header]] = OrderedDict()
+        self._headers: OrderedDict[Item, Future[Header]] = OrderedDict()
 
     def __call__(self, item: Item) -> Header:
         with self._lock:
-            found = self._known.get(item)
+            found = self._headers.get(item)
             if found is not None:
-                self._known.move_to_end(item)
+                self._headers.move_to_end(item)
             else:
-                mine = self._known[item] = Future()
-                if len(self._known) > _FRAMES_KNOWN:
-                    self._known.popitem(last=False)
+                mine = self._headers[item] = Future()
+                if len(self._headers) > _MAX_FRAMES:
+                    self._headers.popitem(last=False)
         if found is not None:
             return found.result()
         try:
@@ -70,39 +74,39 @@ class _Frames:
         return mine.result()
 
 
-def _done(known: MediaHeader, findings: Future[list[Finding]] | list[Finding]) -> tuple[MediaHeader, list[Finding]]:
-    return known, findings if isinstance(findings, list) else findings.result()
+def _done(medium: MediaHeader, findings: Future[list[Finding]] | list[Finding]) -> tuple[MediaHeader, list[Finding]]:
+    return medium, findings if isinstance(findings, list) else findings.result()
 
 
-def _both(known: MediaHeader, frame: Callable[[Item], Header]) -> list[Finding]:
-    findings = header_findings(known, frame)
-    if any(one.severity == "error" for one in findings):
+def _all_findings(medium: MediaHeader, frame_header: Callable[[Item], Header]) -> list[Finding]:
+    findings = header_findings(medium, frame_header)
+    if any(finding.severity == "error" for finding in findings):
         return findings
-    told = {one.code for one in findings}
-    return findings + [one for one in decode_findings(known) if one.code not in told]
+    codes = {finding.code for finding in findings}
+    return findings + [finding for finding in decode_findings(medium) if finding.code not in codes]
 
 
-def measure(gathered: dict[str, list[int]], known: MediaHeader) -> None:
-    """Adds the sizes of a medium to the values gathered, by the names of `modalmix.builders.check.statistics.UNITS`."""
-    header = known.header
-    wanted = "image" if known.medium == "frames" else known.medium
+def measure(values: dict[str, list[int]], medium: MediaHeader) -> None:
+    """Adds the sizes of a medium to the values, by the names of `modalmix.builders.check.statistics.UNITS`."""
+    header = medium.header
+    kind = "image" if medium.kind == "frames" else medium.kind
 
     def add(name: str, value: float) -> None:
-        gathered.setdefault(name, []).append(max(0, round(value)))
+        values.setdefault(name, []).append(max(0, round(value)))
 
-    if wanted == "image":
+    if kind == "image":
         add("image pixels", header.height * header.width)
         add("image width", header.width)
         add("image height", header.height)
-        for item in known.items:
+        for item in medium.items:
             add("image bytes", item.size)
-    elif wanted == "video":
+    elif kind == "video":
         add("video width", header.width)
         add("video height", header.height)
         add("video frames", header.frames)
         add("video milliseconds", 1000 * header.seconds)
-        add("video bytes", known.items[0].size)
+        add("video bytes", medium.items[0].size)
     else:
         add("sound milliseconds", 1000 * header.seconds)
         add("sound rate", header.rate)
-        add("sound bytes", known.items[0].size)
+        add("sound bytes", medium.items[0].size)

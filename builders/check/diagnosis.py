@@ -1,4 +1,4 @@
-"""The diagnosis: what a check gives."""
+"""The diagnosis: the result of a check, summed up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.int_columns import Numbers
 from .statistics import Spread
 
 EXAMPLES = 3
-"""Findings of a code that are kept to be shown."""
+"""How many findings of a code are kept as examples."""
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class FileDiagnosis(msgspec.Struct):
         formats: each format's confidence in the first record, and its reasons.
         counts: what would become of its records.
         examples: for each code some findings.
-        url: where it is on the Hub, if its media are there, too, and were not looked up.
+        url: its place on the Hub, where its media are there too and are not looked up.
     """
 
     file: str
@@ -47,26 +47,26 @@ class FileDiagnosis(msgspec.Struct):
     examples: dict[str, list[Example]] = {}
     url: str = ""
 
-    def show(self, code: str, example: Example) -> None:
-        """Adds an example, as long as there are few."""
-        known = self.examples.setdefault(code, [])
-        if len(known) < EXAMPLES:
-            known.append(example)
+    def add_example(self, code: str, example: Example) -> None:
+        """Adds an example, up to `EXAMPLES` of a code."""
+        examples = self.examples.setdefault(code, [])
+        if len(examples) < EXAMPLES:
+            examples.append(example)
 
 
 class Diagnosis(msgspec.Struct):
-    """What a check has found.
+    """What a check finds.
 
     Attributes:
         version: of modalmix.
-        depth: how deep it looked.
-        counts: what would become of the records; `rejected` counts those whose media are bad too.
+        depth: of the check.
+        counts: what would become of the records; `rejected` includes those whose media are bad.
         examples: for each code some findings.
-        spreads: what is measured, by the names of `modalmix.builders.check.statistics.UNITS`.
-        files: annotation file → the same of that one.
-        media: number of distinct media by what they should be; empty at depth ``quick``.
-        kinds: contents of media (jpeg, mp4 …) → how many.
-        complete: it was not stopped by `max_errors`.
+        spreads: the measurements, by the names of `modalmix.builders.check.statistics.UNITS`.
+        files: annotation file → the diagnosis of that file.
+        media: medium (image, video …) → number of distinct media; empty at depth ``quick``.
+        kinds: content (jpeg, mp4 …) → number of media.
+        complete: `max_errors` did not stop the check.
     """
 
     version: str
@@ -90,10 +90,10 @@ class Diagnosis(msgspec.Struct):
 
 
 class CheckResult(NamedTuple):
-    """A diagnosis with what a clean copy needs.
+    """A diagnosis, with what a clean copy needs.
 
     Attributes:
-        diagnosis: what was found.
+        diagnosis: the findings, summed up.
         bad: places (`modalmix.builders.core.int_columns.place`) of the records with an error, ascending.
         sources: the annotation files, in the order of the places.
     """

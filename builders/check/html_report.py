@@ -1,6 +1,6 @@
-"""The page: a diagnosis as one HTML file that needs nothing else.
+"""The HTML report: a diagnosis as one file that needs nothing else.
 
-Text from a dataset is escaped wherever it stands; there is no script, and the page forbids itself to load anything.
+Text from a dataset is escaped everywhere.  The page has no script, and its policy forbids it to load anything.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def page(diagnosis: Diagnosis, title: str) -> str:
     """The page of a diagnosis.
 
     Args:
-        diagnosis: what was found.
-        title: what was checked.
+        diagnosis: what to show.
+        title: the name of DATA.
     """
     counts = diagnosis.counts
     usable = sum(counts.written.values())
@@ -70,7 +70,7 @@ def page(diagnosis: Diagnosis, title: str) -> str:
         tiles.insert(3, ("not selected", f"{counts.not_selected:,}", ""))
     if diagnosis.media:
         tiles.append(("media opened", f"{sum(diagnosis.media.values()):,}", ""))
-    early = "" if diagnosis.complete else " · stopped early: not all records were read"
+    early = "" if diagnosis.complete else " · stopped early: some records are not read"
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="sub">modalmix {escape(diagnosis.version)} · depth {escape(diagnosis.depth)}{early}</p>',
@@ -79,11 +79,11 @@ def page(diagnosis: Diagnosis, title: str) -> str:
         "</section>",
         _findings(diagnosis),
         _bars("Rows by mix", counts.written),
-        _bars("Records by file", {name: one.counts.read for name, one in diagnosis.files.items()}),
+        _bars("Records by file", {name: file.counts.read for name, file in diagnosis.files.items()}),
         _bars("Media by content", diagnosis.kinds),
         _plots(diagnosis.spreads),
     ]
-    # the policy is the second lock: should an escape ever be missed, nothing runs and nothing is fetched
+    # the policy is a second guard: should an escape ever be missed, nothing runs and nothing is fetched
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
@@ -101,11 +101,10 @@ def _findings(diagnosis: Diagnosis) -> str:
         counts.items(), key=lambda pair: (_ORDER[CATALOGUE[pair[0]].severity], -pair[1], pair[0])
     ):
         kind = CATALOGUE[code]
-        known = upstream().get(kind.name)
-        trained = f"<dt>upstream</dt><dd>{escape(known.upstream)}</dd>" if known else ""
+        trained = f"<dt>upstream</dt><dd>{escape(upstream()[kind.name].upstream)}</dd>"
         shown = "".join(
-            f"<pre>{escape(_place(one.file, one.row, one.id, one.pointer))}\n{escape(one.message)}</pre>"
-            for one in diagnosis.examples.get(code, ())
+            f"<pre>{escape(_place(example.file, example.row, example.id, example.pointer))}\n{escape(example.message)}</pre>"
+            for example in diagnosis.examples.get(code, ())
         )
         parts.append(
             f'<details{" open" if kind.severity == "error" else ""}><summary><code class="{kind.severity}">{code}</code>'
@@ -147,7 +146,7 @@ def _plots(spreads: dict[str, Spread]) -> str:
 def _plot(name: str, spread: Spread) -> str:
     heading = f"<figcaption>{escape(UNITS[name])}</figcaption>"
     least, most = shown(name, spread.least), shown(name, spread.most)
-    if spread.least == spread.most:  # nothing to draw: one bar would say no more
+    if spread.least == spread.most:  # one bar shows nothing more
         return f"<figure>{heading}<small>always {most}</small></figure>"
     bins = spread.bins()
     highest = max(count for _, _, count in bins)

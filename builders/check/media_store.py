@@ -1,8 +1,8 @@
-"""Media: each distinct file of a dataset opened once, in several threads, and judged.
+"""Media of a check: each distinct medium of a dataset, its header, and what is wrong with it.
 
-`MediaStore` keeps the distinct media of a dataset in a temporary SQLite file, so that a million of them take no memory.  `opened`
-gives their headers, from the cache where it has them; `judged` says what is wrong with one by its header alone, `decoded` by
-decoding all of it.
+`MediaStore` keeps the distinct media in a temporary SQLite file, so that a million of them take no memory.  `media_headers` reads
+their headers in several threads, each file once, or takes them from the cache.  `header_findings` says what is wrong with a
+medium by its header alone, `decode_findings` by decoding all of it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from ..media.sniff import PICTURES, SOUNDS, STAND_INS
 LEAST_SIDE = 14
 """Pixels: one patch of the usual vision encoders."""
 MOST_PIXELS = 89_478_485
-"""What Pillow warns of."""
+"""Pillow warns of larger pictures."""
 MOST_ASPECT = 200
-"""Qwen2-VL's processor refuses pictures that are longer than this times their width."""
+"""Qwen2-VL's processor refuses a picture whose long side is more than this times its short side."""
 MOST_SECONDS = 4 * 3600.0
 _TIMED = SOUNDS | {"ogg", "m4a", "mp4"}
-"""Sounds whose header always says how long they last."""
-_AHEAD = 4096
-_AT_ONCE = 8
+"""Sounds whose header always gives their duration."""
+_BATCH = 4096
+_HEADERS_A_TASK = 8
 
 _SUFFIXES: dict[str, frozenset[str]] = {
     "jpeg": frozenset({".jpg", ".jpeg", ".jfif", ".jpe"}),
@@ -57,9 +57,9 @@ _SUFFIXES: dict[str, frozenset[str]] = {
     "avi": frozenset({".avi"}),
     "flv": frozenset({".flv"}),
 }
-"""What a file with this content is usually called."""
+"""Content → the usual suffixes of its files."""
 SUFFIXES = frozenset().union(*_SUFFIXES.values())
-"""Names with one of these are media files."""
+"""The suffixes of media files."""
 
 
 _SCHEMA = """
@@ -69,16 +69,23 @@ CREATE TABLE found (number INTEGER PRIMARY KEY, findings BLOB);
 
 
 class MediaHeader(NamedTuple):
-    """One distinct medium with what was learned: its hash, what it should be, its items, and its first item's header."""
+    """A distinct medium and its header.
+
+    Attributes:
+        number: its hash.
+        kind: what it should be: ``image``, ``video``, ``audio``, ``audio_q``, or ``frames`` for a video as pictures.
+        items: one, or the frames.
+        header: of the first item.
+    """
 
     number: int
-    medium: str
+    kind: str
     items: list[Item]
     header: Header
 
 
 class MediaStore:
-    """The distinct media of a dataset, and what was found about each, on disk."""
+    """The distinct media of a dataset, and the findings about each, on disk."""
 
     def __init__(self) -> None:
         self._database = TempDatabase(_SCHEMA)
@@ -91,7 +98,7 @@ class MediaStore:
         self._database.close()
 
     def add(self, media: dict[int, tuple[str, bytes]]) -> None:
-        """Adds media; one that is known already is passed over."""
+        """Adds media; those that are in the store already stay as they are."""
         rows = []
         for number, (medium, items) in media.items():
             first: Item = pickle.loads(items)[0]
@@ -104,19 +111,19 @@ class MediaStore:
         return int(self._connection.execute("SELECT COUNT(*) FROM media").fetchone()[0])
 
     def __iter__(self) -> Iterator[tuple[int, str, list[Item]]]:
-        """All media, in the order of their files and of their places in them: archives and patches are read forwards."""
+        """All media, by file and place in the file, so that archives and patches are read forwards."""
         for number, medium, items in self._connection.execute(
             "SELECT number, medium, items FROM media ORDER BY path, start"
         ):
             yield number, medium, pickle.loads(items)
 
     def note(self, number: int, findings: list[Finding]) -> None:
-        """Keeps what was found about a medium."""
-        blob = msgspec.msgpack.encode([(one.code, one.message, one.pointer) for one in findings])
+        """Keeps the findings about a medium."""
+        blob = msgspec.msgpack.encode([(finding.code, finding.message, finding.pointer) for finding in findings])
         self._connection.execute("INSERT OR REPLACE INTO found VALUES (?, ?)", (number, blob))
 
     def findings(self, number: int) -> list[Finding]:
-        """What was found about a medium."""
+        """The findings about a medium."""
         row = self._connection.execute("SELECT findings FROM found WHERE number = ?", (number,)).fetchone()
         if row is None:
             return []
@@ -133,20 +140,20 @@ def media_headers(
 
     Args:
         media: from a `MediaStore`.
-        cache: what is known already, and where new headers are kept.
-        threads: how many files are opened at once.
+        cache: headers, and where new ones are kept.
+        threads: number of files opened at once.
     """
     media = iter(media)
     with ThreadPoolExecutor(threads, thread_name_prefix="headers") as pool:
-        while batch := list(islice(media, _AHEAD)):
-            keys = [key_of(items[0], _asked(medium)) for _, medium, items in batch]
+        while batch := list(islice(media, _BATCH)):
+            keys = [key_of(items[0], _medium_of(medium)) for _, medium, items in batch]
             known = iter(cache.get([key for key in keys if key is not None]))
             headers = [None if key is None else next(known) for key in keys]
             unknown = [i for i, header in enumerate(headers) if header is None]
             # some at a time: a future costs as much as a picture's header
             pending = deque(
-                pool.submit(_learned, [batch[i] for i in unknown[at : at + _AT_ONCE]])
-                for at in range(0, len(unknown), _AT_ONCE)
+                pool.submit(_read_headers, [batch[i] for i in unknown[at : at + _HEADERS_A_TASK]])
+                for at in range(0, len(unknown), _HEADERS_A_TASK)
             )
             ready: Iterator[Header] = iter(())
             learned: list[tuple[tuple[str, str], Header]] = []
@@ -162,11 +169,11 @@ def media_headers(
             cache.put(learned)
 
 
-def _learned(media: list[tuple[int, str, list[Item]]]) -> list[Header]:
-    return [read_header(items[0], _asked(medium)) for _, medium, items in media]
+def _read_headers(media: list[tuple[int, str, list[Item]]]) -> list[Header]:
+    return [read_header(items[0], _medium_of(medium)) for _, medium, items in media]
 
 
-def _asked(medium: str) -> Medium:
+def _medium_of(medium: str) -> Medium:
     return "image" if medium == "frames" else "audio" if medium == "audio_q" else medium  # type: ignore[return-value]
 
 
@@ -175,123 +182,123 @@ def picture_header(item: Item) -> Header:
     return read_header(item, "image")
 
 
-def header_findings(known: MediaHeader, frame: Callable[[Item], Header] = picture_header) -> list[Finding]:
-    """What is wrong with a medium, as far as its header, and those of its frames, tell.
+def header_findings(medium: MediaHeader, frame_header: Callable[[Item], Header] = picture_header) -> list[Finding]:
+    """What is wrong with a medium by its header and those of its frames.
 
     Args:
-        known: the medium.
-        frame: gives the header of a frame; one that remembers opens no file twice.
+        medium: the medium.
+        frame_header: gives the header of a frame; one with a cache opens no file twice.
     """
-    medium, items, header = known.medium, known.items, known.header
-    name, wanted = items[0].name, _asked(medium)
+    kind, items, header = medium.kind, medium.items, medium.header
+    name, expected = items[0].name, _medium_of(kind)
     if header.content in STAND_INS:
         return [finding("media-stand-in", f"{name!r} is {STAND_INS[header.content]}, of {items[0].size:,} bytes")]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if header.missing:
-        code = "video-truncated" if wanted == "video" and not header.error else "media-truncated"
-        found.append(finding(code, f"{header.missing:,} bytes are not there at the end of {name!r}"))
+        code = "video-truncated" if expected == "video" and not header.error else "media-truncated"
+        findings.append(finding(code, f"{header.missing:,} bytes are missing at the end of {name!r}"))
     if header.error:
-        return found or [finding(_unread(items[0], header), f"{name!r}: {header.error}")]
-    if wanted == "audio" and header.medium == "video":
+        return findings or [finding(_unreadable(items[0], header), f"{name!r}: {header.error}")]
+    if expected == "audio" and header.medium == "video":
         if not header.rate:
-            found.append(finding("no-sound-track", f"{name!r} is a video without sound"))
-    elif header.medium != wanted and not (wanted == "video" and header.content == "gif"):
-        return [finding("media-kind", f"{name!r} is {_A[header.medium]}, not {_A[wanted]}")]
+            findings.append(finding("no-sound-track", f"{name!r} is a video without sound"))
+    elif header.medium != expected and not (expected == "video" and header.content == "gif"):
+        return [finding("media-kind", f"{name!r} is {_A[header.medium]}, not {_A[expected]}")]
     if _misnamed(name, header.content):
-        found.append(finding("media-extension", f"{name!r} holds {header.content}"))
-    found += _sizes(name, wanted, header)
-    if medium == "frames":
-        found += _frames(items, header, frame)
-    return found
+        findings.append(finding("media-extension", f"{name!r} holds {header.content}"))
+    findings += _sizes(name, expected, header)
+    if kind == "frames":
+        findings += _frames(items, header, frame_header)
+    return findings
 
 
-def _unread(item: Item, header: Header) -> str:
-    """The name of the finding that an item cannot be read."""
+def _unreadable(item: Item, header: Header) -> str:
+    """The name of the finding for an item that cannot be read."""
     return "patch-base64" if item.base64 and NO_BASE64 in header.error else "media-unreadable"
 
 
 def _misnamed(name: str, content: str) -> bool:
-    """Whether a file's name is one of media, but not of its content; a part of a patch has none."""
+    """Whether a file is named as a medium of another content; a part of a patch has no such name."""
     suffix = os.path.splitext(name)[1].lower()
     usual = _SUFFIXES.get(content)
     return usual is not None and suffix in SUFFIXES and suffix not in usual
 
 
-_A = {"image": "a picture", "video": "a video", "audio": "a sound", "": "nothing known"}
+_A = {"image": "a picture", "video": "a video", "audio": "a sound", "": "of an unknown kind"}
 
 
-def _sizes(name: str, wanted: str, header: Header) -> list[Finding]:
-    found: list[Finding] = []
+def _sizes(name: str, expected: str, header: Header) -> list[Finding]:
+    findings: list[Finding] = []
     height, width = header.height, header.width
     least, most = sorted((height, width))
-    if wanted != "audio" and (least * most > MOST_PIXELS or least < LEAST_SIDE or most > MOST_ASPECT * least):
-        found.append(finding("size-extreme", f"{name!r} has {width:,} × {height:,} pixels"))
-    if wanted == "video" and not header.frames:
-        found.append(finding("duration-zero", f"{name!r} has no frames"))
+    if expected != "audio" and (least * most > MOST_PIXELS or least < LEAST_SIDE or most > MOST_ASPECT * least):
+        findings.append(finding("size-extreme", f"{name!r} has {width:,} × {height:,} pixels"))
+    if expected == "video" and not header.frames:
+        findings.append(finding("duration-zero", f"{name!r} has no frames"))
     if header.medium == "audio" and header.rate and not header.seconds and header.content in _TIMED:
-        found.append(finding("duration-zero", f"{name!r} has no samples"))
+        findings.append(finding("duration-zero", f"{name!r} has no samples"))
     if header.seconds > MOST_SECONDS:
-        found.append(finding("size-extreme", f"{name!r} lasts {header.seconds / 3600:.1f} hours"))
-    return found
+        findings.append(finding("size-extreme", f"{name!r} lasts {header.seconds / 3600:.1f} hours"))
+    return findings
 
 
-def _frames(items: list[Item], first: Header, learned: Callable[[Item], Header]) -> list[Finding]:
-    """What is wrong with a video's frames: the first that is of each kind of wrong, and how many more are."""
-    wrong: dict[str, tuple[str, str]] = {}
-    more: Counter[str] = Counter()
+def _frames(items: list[Item], first: Header, header_of: Callable[[Item], Header]) -> list[Finding]:
+    """What is wrong with the frames of a video: the first frame with each defect, and how many more have it."""
+    defects: dict[str, tuple[str, str]] = {}
+    counts: Counter[str] = Counter()
     for i, item in enumerate(items):
-        header = learned(item) if i else first
+        header = header_of(item) if i else first
         code, what = "", ""
         if header.content in STAND_INS:
             code, what = "media-stand-in", f"is {STAND_INS[header.content]}"
         elif header.error and header.content in PICTURES:
             code, what = "media-unreadable", f"is damaged: {header.error}"
         elif header.error and item.base64:
-            code, what = _unread(item, header), header.error
+            code, what = _unreadable(item, header), header.error
         elif header.error or header.medium != "image":
             code, what = "media-kind", f"is no picture{f': {header.error}' if header.error else ''}"
         elif (header.height, header.width) != (first.height, first.width):
             code = "frames-differ-in-size"
             what = f"has {header.width} × {header.height} pixels, the first {first.width} × {first.height}"
-        elif i and _misnamed(item.name, header.content):  # the first one's name has been looked at
+        elif i and _misnamed(item.name, header.content):  # the name of the first is compared already
             code, what = "media-extension", f"holds {header.content}"
         if code:
-            wrong.setdefault(code, (f"frame {i} ({item.name!r}) {what}", f"/{i}"))
-            more[code] += 1
+            defects.setdefault(code, (f"frame {i} ({item.name!r}) {what}", f"/{i}"))
+            counts[code] += 1
     found = [
-        finding(code, f"{message}, and {more[code] - 1:,} more" if more[code] > 1 else message, pointer)
-        for code, (message, pointer) in wrong.items()
+        finding(code, f"{message}, and {counts[code] - 1:,} more" if counts[code] > 1 else message, pointer)
+        for code, (message, pointer) in defects.items()
     ]
     return found + _frames_order([item.name for item in items])
 
 
 def _frames_order(names: list[str]) -> list[Finding]:
-    """Whether frames stand in the order of their names as texts, but not of the numbers in them."""
+    """Whether frames are in the order of their names as texts, but not of the numbers in them."""
     numbers = [int(found[-1]) if (found := _NUMBER.findall(os.path.splitext(name)[0])) else -1 for name in names]
     if numbers == sorted(numbers) or min(numbers) < 0 or names != sorted(names):
         return []
     at = next(i for i in range(1, len(numbers)) if numbers[i] < numbers[i - 1])
-    return [finding("frames-order", f"{names[at]!r} comes behind {names[at - 1]!r}")]
+    return [finding("frames-order", f"{names[at]!r} comes after {names[at - 1]!r}")]
 
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-def decode_findings(known: MediaHeader) -> list[Finding]:
-    """What is wrong with a medium that only shows when all of it is decoded."""
+def decode_findings(medium: MediaHeader) -> list[Finding]:
+    """What is wrong with a medium that only decoding all of it shows."""
     from ..media.errors import MediaError
     from ..media.samples import NoSoundError
 
-    medium, items = _asked(known.medium), known.items
+    kind, items = _medium_of(medium.kind), medium.items
     name = items[0].name
     try:
-        if medium == "image":
+        if kind == "image":
             return _decoded_pictures(items)
-        if medium == "audio":
+        if kind == "audio":
             return _decoded_sound(items[0])
         return _decoded_video(items[0])
     except NoSoundError:
-        return []  # its header has told
+        return []  # `header_findings` reports it
     except (MediaError, OSError, ValueError) as error:
         text = " ".join(str(error).split())[:300]
         code = "media-truncated" if "truncated" in text or "breaks off" in text else "media-unreadable"
@@ -324,7 +331,7 @@ def _decoded_sound(item: Item) -> list[Finding]:
     return [] if samples else [finding("duration-zero", f"{item.name!r} has no samples")]
 
 
-_FRAMES_AT_ONCE = 16
+_FRAMES_A_READ = 16
 
 
 def _decoded_video(item: Item) -> list[Finding]:
@@ -333,8 +340,8 @@ def _decoded_video(item: Item) -> list[Finding]:
 
     with open_video(item, seconds=600) as video:
         broken: list[int] = []
-        for start in range(0, video.frames, _FRAMES_AT_ONCE):
-            indices = range(start, min(start + _FRAMES_AT_ONCE, video.frames))
+        for start in range(0, video.frames, _FRAMES_A_READ):
+            indices = range(start, min(start + _FRAMES_A_READ, video.frames))
             try:
                 video.read(indices)
             except MediaError:

@@ -1,14 +1,14 @@
-"""Overlapping: parts of a patch, of several records, that share bytes without being the same part.
+"""Overlaps: parts of a patch that share bytes without being the same part.
 
 ::
 
-    a  |─────────|                  a, b  overlap: one begins in the middle of the other
+    a  |─────────|                  a, b  overlap: b begins inside a
     b       |─────────|
     c  |──────────────|             c     holds both
     d  |────|─────|──|              d     a video of three frames; a picture that is one of these is the same part
 
-Equal parts are legitimate: one picture, asked about twice.  A video's frames are kept as one range, from the first to the last;
-where such a range overlaps another, both records are read again, and their frames compared one by one.
+Equal parts are legitimate: two records about one picture.  The frames of a video are kept as one range, from the first to the
+last; where such a range overlaps another, both records are read again, and their frames compared one by one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..pipeline.rows import reading
 
 Booleans = NDArray[np.bool_]
 ScannedSlices = Sequence[tuple[int, Slice, int]]
-"""Slices: the index of the annotation file, the slice, the row of its first record."""
+"""Slices: the index of the annotation file, the slice, the ordinal of its first record."""
 
 Parts = dict[str, list[tuple[int, int]]]
 """File → the parts of it, as first byte and the byte after the last, ascending."""
@@ -38,15 +38,16 @@ _AT_ONCE = 20_000
 
 
 def overlaps(ranges: Columns, confirmed: Callable[[Numbers, Numbers], Booleans]) -> tuple[Numbers, Numbers]:
-    """Records with a part that overlaps another one.
+    """Records with a part that overlaps another part.
 
     Args:
         ranges: ``path``, ``start``, ``stop``, ``place``, and ``several``: 1 for the frames of a video.
-        confirmed: tells of pairs of records, given by their places, whether parts of theirs do overlap.
+        confirmed: says of pairs of records, given by their places, whether their parts do overlap.
 
     Returns:
-        Places, each once, and for each the place of a record that it overlaps.  Told is the part that begins later; of one that
-        holds several others, or begins with the one it holds, the larger: it is its size that must be wrong.
+        Places, each once, and for each the place of a record that it overlaps.  Of two parts, the one that begins later is
+        reported; but a part that holds several others, or begins where the one it holds begins, is reported itself: its size
+        must be wrong.
     """
     if not len(ranges):
         none = np.empty(0, np.int64)
@@ -58,24 +59,24 @@ def overlaps(ranges: Columns, confirmed: Callable[[Numbers, Numbers], Booleans])
     group = np.cumsum(new) - 1  # of equal parts
     first = np.flatnonzero(new)
     videos = np.maximum.reduceat(several, first) > 0
-    told, others = _pairs(paths[first], starts[first], stops[first], videos)
-    if not len(told):
-        return told, told
-    unsure = videos[told] | videos[others]
+    reported, others = _pairs(paths[first], starts[first], stops[first], videos)
+    if not len(reported):
+        return reported, reported
+    unsure = videos[reported] | videos[others]
     wrong = ~unsure
-    wrong[unsure] = confirmed(places[first[told[unsure]]], places[first[others[unsure]]])
-    told, at = np.unique(told[wrong], return_index=True)
+    wrong[unsure] = confirmed(places[first[reported[unsure]]], places[first[others[unsure]]])
+    reported, at = np.unique(reported[wrong], return_index=True)
     others = others[wrong][at]
-    # all records with the part that is told of
-    where = np.searchsorted(told, group)
-    mine = np.flatnonzero(told[np.minimum(where, len(told) - 1)] == group) if len(told) else where[:0]
+    # all records with a reported part
+    where = np.searchsorted(reported, group)
+    mine = np.flatnonzero(reported[np.minimum(where, len(reported) - 1)] == group) if len(reported) else where[:0]
     found, at = np.unique(places[mine], return_index=True)
     return found, places[first[others[where[mine[at]]]]]
 
 
 def _pairs(paths: Numbers, starts: Numbers, stops: Numbers, videos: Booleans) -> tuple[Numbers, Numbers]:
-    """Of distinct parts, sorted: those that overlap another one, and that other one."""
-    told: list[Numbers] = []
+    """Of distinct parts, sorted: those that overlap another, and that other."""
+    reported: list[Numbers] = []
     others: list[Numbers] = []
     bounds = np.flatnonzero(np.concatenate(([True], paths[1:] != paths[:-1], [True])))
     for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
@@ -89,12 +90,12 @@ def _pairs(paths: Numbers, starts: Numbers, stops: Numbers, videos: Booleans) ->
         inside = end[later] <= reach[later - 1]
         held = np.bincount(furthest[inside], minlength=len(end))
         large = inside & ~videos[low:high][furthest] & ((held[furthest] > 1) | (begin[later] == begin[furthest]))
-        told.append(low + np.where(large, furthest, later))
+        reported.append(low + np.where(large, furthest, later))
         others.append(low + np.where(large, later, furthest))
-    if not told:
+    if not reported:
         none = np.empty(0, np.int64)
         return none, none
-    return np.concatenate(told), np.concatenate(others)
+    return np.concatenate(reported), np.concatenate(others)
 
 
 def confirmed(
@@ -103,8 +104,8 @@ def confirmed(
     """Whether parts of two records overlap, frame by frame; both are read again.
 
     Args:
-        places: of the one record of each pair.
-        others: of the other.
+        places: of the first record of each pair.
+        others: of the second.
         slices: all slices that were read.
         options: how records become rows.
         rewriters: where media are looked up.
@@ -120,13 +121,13 @@ def confirmed(
 
 
 def crossing(one: Parts, other: Parts) -> bool:
-    """Whether a part of the one shares bytes with a part of the other, or of its own, and is not that part."""
+    """Whether a part of the first shares bytes with a part of the second, and is not that part."""
     for path, parts in one.items():
-        there = other.get(path, [])
+        candidates = other.get(path, [])
         for start, stop in parts:
             # parts of one record follow each other, so that only those around the start can reach into it
-            at = bisect_left(there, (start, start))
-            for begin, end in there[max(0, at - 1) :]:
+            at = bisect_left(candidates, (start, start))
+            for begin, end in candidates[max(0, at - 1) :]:
                 if begin >= stop:
                     break
                 if end > start and (begin, end) != (start, stop):

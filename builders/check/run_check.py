@@ -1,13 +1,13 @@
-"""The doctor: DATA is read once, its media opened once each, and everything that is wrong is told.
+"""A check: DATA is read once, each of its media is opened once, and every defect is a finding.
 
 ::
 
-    slices ──look──► parts ─┬─ duplicates, overlaps, contradictions ──┐
-                            ├─ media: headers, or all decoded ────────┼─► late findings ─► told in one more pass over the
-                            └─ files nobody refers to                 ┘                     slices that have any
+    slices ──scan──► results ─┬─ duplicates, overlaps, contradictions ──┐
+                              ├─ media: headers, or all decoded ────────┼─► findings across records, written in one more
+                              └─ files that no record refers to         ┘   pass over the slices that have any
 
-Findings go to a file as they are met, those of the first pass first.  What is held of a record until the end is some ten numbers
-(`modalmix.builders.core.int_columns`); the distinct media stand in a temporary SQLite file.
+Findings go to a file at once, those of the first pass first.  Until the end, some ten numbers are held of each record
+(`modalmix.builders.core.int_columns`); the distinct media are in a temporary SQLite file.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ from .unreferenced_files import unreferenced_files
 
 __all__ = ["DEPTHS", "Depth", "Diagnosis", "Example", "check"]
 
-_PART_BYTES = 16 << 20
-"""Of a slice where several processes read: small enough that all of them have work to the end."""
-_HELD = 200_000
-"""Numbers held before they go into a spread."""
+_SLICE_BYTES = 16 << 20
+"""Size of a slice where several processes read: small enough to keep all of them busy to the end."""
+_MAX_NUMBERS = 200_000
+"""How many numbers are held before they go into a spread."""
 
 
 def check(
@@ -72,20 +72,20 @@ def check(
     progress: Callable[[int], None] | None = None,
     media_progress: Callable[[int, int], None] | None = None,
 ) -> CheckResult:
-    """Examines DATA.
+    """Checks DATA.
 
     Args:
         data: annotation files; see `modalmix.builders.pipeline.inputs`.
         options: how records would become rows; `verify_masks` is done from depth ``headers`` on.
-        depth: ``quick`` opens no media; ``headers`` opens each once; ``full`` decodes all of each.
+        depth: ``quick`` opens no media, ``headers`` opens each once, ``full`` decodes each to its end.
         findings: file to write all findings to, as JSON Lines; it appears whole or not at all.
-        max_errors: stop reading after so many rejected records.
+        max_errors: number of rejected records after which reading stops.
         seed: for ``random:N`` of a mixture.
         workers: processes that read annotations; one where there are fewer slices, or `max_errors` is given.
         threads: media opened at once; as many as there are processors by default.
-        cache: headers known already; that of the user by default.
-        progress: told the bytes of annotations read since the last call.
-        media_progress: told how many media are done, and how many there are.
+        cache: headers of media, and where new ones are kept; the user's cache by default.
+        progress: gets the bytes of annotations read since the last call.
+        media_progress: gets how many media are done, and how many there are.
 
     Raises:
         DataError: the data cannot be found.
@@ -102,17 +102,17 @@ def check(
             run.compare()
             if depth != "quick":
                 run.examine(cache, threads or os.cpu_count() or 1, media_progress)
-            run.look_into_archives()
-            run.look_around()
-            run.tell_late()
-            return run.told()
+            run.check_archives()
+            run.find_unreferenced_files()
+            run.write_cross_record_findings()
+            return run.result()
     finally:
         if own:
             cache.close()
 
 
-class _Awaited(Rewriters):
-    """Stands for rewriters where the media are on the Hub, as the annotations are: none is looked up."""
+class _HubRewriters(Rewriters):
+    """Rewriters where the media are on the Hub, as the annotations are: no path is looked up."""
 
     def __init__(self) -> None:
         super().__init__(DEFAULTS)
@@ -122,7 +122,7 @@ class _Awaited(Rewriters):
 
 
 class _Check:
-    """One examination; its methods are called in the order of `check`."""
+    """One check; `check` calls its methods in their order."""
 
     def __init__(
         self,
@@ -154,23 +154,23 @@ class _Check:
         }
         if not self.awaited:
             options = looked_up(options, self.sources)
-        # masks are verified with the headers of all, see `examine`
+        # `examine` verifies masks, with the headers of all media
         self.options = msgspec.structs.replace(options, verify_masks=False)
         self.verify = options.verify_masks
         self.depth, self.spool, self.store, self.progress = depth, spool, store, progress
         self.workers = 1 if self.awaited else workers
-        self.rewriters = _Awaited() if self.awaited else Rewriters(options)
+        self.rewriters = _HubRewriters() if self.awaited else Rewriters(options)
         self.whole = bool(options.media_root) or os.path.isdir(data if isinstance(data, str) else data[0])
-        self.part = empty_result()
+        self.scanned = empty_result()
         self.slices: list[tuple[int, Slice, int]] = []
-        self.late = CrossRecordFindings(self.options, self.sources, store)
+        self.cross_record = CrossRecordFindings(self.options, self.sources, store)
         self.media: dict[str, int] = {}
         self.kinds: dict[str, int] = {}
 
     # ---- the first pass
 
     def read(self, max_errors: int | None) -> None:
-        """Looks at every record."""
+        """Scans every record."""
         types: dict[str, dict[str, FirstRecord]] = {}
         tasks = self._tasks()
         row = 0
@@ -183,9 +183,9 @@ class _Check:
             self.files[slice_.file].counts.add(part.counts)
             for code, entries in part.examples.items():
                 for entry in entries:
-                    self.files[slice_.file].show(code, entry.example())
+                    self.files[slice_.file].add_example(code, entry.example())
             self.store.add(part.media)
-            self.part.join(part)
+            self.scanned.join(part)
             self._types(file, types, part)
             if self.progress is not None:
                 self.progress(os.path.getsize(slice_.path) if slice_.stop < 0 else slice_.stop - slice_.start)
@@ -193,12 +193,12 @@ class _Check:
                 break
 
     def _tasks(self) -> list[Task]:
-        """The slices of all files; they know their rows where several processes are to read them."""
+        """The slices of all files; with several processes, each knows the ordinal of its first record."""
         exact = self.workers > 1
         return [
             Task(slice_, file)
             for file, source in enumerate(self.sources)
-            for slice_ in plan(source, exact=exact, slice_bytes=_PART_BYTES if exact else SLICE_BYTES)
+            for slice_ in plan(source, exact=exact, slice_bytes=_SLICE_BYTES if exact else SLICE_BYTES)
         ]
 
     def _parts(self, tasks: list[Task], max_errors: int | None) -> Iterator[SliceResult]:
@@ -214,38 +214,38 @@ class _Check:
             return
         located: PathCache | None = None
         for task in tasks:
-            limit = None if max_errors is None else max(max_errors - self.part.counts.rejected, 1)
+            limit = None if max_errors is None else max(max_errors - self.scanned.counts.rejected, 1)
             rewriter = self.rewriters.of(task.slice_)
             if located is None or located.rewriter is not rewriter:
                 located = PathCache(rewriter)
             yield scan_slice(task.slice_, task.file, self.options, located, self.spool, depth=self.depth, limit=limit)
 
-    def _types(self, file: int, known: dict[str, dict[str, FirstRecord]], part: SliceResult) -> None:
-        """Tells where the values of a key are of another type than before in the file."""
-        news = [(first, key, name) for key, types in part.types.items() for name, first in types.items()]
+    def _types(self, file: int, of_keys: dict[str, dict[str, FirstRecord]], scanned: SliceResult) -> None:
+        """Adds a finding where the values of a key change their type within the file."""
+        news = [(first, key, name) for key, types in scanned.types.items() for name, first in types.items()]
         for first, key, name in sorted(news, key=lambda new: (new[0].row, *new[1:])):
-            before = known.setdefault(key, {})
+            before = of_keys.setdefault(key, {})
             if name in before:
                 continue
             if before:
                 message = f"{key} is {A_TYPE[name]} here, and {' or '.join(A_TYPE[one] for one in before)} before"
                 found = finding("type-change", message, f"/{key}").placed(self.sources[file].file, first.row)
-                self._tell(Entry(msgspec.structs.replace(found, offset=first.offset), first.id))
+                self._write(Entry(msgspec.structs.replace(found, offset=first.offset), first.id))
             before[name] = first
 
-    # ---- what all records together tell
+    # ---- across records
 
     def compare(self) -> None:
         """Finds equal ids and records, overlapping parts of patches, and sizes that contradict each other."""
-        part = self.part
+        part = self.scanned
         for columns, name in ((part.ids, "id-duplicate"), (part.records, "record-duplicate")):
             places = columns["place"]
             again, first = repeats(columns["hash"])
-            self.late.add(name, places[again], places[first])
-        self.late.add("patch-overlap", *overlaps(part.ranges, self._overlap))
-        self.late.add("media-too-large", *too_large(part.large))
-        if self.depth == "quick":  # deeper, the files themselves say who is right
-            self.late.add("media-contradiction", *contradictions(part.sizes))
+            self.cross_record.add(name, places[again], places[first])
+        self.cross_record.add("patch-overlap", *overlaps(part.ranges, self._overlap))
+        self.cross_record.add("media-too-large", *too_large(part.large))
+        if self.depth == "quick":  # at other depths the files themselves show who is right
+            self.cross_record.add("media-contradiction", *contradictions(part.sizes))
 
     def _overlap(self, places: Numbers, others: Numbers) -> Booleans:
         return confirmed(places, others, self.slices, self.options, self.rewriters)
@@ -253,97 +253,100 @@ class _Check:
     # ---- the media
 
     def examine(self, cache: HeaderCache, threads: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Opens every distinct medium, and decodes it at depth ``full``."""
+        """Opens every distinct medium; at depth ``full``, decodes it."""
         bad = Columns("medium")
         facts = Columns("medium", "frames", "size")
         gathered: dict[str, list[int]] = {}
         total = len(self.store)
-        for done, (known, findings) in enumerate(examine_media(self.store, cache, self.depth, threads), 1):
+        for done, (opened, findings) in enumerate(examine_media(self.store, cache, self.depth, threads), 1):
             if progress is not None:
                 progress(done, total)
-            header = known.header
-            self.media[known.medium] = self.media.get(known.medium, 0) + 1
+            header = opened.header
+            self.media[opened.kind] = self.media.get(opened.kind, 0) + 1
             if header.content:
                 self.kinds[header.content] = self.kinds.get(header.content, 0) + 1
             if findings:
-                self.store.note(known.number, findings)
-                bad.add(known.number)
+                self.store.note(opened.number, findings)
+                bad.add(opened.number)
             if not header.error:
-                frames = {"video": header.frames, "frames": len(known.items)}.get(known.medium, -1)
-                facts.add(known.number, frames, header.height << 32 | header.width)
-                measure(gathered, known)
-            if sum(map(len, gathered.values())) > _HELD:
+                frames = {"video": header.frames, "frames": len(opened.items)}.get(opened.kind, -1)
+                facts.add(opened.number, frames, header.height << 32 | header.width)
+                measure(gathered, opened)
+            if sum(map(len, gathered.values())) > _MAX_NUMBERS:
                 self._spread(gathered)
         self._spread(gathered)
-        part, references = self.part, self.part.references
+        part, references = self.scanned, self.scanned.references
         marked = members(references["medium"], np.sort(bad["medium"]))
-        self.late.add("", references["place"][marked], references["medium"][marked], references["at"][marked])
+        self.cross_record.add("", references["place"][marked], references["medium"][marked], references["at"][marked])
         if self.verify:
             places, media, frames_of, sizes = mask_mismatches(part.masks, facts)
-            self.late.add("mask-size-differs", places, media)
+            self.cross_record.add("mask-size-differs", places, media)
             for medium, count, size in zip(media.tolist(), frames_of.tolist(), sizes.tolist(), strict=True):
-                self.late.mask_mismatches[medium] = count, size
-        self.late.add("num-frames-too-many", *too_many_frames(part.asked, facts))
+                self.cross_record.mask_mismatches[medium] = count, size
+        self.cross_record.add("num-frames-too-many", *too_many_frames(part.asked, facts))
 
     def _spread(self, gathered: dict[str, list[int]]) -> None:
         for name, values in gathered.items():
-            self.part.spreads.setdefault(name, Spread()).add(values)
+            self.scanned.spreads.setdefault(name, Spread()).add(values)
         gathered.clear()
 
-    # ---- archives, and files nobody refers to
+    # ---- archives, and files that no record refers to
 
-    def look_into_archives(self) -> None:
-        """Tells what is wrong with the archives that media are looked up in."""
+    def check_archives(self) -> None:
+        """Adds what is wrong with the archives that media are looked up in."""
         if self.awaited:
             return
-        for one in archive_findings(
-            self.options, self.sources, missed=CODE["media-missing"] in self.part.counts.findings
+        for found in archive_findings(
+            self.options, self.sources, missed=CODE["media-missing"] in self.scanned.counts.findings
         ):
-            self._tell(Entry(one, None))
+            self._write(Entry(found, None))
 
-    def look_around(self) -> None:
-        """Finds media files under the roots that no record refers to, where all was read that is there, or roots were named."""
+    def find_unreferenced_files(self) -> None:
+        """Finds media files that no record refers to: where every record is read, and DATA is a folder or roots are given."""
         options = self.options
         some = options.mixes is not None or options.selection != EVERYTHING
         chosen = some or any(source.take.strategy != "all" for source in self.sources)
-        if chosen or self.part.stopped or not self.whole:
+        if chosen or self.scanned.stopped or not self.whole:
             return
-        known = np.unique(self.part.paths["hash"])
+        referenced = np.unique(self.scanned.paths["hash"])
         roots = dict.fromkeys(
             root for _, slice_, _ in self.slices for root in self.rewriters.of(slice_).roots if os.path.isdir(root)
         )
-        for _, name in unreferenced_files(list(roots), known):
-            self._tell(Entry(Finding(CODE["media-orphan"], f"{name!r}", "", name), None))
+        for _, name in unreferenced_files(list(roots), referenced):
+            self._write(Entry(Finding(CODE["media-orphan"], f"{name!r}", "", name), None))
 
-    # ---- telling
+    # ---- output
 
-    def _tell(self, entry: Entry) -> None:
-        self.part.counts.note([entry.found])
-        if (file := self.files.get(entry.found.file)) is not None:
-            file.counts.note([entry.found])
-            file.show(entry.found.code, entry.example())
+    def _write(self, entry: Entry) -> None:
+        self.scanned.counts.note([entry.finding])
+        if (file := self.files.get(entry.finding.file)) is not None:
+            file.counts.note([entry.finding])
+            file.add_example(entry.finding.code, entry.example())
         self.spool.write(entry.line())
-        known = self.part.examples.setdefault(entry.found.code, [])
-        if len(known) < EXAMPLES:
-            known.append(entry)
+        examples = self.scanned.examples.setdefault(entry.finding.code, [])
+        if len(examples) < EXAMPLES:
+            examples.append(entry)
 
-    def tell_late(self) -> None:
-        """Tells what was found out since the records were read."""
-        for file, slice_, again in self.late.records(self.slices):
-            for one in again.findings:
-                self._tell(
-                    Entry(Finding(one.code, one.message, one.pointer, slice_.file, again.row, again.offset), again.id)
+    def write_cross_record_findings(self) -> None:
+        """Writes the findings that only all records together, or their media, show."""
+        for file, slice_, record in self.cross_record.records(self.slices):
+            for found in record.findings:
+                self._write(
+                    Entry(
+                        Finding(found.code, found.message, found.pointer, slice_.file, record.row, record.offset),
+                        record.id,
+                    )
                 )
-            if rejects(again.findings):
-                self.part.rejected.add(place(file, again.row))
-                for counts in (self.part.counts, self.files[slice_.file].counts):
+            if rejects(record.findings):
+                self.scanned.rejected.add(place(file, record.row))
+                for counts in (self.scanned.counts, self.files[slice_.file].counts):
                     counts.rejected += 1
-                    counts.written[again.mix] -= 1
+                    counts.written[record.mix] -= 1
 
-    def told(self) -> CheckResult:
+    def result(self) -> CheckResult:
         """The result."""
-        part = self.part
-        for counts in (part.counts, *(one.counts for one in self.files.values())):
+        part = self.scanned
+        for counts in (part.counts, *(file.counts for file in self.files.values())):
             counts.written = {mix: count for mix, count in counts.written.items() if count}
         examples = {code: [entry.example() for entry in entries] for code, entries in part.examples.items()}
         diagnosis = Diagnosis(

@@ -1,13 +1,13 @@
-"""Looking: one pass over a slice, through the same row pipeline as a build, that keeps what the rest of the check needs.
+"""The scan of a slice: one pass through the same row pipeline as a build, that keeps what the rest of the check needs.
 
 ::
 
-    slice ──Sieve──rows──► Row / Reject ──► findings   written to a spool at once, three examples of a code kept
-              └────────────► Run ───────────► numbers    hashes, places and sizes in columns; spreads
-                                        ──► media      each distinct one once per slice, and which record refers to which
+    slice ──FastPath──rows──► Row / Reject ──► findings   written to a file at once, three examples of a code kept
+                 └────────────► Run ───────────► numbers    hashes, places and sizes in columns; spreads
+                                           ──► media      each distinct one once per slice, and which record refers to which
 
-A `Part` is of one slice; parts are joined in the order of the slices (`modalmix.builders.check.check`).  They travel between
-processes.
+A `SliceResult` belongs to one slice; the results are joined in the order of the slices (`modalmix.builders.check.run_check`).
+They travel between processes.
 """
 
 from __future__ import annotations
@@ -46,44 +46,44 @@ def scan_slice(
     slice_: Slice,
     file: int,
     options: Options,
-    located: PathCache,
+    paths: PathCache,
     spool: BinaryIO,
     *,
     depth: Depth,
     limit: int | None = None,
-    plain: bool = True,
+    fast: bool = True,
 ) -> SliceResult:
-    """Reads a slice.
+    """Scans a slice.
 
     Args:
         slice_: the slice.
-        file: index of its annotation file, for places.
+        file: index of its annotation file.
         options: how records become rows.
-        located: where media are looked up; what it keeps is of use to the next slice.
-        spool: where the findings go, a line each.
-        depth: from ``headers`` on, the media are noted.
-        limit: stop after so many rejected records.
-        plain: let records that are plain (`modalmix.builders.check.fast_path`) take the short way.
+        paths: where media are looked up; it may be used again for the next slice.
+        spool: file for the findings, one line each.
+        depth: from ``headers`` on, every reference to a medium is kept.
+        limit: number of rejected records after which the scan stops.
+        fast: let sound records take the fast path (`modalmix.builders.check.fast_path`).
     """
-    part = empty_result()
-    located.begin()
-    scan = _SliceScan(part, slice_, file, located, spool, depth, options)
-    met: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
-    blocks = scan.at_hand(read(slice_))
+    result = empty_result()
+    paths.begin()
+    scan = _SliceScan(result, slice_, file, paths, spool, depth, options)
+    seen_shapes: dict[tuple[tuple[str, ...], tuple[type, ...]], bool] = {}
+    blocks = scan.with_places(read(slice_))
     everything = options.mixes is None and options.selection == EVERYTHING and slice_.take.strategy == "all"
-    if plain and everything:
+    if fast and everything:
         blocks = scan.fast_path.blocks(blocks)
-    stream = rows(slice_, options, part.counts, located.rewriter, blocks)
+    stream = rows(slice_, options, result.counts, paths.rewriter, blocks)
     errors = 0
     try:
         for row in stream:
             record = row.record
             if record is not None:
                 signature = (tuple(record), tuple(map(type, record.values())))
-                if signature not in met:
-                    if len(met) > 10_000:
-                        met.clear()
-                    met[signature] = True
+                if signature not in seen_shapes:
+                    if len(seen_shapes) > 10_000:
+                        seen_shapes.clear()
+                    seen_shapes[signature] = True
                     scan.types(row)
             if isinstance(row, Row):
                 scan.row(row)
@@ -91,54 +91,56 @@ def scan_slice(
                 scan.reject(row)
                 errors += row.row >= 0
                 if limit is not None and errors >= limit:
-                    part.stopped = True
+                    result.stopped = True
                     break
     finally:
         stream.close()  # type: ignore[attr-defined]  # a generator, which closes the annotation file
     scan.fast_path.forget()
-    part.counts.add(scan.taken)
-    scan.of_the_file()
+    result.counts.add(scan.fast_counts)
+    scan.write_file_findings()
     scan.finish()
-    return part
+    return result
 
 
 class _SliceScan:
-    """Takes rows one by one into a `Part`."""
+    """Collects the result of a slice, row by row."""
 
     def __init__(
         self,
-        part: SliceResult,
+        result: SliceResult,
         slice_: Slice,
         file: int,
-        located: PathCache,
+        paths: PathCache,
         spool: BinaryIO,
         depth: Depth,
         options: Options,
     ) -> None:
-        self.part, self.slice_, self.file, self.rewriter, self.spool = part, slice_, file, located.rewriter, spool
-        self.ids = of_id(f"\0{file}")  # no id begins so: else that of "1" in file 0 would be that of "0" in file 1
+        self.result, self.slice_, self.file, self.rewriter, self.spool = result, slice_, file, paths.rewriter, spool
+        self.ids = of_id(f"\0{file}")  # no id begins so; else that of "1" in file 0 would be that of "0" in file 1
         self.roles = options.roles
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
-        self.media = MediaReferences(part, self.numbers, deep=depth != "quick")
-        self.fast_path = FastPath(located, self.run, self.profiles)
-        self.taken = Counts()
+        self.media = MediaReferences(result, self.numbers, deep=depth != "quick")
+        self.fast_path = FastPath(paths, self.run, self.profiles)
+        self.fast_counts = Counts()
         self.block: Block | None = None
         self.starts: list[int] | None = None
-        self.about_file: list[Finding] = []
+        self.file_findings: list[Finding] = []
 
     # ---- places
 
-    def at_hand(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """The blocks; while one is worked on, the offsets of its records can be told."""
+    def with_places(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks; `offset` knows the records of the block that is being worked on."""
         for block in blocks:
             self.block, self.starts = block, None
-            self.about_file += [one for one in block.findings if one.row < 0 and one.severity != "error"]
+            self.file_findings += [
+                finding for finding in block.findings if finding.row < 0 and finding.severity != "error"
+            ]
             yield block
             self.block = None
             del block  # freed before the next one is decoded
 
     def offset(self, row: int) -> int | None:
-        """The byte offset of a record of the block in hand."""
+        """The byte offset of a record of the current block; None for any other."""
         block = self.block
         if block is None or block.starts is None or not 0 <= row - block.row < len(block.records):
             return None
@@ -148,49 +150,50 @@ class _SliceScan:
 
     # ---- findings
 
-    def tell(self, one: Finding, id_: str | None) -> None:
-        if one.offset is None and one.row >= 0:
-            one = msgspec.structs.replace(one, offset=self.offset(one.row))
-        entry = Entry(one, id_)
+    def write(self, finding: Finding, id_: str | None) -> None:
+        """Writes a finding that is counted already."""
+        if finding.offset is None and finding.row >= 0:
+            finding = msgspec.structs.replace(finding, offset=self.offset(finding.row))
+        entry = Entry(finding, id_)
         self.spool.write(entry.line())
-        known = self.part.examples.setdefault(one.code, [])
-        if len(known) < EXAMPLES:
-            known.append(entry)
+        examples = self.result.examples.setdefault(finding.code, [])
+        if len(examples) < EXAMPLES:
+            examples.append(entry)
 
     def add(self, found: Finding, row: int, id_: str | None) -> None:
-        """Tells a finding that the pipeline has not counted."""
-        self.part.counts.note([found])
-        self.tell(found.placed(self.slice_.file, row), id_)
+        """Counts and writes a finding that the pipeline does not give."""
+        self.result.counts.note([found])
+        self.write(found.placed(self.slice_.file, row), id_)
 
-    def of_the_file(self) -> None:
-        """Tells what the pipeline has counted but given with no row: notes about the file as a whole, such as a mark."""
-        for one in self.about_file:
-            self.tell(one, None)
+    def write_file_findings(self) -> None:
+        """Writes what the pipeline counts but gives with no row: notes about the file as a whole, such as a byte-order mark."""
+        for finding in self.file_findings:
+            self.write(finding, None)
 
     def types(self, row: Row | Reject) -> None:
-        """Notes where a value of a key is of a type for the first time."""
-        known = self.part.types
+        """Keeps the first record where a value of a key has a type."""
+        of_keys = self.result.types
         for key, value in (row.record or {}).items():
-            if value is not None and (key in known or len(known) < _MOST_KEYS):
+            if value is not None and (key in of_keys or len(of_keys) < _MOST_KEYS):
                 name = _TYPES.get(type(value), "number")
-                if name not in known.setdefault(key, {}):
-                    known[key][name] = FirstRecord(row.row, _id_of(row), self.offset(row.row))
+                if name not in of_keys.setdefault(key, {}):
+                    of_keys[key][name] = FirstRecord(row.row, _id_of(row), self.offset(row.row))
 
     # ---- rows
 
     def row(self, row: Row) -> None:
-        part, sample = self.part, row.sample
-        for one in row.findings:
-            self.tell(one, row.id)
+        result, sample = self.result, row.sample
+        for finding in row.findings:
+            self.write(finding, row.id)
         here = place(self.file, row.row)
-        noted = notes(row.format, sample, row.record)
-        for one in noted:
-            self.add(one, row.row, row.id)
-        if not row.findings and not noted:
+        found = notes(row.format, sample, row.record)
+        for finding in found:
+            self.add(finding, row.row, row.id)
+        if not row.findings and not found:
             self.fast_path.sound(row)
-        part.records.add(fingerprint(row.record), here)
+        result.records.add(fingerprint(row.record), here)
         if sample.id is not None:
-            part.ids.add(of_id(sample.id) ^ self.ids, here)
+            result.ids.add(of_id(sample.id) ^ self.ids, here)
         self.media.row(row.media, sample, here)
         numbers = self.numbers
         numbers["turns"].append(len(sample.turns))
@@ -213,68 +216,68 @@ class _SliceScan:
             self.finish()
 
     def run(self, run: Run) -> None:
-        """Takes plain records: does what `row` does, with all of them at once."""
-        part, numbers, records = self.part, self.numbers, run.records
+        """Adds consecutive sound records, as `row` does one by one."""
+        result, numbers, records = self.result, self.numbers, run.records
         here = place(self.file, run.row)
         places = np.arange(here, here + len(records))
-        part.records.append(run.prints.records, places)
-        for shape in run.profiles:
-            shape.rows += 1
+        result.records.append(run.prints.records, places)
+        for profile in run.profiles:
+            profile.rows += 1
         named = list(map(_NAMED, run.profiles))
         if all(named):
-            part.ids.append(run.prints.ids ^ self.ids, places)
+            result.ids.append(run.prints.ids ^ self.ids, places)
         elif any(named):
-            part.ids.append(run.prints.ids[named] ^ self.ids, places[named])
+            result.ids.append(run.prints.ids[named] ^ self.ids, places[named])
         numbers["characters"] += map(add, run.characters, map(_MORE, run.profiles))
         self.media.run(run.media, here)
-        self.taken.read += len(records)
+        self.fast_counts.read += len(records)
         if len(numbers["characters"]) > 100_000:
             self.finish()
 
     def profiles(self, profiles: list[Profile]) -> None:
-        """Takes what plain records have in common."""
-        taken = self.taken
-        for shape in profiles:
-            taken.written[shape.mix] = taken.written.get(shape.mix, 0) + shape.rows
-            if shape.format is not None:
-                taken.formats[shape.format] = taken.formats.get(shape.format, 0) + shape.rows
-            for name, number in shape.numbers.items():
-                self.part.spreads.setdefault(name, Spread()).add(np.full(shape.rows, number))
+        """Adds what the records of the fast path have in common."""
+        fast_counts = self.fast_counts
+        for profile in profiles:
+            fast_counts.written[profile.mix] = fast_counts.written.get(profile.mix, 0) + profile.rows
+            if profile.format is not None:
+                fast_counts.formats[profile.format] = fast_counts.formats.get(profile.format, 0) + profile.rows
+            for name, number in profile.numbers.items():
+                self.result.spreads.setdefault(name, Spread()).add(np.full(profile.rows, number))
 
     def reject(self, row: Reject) -> None:
-        part = self.part
+        result = self.result
         id_ = _id_of(row)
-        for one in row.findings:
-            self.tell(one if one.file else one.placed(row.file, row.row), id_)
+        for finding in row.findings:
+            self.write(finding if finding.file else finding.placed(row.file, row.row), id_)
         if row.row < 0:
             return
         here = place(self.file, row.row)
-        part.rejected.add(here)
+        result.rejected.add(here)
         if row.record is None:
             return
-        part.records.add(fingerprint(row.record), here)
+        result.records.add(fingerprint(row.record), here)
         if id_ is not None:
-            part.ids.add(of_id(id_) ^ self.ids, here)
-        errors = [one for one in row.findings if one.severity == "error"]
+            result.ids.add(of_id(id_) ^ self.ids, here)
+        errors = [finding for finding in row.findings if finding.severity == "error"]
         if row.format and len(errors) == 1 and errors[0].code in _LOOKUP_CODES:
             self._missed(row, errors[0], id_)
 
     def _missed(self, row: Reject, first: Finding, id_: str | None) -> None:
-        """The other media of the record that are missing, and how the missing are called here."""
+        """Adds the other media of the record that are missing, and those that exist under a similar name."""
         assert row.format is not None and row.record is not None
         sample = formats()[row.format].read(row.record, self.roles)
-        told = False
-        for one in lookups(sample, self.rewriter):
-            if one.code == first.code and one.pointer == first.pointer and not told:
-                told = True  # the pipeline has told this one
+        is_reported = False
+        for finding in lookups(sample, self.rewriter):
+            if finding.code == first.code and finding.pointer == first.pointer and not is_reported:
+                is_reported = True  # the pipeline gives this one
             else:
-                self.add(one, row.row, id_)
+                self.add(finding, row.row, id_)
 
     def finish(self) -> None:
-        """Takes the numbers held so far into the spreads."""
+        """Moves the numbers held so far into the spreads."""
         for name, values in self.numbers.items():
             if values:
-                self.part.spreads.setdefault(name, Spread()).add(values)
+                self.result.spreads.setdefault(name, Spread()).add(values)
         self.numbers.clear()
 
 

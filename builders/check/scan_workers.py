@@ -30,7 +30,7 @@ class Task(NamedTuple):
 class ScanResult(NamedTuple):
     """The result of a slice, and the file with its findings, which the caller removes."""
 
-    part: SliceResult
+    result: SliceResult
     findings: str
 
 
@@ -68,16 +68,16 @@ def scan_in_workers(
 def _worker(setup: _Setup) -> Callable[[Task, Send], ScanResult]:
     """Scans slices in a worker."""
     rewriters = Rewriters(setup.options)
-    located: PathCache | None = None
+    paths: PathCache | None = None
 
     def run(task: Task, send: Send) -> ScanResult:
-        nonlocal located
+        nonlocal paths
         rewriter = rewriters.of(task.slice_)
-        if located is None or located.rewriter is not rewriter:
-            located = PathCache(rewriter)
-        handle, path = tempfile.mkstemp(prefix="part-", suffix=".jsonl", dir=setup.folder)
+        if paths is None or paths.rewriter is not rewriter:
+            paths = PathCache(rewriter)
+        handle, path = tempfile.mkstemp(prefix="result-", suffix=".jsonl", dir=setup.folder)
         with os.fdopen(handle, "wb") as spool:
-            part = scan_slice(task.slice_, task.file, setup.options, located, spool, depth=setup.depth)
-        return ScanResult(part, path)
+            result = scan_slice(task.slice_, task.file, setup.options, paths, spool, depth=setup.depth)
+        return ScanResult(result, path)
 
     return run

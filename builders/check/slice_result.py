@@ -1,4 +1,4 @@
-"""Parts: what each slice has told, in columns and examples; the parts of all slices are joined into one."""
+"""The result of a slice: columns of numbers, and examples; the results of all slices are joined into one."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ Depth = Literal["quick", "headers", "full"]
 DEPTHS: tuple[Depth, ...] = ("quick", "headers", "full")
 
 COLUMN_KINDS = ("image", "video", "frames", "audio", "audio_q")
-"""Where in a row a medium stands; its index is noted with each reference."""
+"""Columns of a row that hold media; the index of one is part of each reference."""
 LARGE = 1 << 30
-"""Bytes of media in a record from which on they are noted."""
+"""Bytes; records with more of media are listed."""
 _MANY = 1 << 20
 
 
 def column_place(kind: int, position: int) -> int:
-    """One number for where in a record a medium stands: the index of its kind in `COLUMN_KINDS`, and which of them it is."""
+    """One number for the place of a medium in a record: the index of its column in `COLUMN_KINDS`, and its position there."""
     return kind * _MANY + position
 
 
 def column_placed(number: int) -> tuple[str, int]:
-    """The inverse of `column_place`, with the name of the kind."""
+    """The column and the position that `column_place` made one number of."""
     return COLUMN_KINDS[number // _MANY], number % _MANY
 
 
 class Entry(NamedTuple):
-    """A finding with what its record is called: one line of the findings file."""
+    """A finding and the id of its record: one line of the findings file."""
 
-    found: Finding
+    finding: Finding
     id: str | None
 
     def example(self) -> Example:
-        """The finding as it is shown."""
-        one = self.found
-        return Example(one.file, one.row, self.id, one.pointer, one.message)
+        """The finding as an example."""
+        finding = self.finding
+        return Example(finding.file, finding.row, self.id, finding.pointer, finding.message)
 
     def line(self) -> bytes:
         """The line, newline included."""
-        one, kind = self.found, self.found.kind
+        finding, kind = self.finding, self.finding.kind
         entry = {
-            "code": one.code,
+            "code": finding.code,
             "name": kind.name,
             "severity": kind.severity,
-            "file": one.file,
-            "row": one.row if one.row >= 0 else None,
+            "file": finding.file,
+            "row": finding.row if finding.row >= 0 else None,
             "id": self.id,
-            "pointer": one.pointer,
-            "offset": one.offset,
-            "message": one.message,
+            "pointer": finding.pointer,
+            "offset": finding.offset,
+            "message": finding.message,
             "mend": kind.fix,
         }
         try:
@@ -66,7 +66,7 @@ class Entry(NamedTuple):
 
 
 class FirstRecord(NamedTuple):
-    """The first record of a kind: its ordinal, id, and byte offset."""
+    """The first record with something: its ordinal, id and byte offset."""
 
     row: int
     id: str | None
@@ -74,21 +74,21 @@ class FirstRecord(NamedTuple):
 
 
 class SliceResult(msgspec.Struct):
-    """What a slice has told.
+    """What the scan of a slice gives.
 
     Attributes:
         ids: fingerprint of the id, combined with that of the file, and place of each record that has an id.
         records: fingerprint and place of each record.
         rejected: places of records with an error.
-        paths: hash of each local path referred to, once a slice.
+        paths: hash of each local path referred to, once for each slice.
         references: medium, place of the record, and where in it (`column_place`).
-        sizes: hash of the path of a picture or video, height × 2**32 + width that a record says of it, place.
+        sizes: hash of the path of a picture or video, height × 2**32 + width that a record gives for it, place.
         ranges: hash of the path of a patch, first byte, byte after the last, place, 1 for the frames of a video.
         masks: medium, place, largest frame, height × 2**32 + width of the first mask.
         asked: medium, place, frames asked for.
-        large: place, bytes of all media of the record; those of more than `LARGE`.
+        large: place, bytes of all media of the record, where they are more than `LARGE`.
         media: hash → the distinct media, pickled; filled from depth ``headers`` on.
-        types: key → type of its values → the first record where it is so.
+        types: key → type of its values → the first record where a value has this type.
     """
 
     counts: Counts
@@ -109,19 +109,19 @@ class SliceResult(msgspec.Struct):
     stopped: bool = False
 
     def join(self, other: SliceResult) -> None:
-        """Adds the next slice; its media are left to the caller."""
+        """Adds the result of the next slice, but for its media, which the caller stores."""
         self.counts.add(other.counts)
         for name in ("ids", "records", "rejected", "paths", "references", "sizes", "ranges", "masks", "asked", "large"):
             getattr(self, name).extend(getattr(other, name))
         merged(self.spreads, other.spreads)
         for code, entries in other.examples.items():
-            known = self.examples.setdefault(code, [])
-            known += entries[: EXAMPLES - len(known)]
+            examples = self.examples.setdefault(code, [])
+            examples += entries[: EXAMPLES - len(examples)]
         self.stopped = self.stopped or other.stopped
 
 
 def empty_result() -> SliceResult:
-    """The part of no slice."""
+    """A result of no slice."""
     return SliceResult(
         Counts(),
         ids=Columns("hash", "place"),

@@ -1,4 +1,4 @@
-"""Statistics: what a trainer plans with: how long, how many, how large.
+"""Statistics of a dataset: how long, how many, how large.
 
 A `Spread` takes any number of values and keeps a histogram of bounded size: whole numbers below 256 exactly, above in steps of
 less than 1 %.  Its quantiles are therefore exact for what is counted (turns, images, masks) and good for what is measured.
@@ -18,14 +18,14 @@ _KEPT_BITS = 8
 
 
 class Spread(msgspec.Struct):
-    """How values are spread.
+    """The distribution of values.
 
     Attributes:
-        count: how many there were.
+        count: number of values.
         total: their sum.
-        least: the smallest; 0 where there was none.
+        least: the smallest; 0 where there are none.
         most: the largest.
-        histogram: value, rounded down to 8 significant bits → how many.
+        histogram: value, rounded down to 8 significant bits → number of values.
     """
 
     count: int = 0
@@ -52,7 +52,7 @@ class Spread(msgspec.Struct):
             self.histogram[value] = self.histogram.get(value, 0) + count
 
     def merge(self, other: Spread) -> None:
-        """Adds the values of another one."""
+        """Adds the values of another distribution."""
         if not other.count:
             return
         self.least = min(self.least, other.least) if self.count else other.least
@@ -74,13 +74,13 @@ class Spread(msgspec.Struct):
 
     @property
     def mean(self) -> float:
-        """Their mean; 0 where there are none."""
+        """The mean; 0 where there are no values."""
         return self.total / self.count if self.count else 0.0
 
     def bins(self, most: int = 24) -> list[tuple[int, int, int]]:
-        """At most `most` bins of equal width for a plot: first value, last value, how many.
+        """At most `most` bins of equal width for a plot: first value, last value, number of values.
 
-        Where the values reach over more than two powers of ten, the bins are a power of two wide instead.
+        Where the values span more than two powers of ten, each bin spans a power of two instead.
         """
         if not self.count:
             return []
@@ -123,16 +123,16 @@ UNITS = {
     "video bytes": "size of a video",
     "sound bytes": "size of a sound",
 }
-"""Names of the spreads in the order they are shown, and what their numbers are."""
+"""The names of the distributions, in the order of reports, and what their numbers are."""
 
 
 def shown(name: str, value: float, *, exact: bool = True) -> str:
-    """A value of a spread as a person reads it: bytes and durations with their unit, the others with commas.
+    """A value as text for people: bytes and durations with a unit, other numbers with commas.
 
     Args:
-        name: of the spread.
-        value: of it.
-        exact: it is a whole number; else a place after the point is shown.
+        name: of the distribution.
+        value: to show.
+        exact: without digits after the point.
     """
     if "milliseconds" in name:
         return f"{value / 1000:,.1f} s"
@@ -145,6 +145,6 @@ def shown(name: str, value: float, *, exact: bool = True) -> str:
 
 
 def merged(into: dict[str, Spread], other: Mapping[str, Spread]) -> None:
-    """Adds spreads by name."""
+    """Adds distributions by name."""
     for name, spread in other.items():
         into.setdefault(name, Spread()).merge(spread)

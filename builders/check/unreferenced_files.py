@@ -1,4 +1,4 @@
-"""Orphans: media files that no record refers to."""
+"""Unreferenced files: media files that no record refers to."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .media_store import SUFFIXES
 _AT_ONCE = 4096
 
 
-def unreferenced_files(roots: Sequence[str], known: Numbers) -> Iterator[tuple[str, str]]:
-    """Files below the roots with names of media that are not known.
+def unreferenced_files(roots: Sequence[str], referenced: Numbers) -> Iterator[tuple[str, str]]:
+    """The media files below the roots that no record refers to.
 
     Args:
-        roots: folders; one inside of another is not looked at twice.
-        known: hashes of the paths that are referred to, sorted.
+        roots: folders; one inside another is searched once.
+        referenced: hashes of the paths that records refer to, sorted.
 
     Yields:
         The root and the path relative to it.
@@ -27,14 +27,14 @@ def unreferenced_files(roots: Sequence[str], known: Numbers) -> Iterator[tuple[s
             continue
         files = _media_files(root)
         while paths := list(islice(files, _AT_ONCE)):
-            there = members((digested(path.encode("utf-8", "surrogateescape")) for path in paths), known)
-            for path, referred in zip(paths, there.tolist(), strict=True):
-                if not referred:
+            is_referenced = members((digested(path.encode("utf-8", "surrogateescape")) for path in paths), referenced)
+            for path, is_used in zip(paths, is_referenced.tolist(), strict=True):
+                if not is_used:
                     yield root, os.path.relpath(path, root)
 
 
 def _media_files(root: str) -> Iterator[str]:
-    """Files below a folder whose names are those of media; links are not followed."""
+    """Files below a folder that are media by their names; links are not followed."""
     folders = [root]
     while folders:
         try:

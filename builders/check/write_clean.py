@@ -1,7 +1,7 @@
 """Clean copies: the annotation files again, in the same form, without the records that were rejected.
 
-Every record that stays is written as it was read: same keys, same order.  With `fix`, records that can be mended without guessing
-(`modalmix.builders.check.fixes`) are; each change stands in ``mends.log``.
+Every record that stays is written as it was read: same keys, same order.  With `fix`, what can be fixed without guessing
+(`modalmix.builders.check.fixes`) is fixed; ``mends.log`` lists each change.
 """
 
 from __future__ import annotations
@@ -34,72 +34,72 @@ from .diagnosis import CheckResult
 from .fixes import fixed
 from .media_store import MediaHeader, header_findings
 
-MENDS = "mends.log"
-"""JSON Lines, under a name that nothing takes for an annotation file."""
+FIXES_LOG = "mends.log"
+"""JSON Lines; by its name nothing takes it for an annotation file."""
 
 
 class CleanCopy(msgspec.Struct):
-    """What became of the records of one annotation file: ``read == written + left_out + not_selected``.
+    """What becomes of the records of one annotation file: ``read == written + left_out + not_selected``.
 
     Attributes:
-        mended: records among the written that were changed.
-        mends: changes by code.
+        fixed: how many of the written records were changed.
+        fixes: code → number of changes.
     """
 
     read: int = 0
     written: int = 0
     left_out: int = 0
     not_selected: int = 0
-    mended: int = 0
-    mends: dict[str, int] = {}
+    fixed: int = 0
+    fixes: dict[str, int] = {}
 
 
-def write_clean(told: CheckResult, out: str, options: Options, *, fix: bool = False) -> dict[str, CleanCopy]:
+def write_clean(checked: CheckResult, out: str, options: Options, *, fix: bool = False) -> dict[str, CleanCopy]:
     """Writes the annotation files of a check without their rejected records.
 
     Args:
-        told: of a check that was not stopped.
+        checked: the result of a check that read everything.
         out: folder to write to; each file keeps its name relative to DATA.
         options: of the check.
-        fix: mend what can be mended without guessing.
+        fix: fix what can be fixed without guessing.
 
     Returns:
-        Annotation file → what became of its records.
+        Annotation file → what becomes of its records.
 
     Raises:
-        DataError: the check was stopped, or a file would be written over itself.
+        DataError: the check stopped early, or a file would be written over itself.
         OSError: a file cannot be written.
     """
-    if not told.diagnosis.complete:
-        raise DataError("a check that was stopped early knows not all records: run it without --max-errors")
-    for source in told.sources:
+    if not checked.diagnosis.complete:
+        raise DataError("the check stopped early and has not seen all records: run it without --max-errors")
+    for source in checked.sources:
         if os.path.realpath(os.path.join(out, source.file)) == os.path.realpath(source.path):
-            raise DataError(f"{out!r} is where {source.file!r} lies; name another folder for the clean copy")
+            raise DataError(f"{out!r} holds {source.file!r} itself; name another folder for the clean copy")
     rewriters = Rewriters(options)
     copied: dict[str, CleanCopy] = {}
     os.makedirs(out, exist_ok=True)
-    with atomic_file(os.path.join(out, MENDS)) if fix else _nowhere() as mends:
-        for file, source in enumerate(told.sources):
+    with atomic_file(os.path.join(out, FIXES_LOG)) if fix else _nowhere() as log:
+        for file, source in enumerate(checked.sources):
             target = os.path.join(out, source.file)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             result = copied[source.file] = CleanCopy()
             with atomic_file(target) as raw, _compressed(raw, source.path) as stream:
-                _write(stream, _kept(told, file, source, options, rewriters, fix, result, mends), source)
+                _write(stream, _kept(checked, file, source, options, rewriters, fix, result, log), source)
     return copied
 
 
 def _kept(
-    told: CheckResult,
+    checked: CheckResult,
     file: int,
     source: Source,
     options: Options,
     rewriters: Rewriters,
     fix: bool,
     result: CleanCopy,
-    mends: BinaryIO | None,
+    log: BinaryIO | None,
 ) -> Iterator[dict[str, Any]]:
-    """The records of a file that stay, mended where they can be."""
-    verified = told.diagnosis.depth != "quick"
+    """The records of a file that stay, fixed where they can be."""
+    verified = checked.diagnosis.depth != "quick"
     for slice_ in plan(source):
         read_as = reading(options, slice_)
         rewriter = rewriters.of(slice_)
@@ -109,7 +109,7 @@ def _kept(
                 selected = source.take.selects(row)
                 result.left_out += selected
                 result.not_selected += not selected
-            bad = members((place(file, block.row + i) for i in range(len(block.records))), told.bad)
+            bad = members((place(file, block.row + i) for i in range(len(block.records))), checked.bad)
             for row, (record, is_bad) in enumerate(zip(block.records, bad.tolist(), strict=True), block.row):
                 result.read += 1
                 if not source.take.selects(row):
@@ -123,11 +123,11 @@ def _kept(
                     if fix:
                         changed, changes = fixed(name, record)
                         if changes and _sound(*read_as(changed), rewriter, verified):
-                            result.mended += 1
-                            for one in changes:
-                                result.mends[one.code] = result.mends.get(one.code, 0) + 1
-                                if mends is not None:
-                                    mends.write(_line(source.file, row, sample.id, one))
+                            result.fixed += 1
+                            for change in changes:
+                                result.fixes[change.code] = result.fixes.get(change.code, 0) + 1
+                                if log is not None:
+                                    log.write(_line(source.file, row, sample.id, change))
                             record, is_bad = changed, False
                 if is_bad:
                     result.left_out += 1
@@ -137,7 +137,7 @@ def _kept(
 
 
 def _sound(format_: str | None, sample: Sample, rewriter: Rewriter, verified: bool) -> bool:
-    """Whether a mended record has no error left, its media included where those of the others were opened."""
+    """Whether a fixed record has no error left, in its media neither where the check opens media."""
     if rejects(sample.findings):
         return False
     media = resolve(sample, rewriter)
@@ -147,10 +147,10 @@ def _sound(format_: str | None, sample: Sample, rewriter: Rewriter, verified: bo
         return True
     if sample.masks and rejects(mask_findings(format_, sample, media)):
         return False
-    return not any(rejects(header_findings(known)) for known in _known(media))
+    return not any(rejects(header_findings(medium)) for medium in _headers(media))
 
 
-def _known(media: Media) -> Iterator[MediaHeader]:
+def _headers(media: Media) -> Iterator[MediaHeader]:
     groups: list[tuple[str, list[list[Item]]]] = [
         ("image", [[item] for item in media.images]),
         ("video", [[item] for item in media.videos]),
@@ -158,13 +158,13 @@ def _known(media: Media) -> Iterator[MediaHeader]:
         ("audio", [[item] for item in (*media.audios, *media.audio_q)]),
     ]
     for medium, items in groups:
-        for one in items:
-            header = read_header(one[0], "image" if medium == "frames" else medium)  # type: ignore[arg-type]
-            yield MediaHeader(0, medium, one, header)
+        for change in items:
+            header = read_header(change[0], "image" if medium == "frames" else medium)  # type: ignore[arg-type]
+            yield MediaHeader(0, medium, change, header)
 
 
-def _line(file: str, row: int, id_: str | None, one: Fix) -> bytes:
-    entry = {"file": file, "row": row, "id": id_, **one._asdict()}
+def _line(file: str, row: int, id_: str | None, change: Fix) -> bytes:
+    entry = {"file": file, "row": row, "id": id_, **change._asdict()}
     return _encoded(entry) + b"\n"
 
 
@@ -197,7 +197,7 @@ def _nowhere() -> Iterator[None]:
 
 @contextmanager
 def _compressed(raw: BinaryIO, like: str) -> Iterator[BinaryIO]:
-    """A stream that is compressed as the file it is a copy of; without a time, so that equal input gives equal bytes."""
+    """A stream compressed like the file it copies; it holds no time, so that equal input gives equal bytes."""
     if like.lower().endswith(".gz"):
         with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream:
             yield cast("BinaryIO", stream)

@@ -154,7 +154,7 @@ def _show_copied(console: Console, copied: dict[str, CleanCopy], out: str | None
         return
     written = sum(file.written for file in copied.values())
     left_out = sum(file.left_out for file in copied.values())
-    changed = sum(file.mended for file in copied.values())
+    changed = sum(file.fixed for file in copied.values())
     console.print(
         f"{out}: {written:,} records in {len(copied)} file(s), {left_out:,} left out, {changed:,} mended",
         highlight=False,
