@@ -1,11 +1,11 @@
 """Sound tracks: the sound of every video as a 16 kHz mono wav, in the folder tree of the videos.
 
-It is what Ola's ``tools/convert_mp4_wav.py`` does through a shell, which names with spaces, quotes or ``&`` break::
+Ola's ``tools/convert_mp4_wav.py`` does this through a shell, and fails on names with spaces, quotes or ``&``::
 
     DATA or DIR ──videos──► (video, wav) ──processes──► Outcome: written | there | silent | failed
 
-A wav appears whole or not at all; one that is there already, and not older than its video, is left alone: so a stopped run
-continues where it was.  Each video is decoded in a process of its own that may die of it, or hang, without the others.
+A wav appears whole or not at all.  One that exists and is not older than its video is not written again, so a stopped run
+continues where it was.  Videos are decoded in worker processes: a decoder that crashes or hangs costs one video.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from ..annotations import plan, read
+from ..annotations import Slice, plan, read
 from ..core.errors import DataError
 from ..core.findings import Finding
 from ..core.locks import LockedError, acquire
 from ..core.sample import Reference
 from ..media.items import Item
+from ..paths import Rewriter
 from ..pipeline.infer_rules import looked_up
 from ..pipeline.inputs import splits
 from ..pipeline.options import DEFAULTS, Options
@@ -36,19 +37,19 @@ from .wav_files import each_in_processes
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".flv", ".ts", ".mpg", ".mpeg", ".wmv", ".asf", ".3gp", ".ogv"}
 )
-"""Files of a folder that are taken for videos; in annotations every video is one, whatever its name."""
+"""Suffixes of videos in a folder; a video of an annotation may have any name."""
 
 Status = Literal["written", "there", "silent", "failed"]
 
 
 class Track(NamedTuple):
-    """One video and where its sound goes.
+    """One video and the wav of its sound.
 
     Attributes:
-        name: of the video, relative to its root: what is told to people.
-        video: where its bytes are.
+        name: of the video, relative to its root, for messages.
+        video: its path, or its item where it is part of a file.
         wav: path of the wav relative to the output folder.
-        problem: why it cannot even be tried; empty if it can.
+        problem: the reason why it cannot be decoded; empty if it can be tried.
     """
 
     name: str
@@ -58,14 +59,14 @@ class Track(NamedTuple):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one video.
+    """The outcome for one video.
 
     Attributes:
         video: its name relative to its root.
-        status: ``written``, ``there`` (it was already), ``silent`` (no sound track) or ``failed``.
-        wav: path relative to the output folder, if it is there now.
+        status: ``written``, ``there`` (the wav existed), ``silent`` (no sound track) or ``failed``.
+        wav: path relative to the output folder, if it exists now.
         seconds: length of the sound that was written.
-        message: why it failed.
+        message: the reason of a failure.
     """
 
     video: str
@@ -88,14 +89,14 @@ def extract(
     """Writes the sound track of every video.
 
     Args:
-        data: a folder, all of whose videos are taken; or annotation files (see `modalmix.builders.pipeline.inputs`),
-            whose records' are.
-        out: folder of the wavs, made if need be; two runs at a time cannot share it.
-        options: how annotations are read, and the roots under which their videos lie.
-        workers: processes; None for one per core.
+        data: a folder, for all of its videos; or annotation files (see `modalmix.builders.pipeline.inputs`), for the videos of
+            their records.
+        out: folder of the wavs, created if necessary; two runs at a time cannot share it.
+        options: how annotations are read, and the roots of their videos.
+        workers: number of processes; None for one per core.
         seed: for ``random:N`` of a mixture.
-        started: told the number of videos before the first is decoded.
-        progress: told each outcome when it is known, in no order.
+        started: called with the number of videos before the first is decoded.
+        progress: called with each outcome, in any order.
 
     Returns:
         One outcome per video, in the order of their names.
@@ -132,7 +133,7 @@ def extract(
 
 
 def videos(data: str | Sequence[str], out: str, options: Options = DEFAULTS, *, seed: int = 42) -> list[Track]:
-    """The videos of DATA with the wavs they become; each once, in the order of their names.
+    """The videos of DATA with their wavs; each video once, in the order of their names.
 
     Raises:
         DataError: there are no annotations to read, or a folder holds no videos.
@@ -154,18 +155,18 @@ def videos(data: str | Sequence[str], out: str, options: Options = DEFAULTS, *, 
 def targets(names: Sequence[str]) -> list[str]:
     """The wav of each of the videos, in the order of their sorted names.
 
-    ``a/b.mp4`` becomes ``a/b.wav``; where two videos would share one (``b.mp4`` and ``b.mkv``), each keeps its suffix:
-    ``b.mp4.wav``.  Names of folders are kept as they are, whatever they hold.
+    ``a/b.mp4`` becomes ``a/b.wav``.  Where two videos would share a wav (``b.mp4`` and ``b.mkv``), each keeps its suffix:
+    ``b.mp4.wav``.  Names of folders stay unchanged.
     """
     names = sorted(names)
-    plain = Counter(posixpath.splitext(name)[0] for name in names)
-    taken: set[str] = {stem for stem, count in plain.items() if count == 1}
+    stems = Counter(posixpath.splitext(name)[0] for name in names)
+    taken: set[str] = {stem for stem, count in stems.items() if count == 1}
     wavs: list[str] = []
     for name in names:
         stem = posixpath.splitext(name)[0]
-        if plain[stem] > 1:
+        if stems[stem] > 1:
             stem = name
-            while stem in taken:  # b.mp4, b.mkv and, as if to annoy, b.mp4.mp4
+            while stem in taken:  # b.mp4, b.mkv and b.mp4.mp4
                 stem += "_"
             taken.add(stem)
         wavs.append(f"{stem}.wav")
@@ -176,7 +177,7 @@ _Found = tuple[str, Item | str, str]
 
 
 def _in_folder(folder: str, out: str) -> Iterator[_Found]:
-    """Name, path and problem of every video below a folder; the output folder is left out if it lies in it."""
+    """Name, path and problem of every video below a folder, except in the output folder."""
     root, own = os.path.realpath(folder), os.path.realpath(out)
     for here, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if os.path.join(here, name) != own)
@@ -190,49 +191,57 @@ def _in_folder(folder: str, out: str) -> Iterator[_Found]:
 
 
 def _in_annotations(data: Sequence[str], options: Options, seed: int) -> Iterator[_Found]:
-    """Likewise of every video file that a record names; a record or video that cannot be read is a problem of its own.
+    """Name, item and problem of every video that a record names; a record or video that cannot be read is a problem too.
 
-    Only the videos are looked up: the sounds that records name beside them are often the very wavs that are to be made.
+    Only the videos are looked up: the sounds beside them in a record are often the wavs that this run writes.
     """
     by_split = splits(list(data), format=options.format, seed=seed)
     options = looked_up(options, [source for sources in by_split.values() for source in sources])
     rewriters = Rewriters(options)
-    met: set[object] = set()
+    found: set[Item] = set()
     members: list[tuple[str, Item]] = []
-    for sources in by_split.values():
-        for source in sources:
-            for piece in plan(source):
-                read_as = reading(options, piece)
-                rewriter = rewriters.of(piece)
-                for block in read(piece):
-                    for one in block.findings:
-                        if one.severity == "error" and piece.take.selects(one.row):
-                            yield f"{one.file}:{one.row}", "", str(one)
-                    for row, record in enumerate(block.records, block.row):
-                        if not piece.take.selects(row):
-                            continue
-                        _, sample = read_as(record)
-                        if options.mixes is not None and sample.mix not in options.mixes:
-                            continue
-                        for i, video in enumerate(sample.videos):
-                            at = f"/video/{i}" if len(sample.videos) > 1 else "/video"
-                            item = rewriter.video(video, at)
-                            if isinstance(item, Finding):
-                                yield f"{piece.file}:{row}{at}", "", str(item.placed(piece.file, row))
-                            elif isinstance(item, Item) and item not in met:
-                                met.add(item)
-                                if item.archive is not None and isinstance(video, Reference):
-                                    members.append(("/" + video.path.replace("\\", "/").lstrip("/"), item))
-                                else:
-                                    yield _name(item, options, piece.path), item, ""
-    # Where an archive was cut says nothing: members have the tree that is written, as the sounds beside them have.
+    for slice_ in (slice_ for sources in by_split.values() for source in sources for slice_ in plan(source)):
+        for place, video, item in _in_slice(slice_, options, rewriters.of(slice_)):
+            if isinstance(item, Finding):
+                yield place, "", str(item)
+            elif item not in found:
+                found.add(item)
+                if item.archive is not None and isinstance(video, Reference):
+                    members.append(("/" + video.path.replace("\\", "/").lstrip("/"), item))
+                else:
+                    yield _name(item, options, slice_.path), item, ""
+    # How a release is divided into archives is arbitrary: wavs of members have the folders of the written paths.
     above = os.path.commonpath([os.path.dirname(written) for written, _ in members]) if members else ""
     for written, item in members:
         yield os.path.relpath(os.path.normpath(written), above), item, ""
 
 
+def _in_slice(
+    slice_: Slice, options: Options, rewriter: Rewriter
+) -> Iterator[tuple[str, Reference | list[Reference] | None, Item | Finding]]:
+    """Place, reference and item of each video in the records of a slice, or the finding in place of the item."""
+    read_as = reading(options, slice_)
+    for block in read(slice_):
+        for finding in block.findings:
+            if finding.severity == "error" and slice_.take.selects(finding.row):
+                yield f"{finding.file}:{finding.row}", None, finding
+        for row, record in enumerate(block.records, block.row):
+            if not slice_.take.selects(row):
+                continue
+            _, sample = read_as(record)
+            if options.mixes is not None and sample.mix not in options.mixes:
+                continue
+            for i, video in enumerate(sample.videos):
+                at = f"/video/{i}" if len(sample.videos) > 1 else "/video"
+                item = rewriter.video(video, at)
+                if isinstance(item, Finding):
+                    yield f"{slice_.file}:{row}{at}", video, item.placed(slice_.file, row)
+                elif isinstance(item, Item):
+                    yield f"{slice_.file}:{row}{at}", video, item
+
+
 def _name(item: Item, options: Options, annotations: str) -> str:
-    """The name of a video relative to the media root it lies in; of a part of an archive, below the archive's name."""
+    """The name of a video relative to its media root; of a part of an archive, below the archive's name."""
     roots = [*options.video_folder, *options.media_root] or [os.path.dirname(annotations)]
     folders = [root if os.path.isdir(root) else os.path.dirname(os.path.abspath(root)) for root in roots]
     own = _relative(os.path.realpath(item.path), [os.path.realpath(folder) for folder in folders])
@@ -255,7 +264,7 @@ def _is_current(wav: str, video: Item | str) -> bool:
 
 
 def _part(out: str, wav: str) -> str:
-    """The temporary name of a wav: always the same, so that what a killed run leaves is overwritten; never too long."""
+    """The temporary name of a wav: always the same, so that a later run overwrites what a killed one has left; never too long."""
     folder = os.path.dirname(os.path.join(out, wav))
     return os.path.join(folder, f".{hashlib.sha256(os.fsencode(wav)).hexdigest()[:20]}.part")
 

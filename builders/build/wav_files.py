@@ -1,4 +1,4 @@
-"""Wavs: the sound of one video written as a file, and many of them in processes that may die of it."""
+"""Wavs: the sound of one video written to a file, and those of many videos in worker processes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ..media.items import Item
 from ..media.samples import NoSoundError, Samples
 
 RATE = 16_000
-"""Samples a second: what Whisper, and so Ola, hears."""
+"""Samples a second, as Whisper expects, and so Ola."""
 
 MAX_SECONDS = 24 * 3600
-"""Sound that one wav may hold; a video with more is not what it says."""
+"""Longest sound of a wav; a video with more is damaged."""
 
 Job = tuple[Item | str, str, str]
 """A video, the path of its wav, and the temporary path it is written under."""
 
 Result = tuple[Literal["written", "silent", "failed"], float, str]
-"""What became of it, seconds of sound, and why it failed."""
+"""The outcome, seconds of sound, and the reason of a failure."""
 
 
 def write(video: Item | str, wav: str, part: str) -> Result:
-    """Writes the sound of a video as 16 kHz mono wav of 16 bits; the wav is there whole or not at all."""
+    """Writes the sound of a video as 16 kHz mono wav of 16 bits; the wav appears whole or not at all."""
     try:
         os.makedirs(os.path.dirname(wav), exist_ok=True)
         with atomic_file(wav, temporary=part) as file:
@@ -76,10 +76,9 @@ def _pcm(samples: Samples) -> bytes:
 
 
 def each_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Result]]:
-    """Does all jobs, in processes.
+    """Runs all jobs in worker processes.
 
-    A decoder that crashes takes its process with it: the job is then done again by another one, and if that crashes, too, it has
-    failed.
+    A decoder that crashes ends its worker.  Another worker runs the job again; if that one crashes too, the job has failed.
 
     Yields:
         The number of a job and its result, as they are ready.
@@ -96,7 +95,7 @@ def _crashed(job: Job, how: str) -> Result:
 
 
 def _bounded(video: Item | str, wav: str, part: str) -> Result:
-    """`write`, in a process that ends itself if it takes far longer than the slowest disk and decoder would."""
+    """`write`, in a process that an alarm ends if it takes far longer than the slowest disk and decoder would."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_patience(video))
     try:

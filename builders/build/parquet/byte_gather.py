@@ -1,13 +1,13 @@
-"""Cells, and how their bytes get into a file without passing through anything else.
+"""Cells, and a writer that copies their bytes into a file through one buffer.
 
-A **cell** is the value of one media item in a Parquet file: bytes in memory, or a range of a file that is read when its
-turn has come.  `Gather` appends cells to a file behind one buffer that is used again and again, and into which ranges
-are read directly.  First touch of fresh memory costs several times a copy within touched memory, and a ``bytes`` object
-per file is fresh memory all the way.
+A **cell** is the value of one media item in a Parquet file: bytes in memory, or a range of a file that is read when it is
+written.  `Gather` appends cells to a file.  It reads ranges directly into one buffer, which it uses again and again: to touch
+fresh memory for the first time takes several times as long as a copy within used memory, and a ``bytes`` object for each file
+is fresh memory.
 
-The buffer is small on purpose.  Measured on ext4, files in the page cache: 256 KiB stays in the processor's cache, and
-was faster than ``copy_file_range`` for files of 90 KB and of 37 MB alike (which copies in the kernel, but in pieces of
-64 KiB); buffers of a megabyte varied by a factor of two from run to run.
+The buffer is small on purpose.  Measured on ext4 with files in the page cache: 256 KiB stay in the processor's cache, and were
+faster than ``copy_file_range``, which copies in the kernel in chunks of 64 KiB, for files of 90 KB and of 37 MB alike.  Buffers
+of a megabyte varied by a factor of two from run to run.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class FileRange(NamedTuple):
         path: of the file.
         start: of the range, in bytes.
         size: of the range, in bytes.
-        whole: the range is the file to its end, and a file that has grown is as much changed as one that has shrunk.
-        modified: when the file was last written to as its size was taken, in nanoseconds (``st_mtime_ns``); None where that
-            is not known.
+        whole: the range is the file to its end; then a file that has grown has changed as well.
+        modified: modification time of the file when its size was read, in nanoseconds (``st_mtime_ns``); None where it is
+            unknown.
     """
 
     path: str
@@ -43,15 +43,15 @@ class FileRange(NamedTuple):
 Cell = bytes | memoryview | FileRange
 
 
-class MediaChanged(OSError):  # noqa: N818  what has happened, as in FileExistsError; nothing of ours is at fault
-    """A file is not what it was when its size was taken: gone, shorter, grown, written to, or not readable.
+class MediaChanged(OSError):  # noqa: N818  what has happened, as in FileExistsError
+    """A file has changed since its size was read: it is missing, shorter, longer, written to, or not readable.
 
     Attributes:
         path: the file.
-        expected: bytes it was to have (or at least to have, for a range in the middle).
-        found: bytes it has; None if it cannot be opened.
-        reason: what has happened to it, if not to its size.
-        unreadable: the system refuses to read it; otherwise it is another file than it was.
+        expected: bytes that it had (or at least had, for a range in the middle).
+        found: bytes that it has; None if it cannot be opened.
+        reason: the change, if it is not one of size.
+        unreadable: the system refuses to read it; otherwise its content may be another.
         column: the media column of the cell.
         cell: its index among the cells of the column in the row group.
     """
@@ -82,9 +82,9 @@ def size_of(cell: Cell) -> int:
 
 
 class Writeback:
-    """Has the system begin to write a file to the disk while it is still growing, so that little is left for the last fsync.
+    """Makes the system write a file to the disk while it still grows, so that the last fsync has little left to do.
 
-    An error is kept and raised by `wait`: the system tells it once, and a later fsync would not know of it.
+    An error is kept and raised by `wait`: the system reports it once, and a later fsync would succeed.
     """
 
     def __init__(self, fd: int) -> None:
@@ -93,13 +93,13 @@ class Writeback:
         self._error: OSError | None = None
 
     def begin(self) -> None:
-        """Begins to write what is in the file, unless that is still going on."""
+        """Begins to write the file's content to the disk, unless an earlier call still does."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._write, daemon=True)
             self._thread.start()
 
     def wait(self) -> None:
-        """Waits until nothing is being written; the file may be closed then.
+        """Waits until nothing is being written; then the file may be closed.
 
         Raises:
             OSError: the disk has failed.
@@ -121,8 +121,7 @@ class Writeback:
 class Gather:
     """Appends to an open file.
 
-    `digest` is the checksum of the bytes that are in it.  The file keeps its own offset, so nobody else may write to the
-    descriptor meanwhile.
+    `digest` is the checksum of its bytes.  The descriptor's own offset is used, so nobody else may write to it meanwhile.
     """
 
     def __init__(self, fd: int, buffer_bytes: int = BUFFER_BYTES) -> None:
@@ -137,11 +136,11 @@ class Gather:
 
     @property
     def position(self) -> int:
-        """Where the next byte goes, in bytes from the start of the file."""
+        """The position of the next byte, from the start of the file."""
         return self._flushed + self._used
 
     def append(self, data: bytes | memoryview) -> None:
-        """Appends bytes; those that are larger than the buffer are written from where they are."""
+        """Appends bytes; data larger than the buffer is written directly."""
         if len(data) > self._room - self._used:
             self.flush()
             if len(data) > self._room:
@@ -155,8 +154,8 @@ class Gather:
         """Appends a range of a file.
 
         Raises:
-            MediaChanged: the file is gone, cannot be read, does not have the bytes promised, or has been written to since
-                it was looked up or while it was read.  What was appended of it so far remains: see `rewind`.
+            MediaChanged: the file is missing, cannot be read, has another size, or was written to since it was looked up or
+                while it was read.  Bytes of it that are already appended remain: see `rewind`.
         """
         path, start, size, whole, modified = cell
         source = self._source[1] if self._source[0] == path else self._open(path, start + size)
@@ -187,7 +186,7 @@ class Gather:
         self._mark = self.digest.copy()
 
     def flush(self) -> None:
-        """Writes what is in the buffer."""
+        """Writes the buffer to the file."""
         used, self._used = self._used, 0
         self._write(self._view[:used])
 
@@ -200,7 +199,7 @@ class Gather:
         self._moved_to(position)
 
     def release(self) -> None:
-        """Closes the source that is still open; the file itself belongs to the caller."""
+        """Closes the source file; the file that is written belongs to the caller."""
         self._source, fd = ("", -1), self._source[1]
         if fd >= 0:
             os.close(fd)
@@ -223,6 +222,6 @@ class Gather:
             self._moved_to(self._flushed + written)
 
     def _moved_to(self, position: int) -> None:
-        """The next full buffer ends at a multiple of its size, so that whole pages of the file are written at once."""
+        """Makes the next full buffer end at a multiple of its size, so that whole pages of the file are written at once."""
         self._flushed = position
         self._room = len(self._view) - position % len(self._view)

@@ -1,14 +1,14 @@
-"""Leaves: the ``bytes`` of one media column in one row group, moved from where they lie into pages.
+"""Media leaves: the ``bytes`` of one media column in one row group, copied from their files into pages.
 
-A medium that several rows of a row group show is stored once.  Its rows refer to the chunk's dictionary page, all others
-hold their bytes themselves, so that a reader of those needs no more than their page::
+A medium that several rows of a row group show is stored once, in the chunk's dictionary page, to which those rows refer.  All
+other rows hold their bytes themselves, so that a reader of such a row needs only its page::
 
     rows      a  b  b  b  c  d  d
     chunk     dictionary: b d │ PLAIN: a │ indices: 0 0 0 │ PLAIN: c │ indices: 1 1
 
-Stock readers give the plain values back from either kind.  What is *the same* is told by where the bytes come from, the
-same range of a file or the same object in memory, and costs no look at them.  A row that shows several media, of which one is
-repeated, has all of them in the dictionary, as a page has one encoding and begins with a row.
+Stock readers give the same values for both kinds.  Two cells are *the same* if their bytes come from the same range of a file
+or the same object in memory; the bytes are not compared.  A row that shows several media, of which one is repeated, has all of
+them in the dictionary, because a page has one encoding and begins with a row.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Leaf(NamedTuple):
         sizes: of the cells in bytes, shape (cells,).
         structure: lists around the cells.
         levels: maximal repetition and definition level.
-        stored: the cells that stand in the dictionary, ascending; empty where none is repeated.
-        indices: for each cell its number in the dictionary, -1 for one that is not there, shape (cells,).
+        stored: the cells in the dictionary, ascending; empty where none is repeated.
+        indices: for each cell its number in the dictionary, -1 for one that is not in it, shape (cells,).
         shared: whether a row's cells are taken from the dictionary, shape (rows,).
     """
 
@@ -74,7 +74,7 @@ def leaf_of(column: pa.ChunkedArray, nest: pages.Nesting, cells: Sequence[Cell])
     _no_nulls(array, name)
     data = array.flatten()[array.type.get_field_index("bytes")]
     if data.null_count != len(data):
-        raise ValueError(f"media column {name!r} holds bytes in the table; they belong into the cells")
+        raise ValueError(f"media column {name!r} holds bytes in the table; give them as cells")
     if len(cells) != len(array):
         raise ValueError(f"media column {name!r} has {len(array)} items, but {len(cells)} cells")
     sizes: pages.Ints = np.fromiter(map(size_of, cells), np.int64, len(cells))
@@ -95,7 +95,7 @@ def _no_nulls(array: pa.Array, name: str) -> None:
 
 
 def _first_equal(cells: Sequence[Cell]) -> pages.Ints:
-    """For each cell the position of the first one with the same bytes, as far as their place tells, shape (cells,)."""
+    """For each cell the position of the first cell from the same place, shape (cells,)."""
     first: dict[FileRange | int, int] = {}
     at = (first.setdefault(cell if isinstance(cell, FileRange) else id(cell), i) for i, cell in enumerate(cells))
     return np.fromiter(at, np.int64, len(cells))
@@ -104,7 +104,7 @@ def _first_equal(cells: Sequence[Cell]) -> pages.Ints:
 def _dictionary(
     first: pages.Ints, sizes: pages.Ints, cells: pages.Ints
 ) -> tuple[pages.Ints, pages.Ints, npt.NDArray[np.bool_]]:
-    """What stands in the dictionary: `Leaf.stored`, `Leaf.indices` and `Leaf.shared`.
+    """The dictionary: `Leaf.stored`, `Leaf.indices` and `Leaf.shared`.
 
     Args:
         first: for each cell the first equal one, shape (cells,).
@@ -117,7 +117,7 @@ def _dictionary(
     in_row = np.repeat(shared, np.diff(cells))
     stored = np.unique(first[in_row])
     indices = np.where(in_row, np.searchsorted(stored, first), -1)
-    # rows without cells go with the rows before them, so that they do not end a page
+    # rows without cells count as the rows before them, so that they do not end a page
     filled = np.maximum.accumulate(np.where(np.diff(cells) > 0, np.arange(len(shared)), 0))
     return stored, indices, shared[filled]
 
@@ -127,7 +127,7 @@ def write_leaf(out: Gather, meta: Struct, leaf: Leaf, page_bytes: int) -> bytes:
 
     Args:
         out: the file.
-        meta: ColumnMetaData as pyarrow has it for the leaf without its bytes; it is changed to tell what was written.
+        meta: ColumnMetaData of pyarrow for the leaf without its bytes; it is changed to describe what is written.
         leaf: what to write.
         page_bytes: largest page of more than one row.
 
@@ -135,7 +135,7 @@ def write_leaf(out: Gather, meta: Struct, leaf: Leaf, page_bytes: int) -> bytes:
         The chunk's OffsetIndex.
 
     Raises:
-        MediaChanged: a file is not what it was; `column` and `cell` say which.
+        MediaChanged: a file has changed; `column` and `cell` say which.
         ValueError: a page would be too large.
         OSError: the file cannot be written.
     """
@@ -177,17 +177,17 @@ def _page_rows(leaf: Leaf, page_bytes: int) -> list[int]:
     cell_bytes = np.where(leaf.indices < 0, leaf.sizes + pages.LENGTH_BYTES, pages.LENGTH_BYTES)
     row_bytes = np.diff(np.concatenate([[0], np.cumsum(cell_bytes)])[shape.cells])
     keys = pages.row_keys(leaf.sizes, shape.cells)
-    turns = np.flatnonzero(leaf.shared[1:] != leaf.shared[:-1]) + 1
+    changes = np.flatnonzero(leaf.shared[1:] != leaf.shared[:-1]) + 1
     starts = [0]
-    for begin, end in pairwise([0, *turns.tolist(), len(row_bytes)]):
+    for begin, end in pairwise([0, *changes.tolist(), len(row_bytes)]):
         starts += [begin + row for row in pages.page_ends(row_bytes[begin:end], keys[begin:end], page_bytes)]
     return starts
 
 
-def _append_cells(out: Gather, column: str, leaf: Leaf, wanted: Sequence[int]) -> None:
-    """Appends the cells of some positions as PLAIN values."""
+def _append_cells(out: Gather, column: str, leaf: Leaf, positions: Sequence[int]) -> None:
+    """Appends the cells at some positions as PLAIN values."""
     length = struct.Struct("<I").pack
-    for index in wanted:
+    for index in positions:
         cell = leaf.cells[index]
         out.append(length(size_of(cell)))
         if isinstance(cell, FileRange):
@@ -201,7 +201,7 @@ def _append_cells(out: Gather, column: str, leaf: Leaf, wanted: Sequence[int]) -
 
 
 def _describe(meta: Struct, leaf: Leaf, begin: int, first_page: int, end: int, counts: dict[int, int]) -> None:
-    """Says in a ColumnMetaData what has been written.
+    """Describes in a ColumnMetaData what has been written.
 
     Args:
         meta: to change.
@@ -225,7 +225,10 @@ def _describe(meta: Struct, leaf: Leaf, begin: int, first_page: int, end: int, c
     meta[5] = (I64, len(leaf.structure.definition))
     meta[6] = meta[7] = (I64, end - begin)
     meta[9] = (I64, first_page)
-    meta[13] = (LIST, (STRUCT, [{1: (I32, page), 2: (I32, one), 3: (I32, count)} for page, one, count in kinds]))
+    meta[13] = (
+        LIST,
+        (STRUCT, [{1: (I32, page), 2: (I32, encoding), 3: (I32, count)} for page, encoding, count in kinds]),
+    )
     repetition = pages.histogram(leaf.structure.repetition, leaf.levels[0])
     definition = pages.histogram(leaf.structure.definition, leaf.levels[1])
     sizes: Struct = {1: (I64, int(leaf.sizes.sum())), 2: (LIST, (I64, repetition)), 3: (LIST, (I64, definition))}

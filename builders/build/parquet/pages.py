@@ -1,18 +1,18 @@
-"""Pages of a media leaf: repetition and definition levels, where pages end, and what stands before the values.
+"""Pages of a media leaf: repetition and definition levels, page boundaries, and the bytes before the values.
 
-A PLAIN, uncompressed BYTE_ARRAY page (version 1) is nothing but a header, two small arrays and the values behind their
-lengths, so that the bytes of a media item can be moved into it as they are::
+A PLAIN, uncompressed BYTE_ARRAY page (version 1) is a header, two small arrays, and the values, each after its length.  So the
+bytes of a media item are copied into it unchanged::
 
     page header │ length, repetition levels │ length, definition levels │ 4-byte size, bytes │ 4-byte size, bytes │ …
     (thrift)    │ (only if in a list)       │ (only if nullable)        │ one per cell
 
-A cell that occurs several times in a row group stands once in the chunk's dictionary page, whose body is values like those
-above; data pages then hold numbers of its values in their place (RLE_DICTIONARY)::
+A cell that occurs several times in a row group is stored once in the chunk's dictionary page, whose body is values like those
+above; data pages then hold indices into it (RLE_DICTIONARY)::
 
     page header │ 4-byte size, bytes │ …              page header │ levels as above │ bits per index │ runs of indices
 
-**Levels.**  Each cell and each empty list is one entry.  Its repetition level says at which depth of lists it
-continues (0: a new row), its definition level how much of the nesting is there (less than the maximum: an empty list).
+**Levels.**  Each cell and each empty list is one entry.  Its repetition level says at which depth of lists it continues (0: a
+new row), its definition level how much of the nesting exists (less than the maximum: an empty list).
 For ``list<list<struct<bytes, path>>>``, all nullable::
 
     rows     [[a, b], [c]]   []   [[], [d]]
@@ -20,7 +20,7 @@ For ``list<list<struct<bytes, path>>>``, all nullable::
     rep       0   2    1     0     0    1
     def       6   6    6     1     3    6
 
-Everything here is a pure function over numpy arrays; files are not touched.  Format: ``README.md`` and ``Encodings.md``
+All functions here are pure functions over numpy arrays; none touches a file.  Format: ``README.md`` and ``Encodings.md``
 of apache/parquet-format.
 """
 
@@ -43,21 +43,21 @@ MAX_PAGE_BYTES = 2**31 - 1
 """A page's size, header included, is an int32 in Parquet."""
 
 MAX_PAGE_ROWS = 20_000
-"""As pyarrow's own limit, so that a page of nearly nothing but empty lists stays a unit to seek to."""
+"""The limit of pyarrow, so that a page of mostly empty lists is not too long to seek in."""
 
 PLAIN, RLE, RLE_DICTIONARY = 0, 3, 8
 """Encodings in ``parquet.thrift``."""
 
 LENGTH_BYTES = 4
-"""What stands before each value of a PLAIN BYTE_ARRAY page."""
+"""Bytes of the length before each value of a PLAIN BYTE_ARRAY page."""
 
 
 class Nesting(NamedTuple):
-    """How deep a media column's ``bytes`` leaf lies.
+    """The nesting of a media column's ``bytes`` leaf.
 
     Attributes:
         empty: for each list around it, from outermost, the definition level that says "this list is empty".
-        maximum: the definition level of a cell that is there.
+        maximum: the definition level of a cell.
         leaf: path of the leaf in the Parquet schema, ``("images", "list", "element", "bytes")``.
     """
 
@@ -115,7 +115,7 @@ def structure(offsets: Sequence[Ints], count: int, empty: Sequence[int], maximum
     """
     repetition: Levels = np.zeros(count, np.uint8)
     definition: Levels = np.full(count, maximum, np.uint8)
-    starts: Ints = np.arange(count + 1, dtype=np.int64)  # first entry of each item of the depth in hand
+    starts: Ints = np.arange(count + 1, dtype=np.int64)  # first entry of each item at this depth
     cells = starts
     for depth in range(len(offsets), 0, -1):
         begins, ends = offsets[depth - 1][:-1], offsets[depth - 1][1:]
@@ -134,12 +134,11 @@ def structure(offsets: Sequence[Ints], count: int, empty: Sequence[int], maximum
 def page_ends(row_bytes: Ints, row_keys: Keys, page_bytes: int) -> Iterator[int]:
     """The end row of each page, ascending; the last is the number of rows.
 
-    A page ends where the rows themselves say so, as in content-defined chunking: after a row whose key falls below a
-    threshold that grows with the row's size, one page end in each half `page_bytes` on average.  A row that is inserted
-    or removed then changes the page it is in, and all others keep their boundaries, so that a store that
-    deduplicates finds their bytes again.  (Where all sizes are equal no row is special, and pages end by size alone.)
-    No page grows beyond `page_bytes` unless a single row does, which then has the page to itself; pages begin with a
-    row, which is what makes an offset index of a nested column valid.
+    The rows decide where a page ends, as in content-defined chunking: after a row whose key is below a threshold that grows
+    with the row's size, on average once in half of `page_bytes`.  So a row that is inserted or removed changes its own page, all
+    others keep their boundaries, and a store that deduplicates finds their bytes again.  (Where all sizes are equal, pages end
+    by size alone.)  No page is larger than `page_bytes` except for a single row that is; pages begin with a row, as a valid
+    offset index of a nested column requires.
 
     Args:
         row_bytes: bytes of each row's cells with their lengths, shape (rows,).
@@ -181,7 +180,7 @@ def _mixed(numbers: Keys) -> Keys:
 
 
 def levels_block(levels: Levels, maximum: int) -> bytes:
-    """Levels as a page holds them: length, then one run; b"" where the maximum is 0, as there is nothing to tell."""
+    """Levels as a page holds them: length, then one run; b"" where the maximum is 0, as all levels are then 0."""
     if maximum == 0:
         return b""
     body = _hybrid(levels, maximum.bit_length())
@@ -223,7 +222,7 @@ def page_header(body_bytes: int, entries: int, encoding: int = PLAIN) -> bytes:
         encoding: of the values, `PLAIN` or `RLE_DICTIONARY`.
 
     Raises:
-        ValueError: the page would be larger than Parquet can say.
+        ValueError: the page would be larger than Parquet allows.
     """
     # 1: type DATA_PAGE · 2, 3: sizes · 5: {1: values, 2: encoding, 3: RLE, 4: RLE}
     data = b"\x2c\x15" + varint(entries << 1) + b"\x15" + varint(encoding << 1) + b"\x15\x06\x15\x06\0\0"
@@ -238,7 +237,7 @@ def dictionary_header(body_bytes: int, values: int) -> bytes:
         values: how many.
 
     Raises:
-        ValueError: the page would be larger than Parquet can say.
+        ValueError: the page would be larger than Parquet allows.
     """
     # 1: type DICTIONARY_PAGE · 2, 3: sizes · 7: {1: values, 2: PLAIN}
     return b"\x15\x04" + _page_sizes(body_bytes) + b"\x4c\x15" + varint(values << 1) + b"\x15\x00\0\0"
@@ -246,7 +245,7 @@ def dictionary_header(body_bytes: int, values: int) -> bytes:
 
 def _page_sizes(body_bytes: int) -> bytes:
     """Fields 2 and 3 of a PageHeader."""
-    if body_bytes > MAX_PAGE_BYTES - 64:  # the header counts as well, and is shorter than this
+    if body_bytes > MAX_PAGE_BYTES - 64:  # the header counts too, and is shorter than this
         raise ValueError(f"a page of {body_bytes} bytes: Parquet allows {MAX_PAGE_BYTES} with its header")
     size = varint(body_bytes << 1)
     return b"\x15" + size + b"\x15" + size

@@ -1,7 +1,7 @@
-"""Thrift's compact protocol, as far as Parquet's footers, page headers and page indexes use it.
+"""Thrift's compact protocol, as far as the footers, page headers and page indexes of Parquet use it.
 
-A struct is a dict from field number to ``(type, value)``: nothing is lost between `decode` and `encode`, also not the
-fields of a newer Parquet, so that a footer can be changed in a few places and written back.
+A struct is a dict from field number to ``(type, value)``.  `decode` and `encode` lose nothing, not even the fields of a newer
+Parquet, so that a footer can be changed in a few places and written again.
 
 ::
 
@@ -21,7 +21,7 @@ Struct = dict[int, tuple[int, Any]]
 STOP, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST = range(10)
 STRUCT = 12
 
-_SHORT_LIST = 15  # longer lists have their length behind the header byte
+_SHORT_LIST = 15  # longer lists have their length after the header byte
 
 
 def decode(data: bytes | memoryview, start: int = 0, after: int = 0) -> tuple[Struct, int]:
@@ -106,7 +106,7 @@ def _read_value(data: bytes | memoryview, at: int, kind: int) -> tuple[Any, int]
 
 
 def _need(data: bytes | memoryview, at: int, size: int) -> None:
-    """A slice beyond the end would be shorter without a word."""
+    """Checks the length: a slice beyond the end would be shorter, without an error."""
     if at + size > len(data):
         raise IndexError(f"thrift value of {size} bytes at {at} goes beyond the {len(data)} bytes there are")
 
