@@ -63,7 +63,7 @@ def test_one_picture_never_stands_in_two_splits(data: Path, tmp_path: Path) -> N
     pictures = {split: {picture for _, picture in part if picture} for split, part in by_split.items()}
     assert sum(map(len, pictures.values())) == len(set.union(*pictures.values())) == 54
     assert report.options["splits"] == dict(THREE) and report.options["split_by"] == "media"
-    assert "dealt into splits by media, seed 42: `train` 0.6" in (tmp_path / "out" / "README.md").read_text()
+    assert "split by media, seed 42: `train` 0.6" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_by_id_one_id_never_stands_in_two_splits(data: Path, tmp_path: Path) -> None:
