@@ -213,6 +213,27 @@ def test_random_frames_of_a_grouped_sample_are_the_same_by_index_and_by_iteratio
     assert [one["frame_indices"][0].tolist() for one in train.__getitems__([3, 2])] == iterated[2:]
 
 
+def test_samples_of_grouped_rows_are_selected_and_shuffled_one_by_one(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for seed, name in enumerate("abc"):
+        example_data.video(str(folder / f"{name}.mp4"), seed)
+    turns = example_data.turns("<video>\nWhat?", "It.")
+    records = [{"id": str(i), "video": f"{'abc'[i % 3]}.mp4", "conversations": turns} for i in range(8)]
+    (folder / "train.json").write_text(json.dumps(records))
+    options = Options(format="lmms_finetune", media_root=(str(folder),))
+    building.build(str(folder), str(tmp_path / "out"), options, GROUPED, card=cards.write)
+    assert len(loaded(tmp_path / "out")) == 3
+    view = views.training(loaded(tmp_path / "out"), num_frames=1)
+    ids = [one["id"] for one in view]
+    order = [5, 4, 0, 1, 7]
+    chosen = view.select(order)
+    assert [one["id"] for one in chosen] == [one["id"] for one in chosen[:]] == [ids[index] for index in order]
+    assert [one["id"] for one in view[2:5]] == ids[2:5]
+    assert sorted(one["id"] for one in view.shuffle(seed=1)) == sorted(ids)
+    assert list(view[0]) == view.column_names
+
+
 def test_masks_of_each_sample_come_with_the_pictures_of_their_own_frames(
     example_folders: Folders, tmp_path: Path
 ) -> None:

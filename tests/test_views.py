@@ -423,6 +423,91 @@ def test_a_rejected_sample_is_left_out_of_a_batch_and_raises_by_index(tmp_path: 
     assert view.counts == (5, 3, 2)
 
 
+# ---- a view as a dataset
+
+
+def ids(samples: Any) -> list[str]:
+    return [sample["id"] for sample in samples]
+
+
+def test_slices_and_lists_of_indices_give_their_samples() -> None:
+    view = views.training(dataset(*picture_cells(*range(9))))
+    assert ids(view[5:8]) == ["5", "6", "7"]
+    assert ids(view[::-4]) == ["8", "4", "0"]
+    assert view[9:] == []
+    assert ids(view[[7, -9]]) == ids(view[np.array([7, 0])]) == ["7", "0"]
+    assert view[np.int64(3)]["id"] == "3"
+    with pytest.raises(IndexError):
+        view[[0, 9]]
+    with pytest.raises(TypeError, match=r"view\[0\]\['id'\]"):
+        view["id"]
+
+
+def test_a_slice_leaves_out_and_counts_what_cannot_be_decoded(tmp_path: Path) -> None:
+    view = views.training(broken(tmp_path))
+    assert ids(view[1:4]) == ["2"]
+    assert view.counts == (3, 1, 2)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_column_names_are_the_keys_of_every_sample(example_folders: Folders, name: str, streaming: bool) -> None:
+    for masks in (True, False):
+        view = views.training(load(name, example_folders, streaming=streaming), num_frames=1, masks=masks)
+        found = {tuple(sample) for sample in view}
+        assert found == {tuple(view.column_names or ())}
+
+
+def test_a_view_says_what_it_is() -> None:
+    rows_ = dataset(*picture_cells(1, 2), mix=("image",))
+    columns = "['id', 'source', 'system', 'conversations', 'extra', 'images']"
+    assert repr(views.training(rows_)) == f"TableView({{\n    columns: {columns},\n    num_samples: 2\n}})"
+    stream = views.training(rows_.to_iterable_dataset(num_shards=2))
+    assert repr(stream) == f"StreamView({{\n    columns: {columns},\n    num_shards: 2\n}})"
+    with pytest.raises(TypeError, match="len"):
+        len(stream)
+
+
+def test_select_and_shuffle_give_views_in_that_order(tmp_path: Path) -> None:
+    rows_ = dataset(*picture_cells(*range(9)))
+    view = views.training(rows_, size=8)
+    chosen = view.select([8, 2, -1, 2])
+    assert len(chosen) == 4 and ids(chosen) == ids(chosen[:]) == ["8", "2", "8", "2"]
+    assert chosen[1]["images"][0].shape == (8, 8, 3)
+    assert ids(chosen.select(range(1, 3))) == ["2", "8"]
+    assert chosen.counts.given == 9 and view.counts == (0, 0, 0)
+    shuffled = view.shuffle(seed=3)
+    assert ids(shuffled) == ids(rows_.shuffle(seed=3)) != ids(view)
+    assert sorted(ids(view.shuffle())) == ids(view)
+    with pytest.raises(IndexError):
+        view.select([9])
+    file = tmp_path / "rejected.jsonl"
+    failing = views.training(broken(tmp_path), rejected=str(file)).select([3, 4])
+    assert ids(failing) == ["4"] and len(file.read_text().splitlines()) == 1
+
+
+def test_a_stream_shuffles_as_its_dataset() -> None:
+    stream = dataset(*picture_cells(*range(9))).to_iterable_dataset(num_shards=3)
+    view = views.training(stream).shuffle(seed=3, buffer_size=4)
+    assert ids(view) == ids(stream.shuffle(seed=3, buffer_size=4))
+
+
+def test_a_loaded_state_is_not_dropped() -> None:
+    stream = dataset(*picture_cells(*range(4))).to_iterable_dataset()
+    view = views.training(stream)
+    with pytest.raises(NotImplementedError, match=r"ds\.skip\(n\)"):
+        view.load_state_dict({})
+    reading = iter(stream)
+    next(reading)
+    stream.load_state_dict(stream.state_dict())
+    with pytest.raises(NotImplementedError, match=r"ds\.skip\(n\)"):
+        views.training(stream)
+    with pytest.raises(NotImplementedError, match=r"ds\.skip\(n\)"):
+        next(iter(view))
+    anew = dataset(*picture_cells(*range(4))).to_iterable_dataset()
+    assert ids(views.training(anew.skip(1))) == ["1", "2", "3"]
+
+
 # ---- threads, processes
 
 

@@ -67,6 +67,24 @@ def decoded(row: Row, options: DecodeOptions) -> Sample:
     return _decoded(row, MediaDecoder(options))
 
 
+def sample_columns(columns: Sequence[str], masks: bool) -> list[str]:
+    """The keys of the samples that `decoded` gives for rows with these columns, in order.
+
+    Args:
+        columns: of the dataset.
+        masks: whether masks are drawn.
+    """
+    names = [name for name in columns if name not in _REPLACED]
+    if "images" in columns:
+        names.append("images")
+    if "videos" in columns or "frames" in columns:
+        names += ["videos", "frame_indices", "frame_times", "durations", "findings"]
+    names += [name for name in ("audios", "audio_q") if name in columns]
+    if masks and "masks" in columns:
+        names += ["masks", "mask_frames", "region_frames", "region_indices"]
+    return names
+
+
 def decoded_samples(rows: Sequence[Row], options: DecodeOptions, seed_row: Row) -> Iterator[Sample | CannotDecodeError]:
     """The samples of rows that have the same media, or the error of each; each medium is decoded once.
 

@@ -19,18 +19,20 @@ from __future__ import annotations
 import importlib.util
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, chain
-from typing import Any, Literal, NamedTuple
+from itertools import accumulate, chain, groupby
+from typing import Any, Literal, NamedTuple, overload
 
 import datasets
+import numpy as np
+import numpy.typing as npt
 
 from ..pipeline.grouped_rows import is_grouped, lengths, samples
 from .decode_ahead import in_order, thread_count
 from .decode_errors import CannotDecodeError, Row
 from .decode_options import DecodeOptions, validate
-from .decode_row import Sample, decoded, decoded_samples
+from .decode_row import Sample, decoded, decoded_samples, sample_columns
 from .sample_outcomes import Failure, Outcomes, SampleRejected
 from .shared_counter import ViewCounts
 
@@ -81,6 +83,7 @@ def training(
     Raises:
         TypeError: `ds` is not a dataset, or has several splits.
         ValueError: an option has an invalid value.
+        NotImplementedError: `ds` is a stream with a loaded state.
     """
     options = DecodeOptions(
         num_frames=num_frames,
@@ -116,8 +119,8 @@ def not_one_split(ds: Any) -> TypeError:
 class TableView:
     """The samples of a `datasets.Dataset`.
 
-    ``view[i]`` raises `SampleRejected` for a sample that cannot be decoded.  Iterating leaves such samples out, and so does a
-    DataLoader, which reads whole batches.
+    ``view[i]`` is a sample, and raises `SampleRejected` if it cannot be decoded.  ``view[5:8]`` and ``view[[5, 2]]`` are lists of
+    samples.  They leave out what cannot be decoded, and so do iterating and a DataLoader, which reads whole batches.
     """
 
     def __init__(
@@ -127,22 +130,71 @@ class TableView:
         outcomes: Outcomes,
         threads: int | None,
         prefetch: int | None,
+        order: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """See `training`."""
+        """See `training`; `order`: which samples of the dataset the view has, by index, None for all in their order."""
         self.options = options
+        self._ds = ds
         self._rows = ds.with_format("arrow")  # as stored: the features decode nothing
         # of a grouped dataset: how many samples the rows up to each one have
         self._sample_ends = list(accumulate(lengths(ds))) if is_grouped(ds.features) else None
         self._outcomes = outcomes
         self._threads, self._prefetch = threads, prefetch
+        self._order = order
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
+    def __repr__(self) -> str:
+        return f"TableView({{\n    columns: {self.column_names},\n    num_samples: {len(self)}\n}})"
+
+    @property
+    def column_names(self) -> list[str]:
+        """The keys of the samples."""
+        return sample_columns(self._ds.column_names, self.options.masks)
+
+    def select(self, indices: Iterable[int]) -> TableView:
+        """A view of the samples at these indices, in their order; it counts for itself.
+
+        Raises:
+            IndexError: there is no such sample.
+        """
+        own = range(len(self))
+        return self._reordered(np.fromiter((own[index] for index in indices), np.int64))
+
+    def shuffle(self, seed: int | None = None) -> TableView:
+        """A view of the samples in random order, the same for equal seeds; it counts for itself.
+
+        Ungrouped samples are in the order of ``ds.shuffle(seed)``.  Samples of a grouped row are torn apart, and each decodes the
+        media anew: ``ds.shuffle(seed)`` keeps them together.
+        """
+        return self._reordered(np.random.default_rng(seed).permutation(len(self)))
+
+    def _reordered(self, chosen: npt.NDArray[np.int64]) -> TableView:
+        outcomes = Outcomes(self._outcomes.raises, self._outcomes.file)
+        order = chosen if self._order is None else self._order[chosen]
+        return TableView(self._ds, self.options, outcomes, self._threads, self._prefetch, order)
+
     def __len__(self) -> int:
+        if self._order is not None:
+            return len(self._order)
         if self._sample_ends is None:
             return len(self._rows)
         return int(self._sample_ends[-1]) if len(self._sample_ends) else 0
 
-    def __getitem__(self, index: int) -> Sample:
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice | Sequence[int] | npt.NDArray[np.integer[Any]]) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return self.__getitems__(range(len(self))[index])
+        if isinstance(index, str):
+            raise TypeError(
+                f"{index!r}: a view is indexed by sample; view[0][{index!r}] is one value, and a loop gives all"
+            )
+        if isinstance(index, (Sequence, np.ndarray)):
+            return self.__getitems__([range(len(self))[position] for position in index])
         (request,) = self._requests([range(len(self))[index]])
         (result,) = self._results(request)
         if isinstance(result, Failure):
@@ -162,8 +214,7 @@ class TableView:
         return list(self._outcomes.given(results[position] for position in range(len(indices))))
 
     def __iter__(self) -> Iterator[Sample]:
-        requests = (_RowRequest(row, None, []) for row in range(len(self._rows)))
-        results = in_order(self._results, requests, thread_count(self._threads), self._prefetch)
+        results = in_order(self._results, self._all_requests(), thread_count(self._threads), self._prefetch)
         yield from self._outcomes.given(chain.from_iterable(results))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,6 +227,8 @@ class TableView:
 
     def _requests(self, indices: Sequence[int]) -> list[_RowRequest]:
         """The requests, one for each row, for samples at these indices."""
+        if self._order is not None:
+            indices = self._order[np.asarray(indices, np.int64)].tolist()
         if self._sample_ends is None:
             return [_RowRequest(index, None, [position]) for position, index in enumerate(indices)]
         requests: dict[int, _RowRequest] = {}
@@ -186,6 +239,17 @@ class TableView:
             request.numbers.append(index - (self._sample_ends[row - 1] if row else 0))
             request.positions.append(position)
         return list(requests.values())
+
+    def _all_requests(self) -> Iterator[_RowRequest]:
+        """The requests for all samples, in order; neighbours of one row have one request."""
+        if self._order is None:
+            yield from (_RowRequest(row, None, []) for row in range(len(self._rows)))
+        elif self._sample_ends is None:
+            yield from (_RowRequest(row, None, []) for row in self._order.tolist())
+        else:
+            ends = self._sample_ends
+            for row, run in groupby(self._order.tolist(), lambda index: bisect_right(ends, index)):
+                yield _RowRequest(row, [index - (ends[row - 1] if row else 0) for index in run], [])
 
     def _results(self, request: _RowRequest) -> list[Sample | Failure]:
         row = self._rows[request.row].to_pylist()[0]
@@ -210,11 +274,39 @@ class StreamView:
         """See `training`."""
         _register_with_torch()
         self.options = options
+        self._ds = ds
+        self._refuse_state()
         self._rows = (ds if ds.features is None else ds.decode(False)).with_format(None)
         self._outcomes = outcomes
         self._threads, self._prefetch = threads, prefetch
 
+    def __repr__(self) -> str:
+        columns = "Unknown" if self.column_names is None else self.column_names
+        return f"StreamView({{\n    columns: {columns},\n    num_shards: {self.num_shards}\n}})"
+
+    @property
+    def column_names(self) -> list[str] | None:
+        """The keys of the samples; None if the stream does not say its columns."""
+        columns = self._ds.column_names
+        return None if columns is None else sample_columns(columns, self.options.masks)
+
+    def shuffle(self, seed: int | None = None, buffer_size: int = 1000) -> StreamView:
+        """A view of the stream in random order, as `datasets.IterableDataset.shuffle` gives it; it counts for itself."""
+        outcomes = Outcomes(self._outcomes.raises, self._outcomes.file)
+        shuffled = self._ds.shuffle(seed=seed, buffer_size=buffer_size)
+        return StreamView(shuffled, self.options, outcomes, self._threads, self._prefetch)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises `NotImplementedError`, with what to do: a view cannot start from a saved state."""
+        raise NotImplementedError(_NO_RESUME)
+
+    def _refuse_state(self) -> None:
+        """Raises `NotImplementedError` for a stream with a loaded state: the view would start at its first row."""
+        if getattr(self._ds, "_starting_state_dict", None) is not None:
+            raise NotImplementedError(_NO_RESUME)
+
     def __iter__(self) -> Iterator[Sample]:
+        self._refuse_state()
         options = self.options
 
         def results_of(row: Row) -> list[Sample | Failure]:
@@ -239,6 +331,12 @@ class StreamView:
     def counts(self) -> ViewCounts:
         """What became of the samples so far, in all processes that read this view."""
         return self._outcomes.counter.counts()
+
+
+_NO_RESUME = (
+    "a view of a stream cannot start from a saved state: its samples are decoded ahead.  Load the stream anew and skip the rows "
+    "that are done: views.training(ds.skip(n))"
+)
 
 
 class _RowRequest(NamedTuple):
