@@ -35,6 +35,9 @@ _LONGEST = 7
 _FEW = 160
 """Up to this many characters a plain loop is faster than numpy's fixed cost."""
 
+_LONG = 256
+"""Numbers of a mask from which on a call for each mask costs less than more passes over all of them."""
+
 _VALUE = np.zeros(256, np.int64)
 _VALUE[48:80] = (np.arange(32) ^ 16) - 16  # the last five bits of a number carry its sign
 _VALUE[80:112] = np.arange(32)
@@ -138,12 +141,11 @@ def all_fit(texts: Sequence[str], pixels: Sequence[int]) -> bool:
         numbers, starts = _numbers(text.encode("utf-8", "surrogatepass"))
     except ValueError:
         return False
-    firsts: list[int] = np.searchsorted(starts, [0, *accumulate(map(len, texts))]).tolist()
-    for first, end in pairwise(firsts):
-        _accumulate(numbers[first:end])
-    if numbers.min() < 0 or numbers.max() >= PIXELS:
+    firsts = np.searchsorted(starts, [0, *accumulate(map(len, texts[:-1]))])
+    runs = _accumulate_each(numbers, firsts)
+    if runs.min() < 0 or runs.max() >= PIXELS:
         return False
-    sums: list[int] = np.add.reduceat(numbers, firsts[:-1]).tolist()
+    sums: list[int] = np.add.reduceat(runs, firsts).tolist()
     return sums == list(pixels)
 
 
@@ -192,3 +194,28 @@ def _accumulate(numbers: Runs) -> None:
     """Differences to run lengths, in place: from the fourth number on, each is added to the last of its colour."""
     np.cumsum(numbers[1::2], out=numbers[1::2])
     np.cumsum(numbers[2::2], out=numbers[2::2])
+
+
+def _accumulate_each(numbers: Runs, firsts: Runs) -> Runs:
+    """`_accumulate` for many masks.
+
+    Args:
+        numbers: of all of them, one mask behind the other; may be changed.
+        firsts: where each mask begins.
+    """
+    if len(numbers) > _LONG * len(firsts):
+        for first, end in pairwise([*firsts.tolist(), len(numbers)]):
+            _accumulate(numbers[first:end])
+        return numbers
+    counts = np.diff(firsts, append=len(numbers))
+    odd = np.arange(len(numbers))
+    odd -= firsts.repeat(counts)
+    odd &= 1
+    odds = numbers * odd
+    evens = numbers - odds
+    evens[firsts] = 0  # the first number is of the background, and no other one is added to it
+    odds.cumsum(out=odds)
+    evens.cumsum(out=evens)
+    runs: Runs = np.where(odd, odds - odds[firsts].repeat(counts), evens - evens[firsts].repeat(counts))
+    runs[firsts] = numbers[firsts]
+    return runs

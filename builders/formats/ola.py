@@ -36,6 +36,7 @@ What is known to be broken:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from ..core.findings import CODE, Finding, finding, pointer, quote
@@ -115,6 +116,7 @@ class _Media(NamedTuple):
     audio_q: list[Reference]
 
 
+@lru_cache(maxsize=1024)
 def channel_order(path: str) -> Literal["RGB", "BGR"]:
     """The order in which the trainer sees the channels of frames that lie in a video patch of this path.
 

@@ -21,6 +21,7 @@ from datasets.builder import Key
 from ..annotations import Slice, Source, plan
 from ..core.counts import Counts
 from ..core.errors import DataError
+from ..core.garbage_collector import garbage_collector_off
 from ..core.report import REJECTED
 from ..formats.turns import Roles
 from ..paths import Rewriter, Rules
@@ -234,40 +235,46 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _of_slices(self, slices: list[Slice], options: Options, streaming: bool) -> Iterator[tuple[Key, pa.Table]]:
         schema = self.info.features.arrow_schema
         rewriters = Rewriters(options)
-        for shard, piece in enumerate(slices):
+        for shard, slice_ in enumerate(slices):
             counts = Counts()
-            rewriter = rewriters.of(piece)
+            rewriter = rewriters.of(slice_)
             lines: list[bytes] = []
-            waiting: list[Row] = []
+            made = rows(slice_, options, counts, rewriter)
             batch = 0
-            for row in rows(piece, options, counts, rewriter):
-                if isinstance(row, Reject):
-                    if self.config.on_error == "raise":
-                        raise rejects.raised(row)
+            while (next_table := self._next_table(made, schema, lines)) is not None:
+                yield Key(shard, batch), next_table
+                batch += 1
+            self._account(slice_, counts, rewriter, lines, streaming)
+
+    def _next_table(self, made: Iterator[Row | Reject], schema: pa.Schema, lines: list[bytes]) -> pa.Table | None:
+        """The table of the next rows, which are not kept; None where there are no more.  Rejects become `lines`."""
+        with garbage_collector_off():
+            some: list[Row] = []
+            for row in made:
+                if isinstance(row, Row):
+                    some.append(row)
+                    if len(some) == ROWS_PER_TABLE:
+                        break
+                elif self.config.on_error == "raise":
+                    raise rejects.raised(row)
+                else:
                     lines.append(rejects.line(row))
-                    continue
-                waiting.append(row)
-                if len(waiting) >= ROWS_PER_TABLE:
-                    made = table(waiting, schema, referenced)
-                    waiting = []  # not kept while the table is used
-                    yield Key(shard, batch), made
-                    batch += 1
-            if waiting:
-                yield Key(shard, batch), table(waiting, schema, referenced)
-            self._account(piece, counts, rewriter, lines, streaming)
+            next_table = table(some, schema, referenced) if some else None
+            some.clear()  # nothing is left for the collector to go through
+        return next_table
 
     def _account(
-        self, piece: Slice, counts: Counts, rewriter: Rewriter, lines: Sequence[bytes], streaming: bool
+        self, slice_: Slice, counts: Counts, rewriter: Rewriter, lines: Sequence[bytes], streaming: bool
     ) -> None:
         """Writes down what became of a slice's records."""
         if not streaming:
-            prepared.add_part(self._output_dir, piece, counts, rewriter.watched, lines)
+            prepared.add_part(self._output_dir, slice_, counts, rewriter.watched, lines)
             return
         if lines and self.config.rejected:
             rejects.append(self.config.rejected, lines)
         if told := rejects.told(counts):
             where = f"; see {self.config.rejected}" if self.config.rejected else "; pass rejected=FILE to keep them"
-            logger.warning("%s: %s%s", piece.file, told, where)
+            logger.warning("%s: %s%s", slice_.file, told, where)
 
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
         prepared.begin(self._output_dir)

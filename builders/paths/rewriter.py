@@ -92,16 +92,18 @@ class Rewriter:
             kind: ``image``, ``audio`` or ``video``: what to say, and which roots.
             at: JSON pointer of the reference, for the finding.
         """
-        if reference.sizes is None and (file := self._file(reference.path, kind)):
-            return file
+        if file := self._file(reference.path, kind):
+            items = [file] if reference.sizes is None else self._patch(file, reference, at)
+            return items if isinstance(items, Finding) else items[0]
         found = self.locate(reference.path, kind, at)
         if isinstance(found, Finding):
             return found
         if found.size == FOLDER:
             return finding("media-kind", f"{reference.path!r} is a folder, not {_A[kind]}", at)
-        if reference.sizes is None:
-            return self._whole(found, reference.path, at)
-        items = self._patch(found, reference, at)
+        whole = self._whole(found, reference.path, at)
+        if reference.sizes is None or isinstance(whole, Finding):
+            return whole
+        items = self._patch(whole, reference, at, found)
         return items if isinstance(items, Finding) else items[0]
 
     def video(self, reference: Reference | list[Reference], at: str) -> Item | Sequence[Item] | Finding:
@@ -114,15 +116,16 @@ class Rewriter:
                     return item
                 frames.append(item)
             return frames
-        if reference.sizes is None and (file := self._file(reference.path, "video")):
-            return file
+        if file := self._file(reference.path, "video"):
+            return file if reference.sizes is None else self._patch(file, reference, at)
         found = self.locate(reference.path, "video", at)
         if isinstance(found, Finding):
             return found
         if reference.sizes is not None:
             if found.size == FOLDER:
                 return finding("media-kind", f"{reference.path!r} is a folder, not a patch", at)
-            return self._patch(found, reference, at)
+            whole = self._whole(found, reference.path, at)
+            return whole if isinstance(whole, Finding) else self._patch(whole, reference, at, found)
         return self._frames(found, at) if found.size == FOLDER else self._whole(found, reference.path, at)
 
     def _file(self, written: str, kind: str) -> Item | None:
@@ -173,13 +176,10 @@ class Rewriter:
             return self._disk.index(found.place.root).item(found.place.entry)
         return Item(found.rpartition("/")[2], str(found), 0, found.size)
 
-    def _patch(self, found: Located, reference: Reference, at: str) -> Sequence[Item] | Finding:
-        file = self._whole(found, reference.path, at)
-        if isinstance(file, Finding):
-            return file
+    def _patch(self, file: Item, reference: Reference, at: str, where: str = "") -> Sequence[Item] | Finding:
         if not file.direct:
             return finding(
-                "media-unreadable", f"{reference.path!r} is a patch in a compressed archive ({found}); unpack it", at
+                "media-unreadable", f"{reference.path!r} is a patch in a compressed archive ({where}); unpack it", at
             )
         start, sizes = reference.start, reference.sizes or ()
         if sizes and min(sizes) <= 0:
@@ -187,8 +187,8 @@ class Rewriter:
             place = f"the part of {reference.path!r} at byte {start + sum(sizes[:first])}"
             return finding("media-empty", f"{place} has {sizes[first]} bytes", at)
         stop = start + sum(sizes)
-        if start < 0 or stop > found.size or not sizes:
-            message = f"bytes {start}–{stop} of {reference.path!r}, which has {found.size}"
+        if start < 0 or stop > file.size or not sizes:
+            message = f"bytes {start}–{stop} of {reference.path!r}, which has {file.size}"
             return finding("patch-out-of-range", message, at)
         return PatchItems(file, start, sizes, reference.base64)
 
