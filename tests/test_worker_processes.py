@@ -149,13 +149,18 @@ for found in run_in_workers(test_worker_processes.echoing, "x", [("send", 1), ("
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_the_caller(how: signal.Signals) -> None:
     here = str(Path(__file__).parent)
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, here], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, here],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     assert parent.stdout is not None and parent.stderr is not None
     assert parent.stdout.readline() == b"begun\n"
     worker = int(parent.stdout.readline())
     time.sleep(0.2)  # it waits for the second task's end
     parent.send_signal(how)
-    parent.communicate()
+    parent.communicate(timeout=60)
     until = time.monotonic() + 60
     while is_running(worker) and time.monotonic() < until:
         time.sleep(0.02)
