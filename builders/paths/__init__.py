@@ -7,6 +7,6 @@ under the media roots.
 from .learning import Learned, learn
 from .rewriter import Rewriter, frames_in
 from .rules import Rule, Rules
-from .tree_backends import Located, modified
+from .tree_backends import LocalPath, modified
 
-__all__ = ["Learned", "Located", "Rewriter", "Rule", "Rules", "frames_in", "learn", "modified"]
+__all__ = ["Learned", "LocalPath", "Rewriter", "Rule", "Rules", "frames_in", "learn", "modified"]

@@ -27,7 +27,7 @@ from .root_index import Index, index
 from .roots import Roots, all_roots
 from .rules import MAX_RULES, SPELLINGS, Rule, Rules
 from .spellings import learn_spellings
-from .suffix_match import Nearest
+from .suffix_match import SuffixMatcher
 from .verify_rules import verify
 
 Paths = Callable[[], Iterable[tuple[str, str]]]
@@ -81,9 +81,9 @@ def learn(
             for rule in found
             if rule.root > len(where.paths)
         ]
-    told = verify(paths, where, indexes, found)
+    verified = verify(paths, where, indexes, found)
     counted = [
-        msgspec.structs.replace(rule, paths=told.counts[i], examples=told.examples.get(i, []))
+        msgspec.structs.replace(rule, paths=verified.counts[i], examples=verified.examples.get(i, []))
         for i, rule in enumerate(found)
     ]
     if rules is None:
@@ -91,23 +91,23 @@ def learn(
     result = Rules(
         rules=counted,
         roots=[os.path.basename(root) or "/" for root in where.paths],
-        total=told.total,
-        missing=told.missing,
-        ambiguous=told.ambiguous,
-        questions=[*told.questions, *questions],
-        missing_examples=told.missing_examples,
+        total=verified.total,
+        missing=verified.missing,
+        ambiguous=verified.ambiguous,
+        questions=[*verified.questions, *questions],
+        missing_examples=verified.missing_examples,
     )
-    watched = {path: time for one in indexes for path, time in one.watched().items()}
-    return Learned(result, watched, [problem for one in indexes for problem in one.problems])
+    watched = {path: time for root_index in indexes for path, time in root_index.watched().items()}
+    return Learned(result, watched, [problem for root_index in indexes for problem in root_index.problems])
 
 
 def _learned(paths: Paths, where: Roots, indexes: Sequence[Index], questions: list[str]) -> list[Rule]:
-    nearest = Nearest(where, indexes)
+    matcher = SuffixMatcher(where, indexes)
     for kind, written in paths():
-        nearest.add(kind, written)
-    nearest.flush()
-    spellings = learn_spellings(nearest, questions)
-    prefixes = nearest.prefixes(questions)
+        matcher.add(kind, written)
+    matcher.flush()
+    spellings = learn_spellings(matcher, questions)
+    prefixes = matcher.prefixes(questions)
     if len(prefixes) > MAX_RULES // 2:
         questions.append(
             f"The paths have {len(prefixes):,} different prefixes, too many for rules: only the {MAX_RULES // 2:,} that explain "

@@ -1,6 +1,6 @@
-r"""Steps: a written path taken apart, and the ways it may have been spelled.
+r"""Path parts: a written path taken apart, and the ways it may have been spelled.
 
-Everything here is a pure function over text.  A written path is a list of *steps*; a **spelling** is one thing that machines and
+Everything here is a pure function over text.  A written path is a list of *parts*; a **spelling** is one thing that machines and
 tools do to the same name: Windows' backslashes, the quoting of URLs, a colon that a file system could not hold, another
 container for the same video, upper and lower case, the Unicode normal form.
 """
@@ -24,17 +24,17 @@ COLONS = ("_", "%3A", "")
 """What stands for a colon where a file system or a tool could not hold one (Panda-70M clips are named by their times)."""
 
 
-def steps(written: str) -> list[str] | None:
-    """The steps of a written path with ``.`` and inner ``..`` resolved; None where it is no path at all."""
+def split_path(written: str) -> list[str] | None:
+    """The parts of a written path with ``.`` and inner ``..`` resolved; None where it is no path at all."""
     if not written or (not written.isprintable() and any(ord(char) < 32 or ord(char) == 127 for char in written)):
         return None
-    found: list[str] = []
-    for step in written.split("/"):
-        if step == ".." and found and found[-1] != "..":
-            found.pop()
-        elif step not in ("", "."):
-            found.append(step)
-    return found or None
+    parts: list[str] = []
+    for part in written.split("/"):
+        if part == ".." and parts and parts[-1] != "..":
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return parts or None
 
 
 def extension(name: str) -> str:
@@ -43,9 +43,9 @@ def extension(name: str) -> str:
     return f".{last}" if dot and stem and len(last) <= 5 else ""
 
 
-def same_family(one: str, other: str) -> bool:
+def same_family(first: str, second: str) -> bool:
     """Whether two extensions may stand for the same medium in another container or codec."""
-    return any(one.lower() in family and other.lower() in family for family in _FAMILIES)
+    return any(first.lower() in family and second.lower() in family for family in _FAMILIES)
 
 
 def is_medium(name: str) -> bool:
@@ -66,7 +66,7 @@ def fold(name: str, case: bool, unicode: bool) -> str:
 
 
 def respelled(kind: str, before: str, to: str, written: str) -> str:
-    """A path without the peculiarity of a spelling that the text alone tells; the path itself where it has none.
+    """A path without the peculiarity of a spelling that shows in the text alone; the path itself where it has none.
 
     Args:
         kind: ``backslash``, ``url``, ``colon`` or ``extension``; any other changes nothing.
@@ -95,9 +95,9 @@ def variants(written: str, spellings: Sequence[tuple[str, str, str]]) -> list[li
         written: the path, which stands alone at index 0.
         spellings: kind, replaced and replacement as `respelled` has them, in the order in which they are undone.
     """
-    known = {written: 0}
+    changes_of = {written: 0}
     for kind, before, to in spellings:
-        for path, changes in list(known.items()):
-            if len(known) < _MAX_VARIANTS:
-                known.setdefault(respelled(kind, before, to, path), changes + 1)
-    return [[path for path, count in known.items() if count == n] for n in range(max(known.values()) + 1)]
+        for path, changes in list(changes_of.items()):
+            if len(changes_of) < _MAX_VARIANTS:
+                changes_of.setdefault(respelled(kind, before, to, path), changes + 1)
+    return [[path for path, count in changes_of.items() if count == n] for n in range(max(changes_of.values()) + 1)]

@@ -1,4 +1,4 @@
-"""Entries: what lies under one root, as columns that are searched where they are.
+"""The path table: what lies under one root, as columns that are searched where they are.
 
 ::
 
@@ -6,8 +6,8 @@
     entries   folder · name · size · member               sorted by the hash of (folder, name), so that a bucket is a range
     members   archive · start · packed                     where the entries are that lie in archives
 
-A million entries take some 50 MB, which a saved index maps from its file; nothing becomes a Python object before it is asked
-for.  Members stand in the tree where unpacking their archive beside itself would put them.
+A million entries take some 50 MB, which a saved index maps from its file; nothing becomes a Python object before it is needed.
+  Members stand in the tree where unpacking their archive beside itself would put them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Entries:
 
     Attributes:
         folders: paths relative to the root; None for one that has gone.
-        size: of each entry, in bytes; `listing.FOLDER` for folders.
+        size: of each entry, in bytes; `scan_root.FOLDER` for folders.
         member: position of each entry among the members of archives; `ON_DISK`, `VIRTUAL`.
     """
 
@@ -62,7 +62,7 @@ class Entries:
         self._offsets = memoryview(offsets).cast("i")[names.offset :] if offsets else memoryview(b"")
         self._data = memoryview(data).cast("B") if data is not None else memoryview(b"")
         self._numbers: dict[str, int] | None = None
-        self._ends: dict[bool, tuple[list[str], list[int]]] = {}
+        self._reversed_folders: dict[bool, tuple[list[str], list[int]]] = {}
         self._by_folder: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
@@ -110,8 +110,8 @@ class Entries:
 
     def named(self, names: Sequence[str]) -> dict[str, list[int]]:
         """The entries of some names, wherever they are, in one pass over all."""
-        wanted = pa.array([key for key in map(_encoded, names) if key is not None], pa.binary())
-        rows = np.flatnonzero(pc.is_in(self.names, value_set=wanted).to_numpy(zero_copy_only=False))
+        keys = pa.array([key for key in map(_encoded, names) if key is not None], pa.binary())
+        rows = np.flatnonzero(pc.is_in(self.names, value_set=keys).to_numpy(zero_copy_only=False))
         found: dict[str, list[int]] = {}
         for row in rows:
             found.setdefault(self.name(int(row)), []).append(int(row))
@@ -133,34 +133,34 @@ class Entries:
         sure = same & alone & equal & (self.folder[first] == folders)
         found = np.where(sure, first, -1)
         for i in np.flatnonzero(same & ~alone):  # two entries with one hash, or the same name from two archives
-            there = self.find(int(folders[i]), os.fsdecode(names[i]))
-            found[i] = -1 if not there else there[0] if len(there) == 1 else -2
+            entries = self.find(int(folders[i]), os.fsdecode(names[i]))
+            found[i] = -1 if not entries else entries[0] if len(entries) == 1 else -2
         return found
 
     def extensions(self) -> set[str]:
         """The extensions of up to five letters that names have here, with their dots."""
         found = pc.extract_regex(self.names, r"(?s)^.+(?P<extension>\.[A-Za-z0-9]{1,5})$").field("extension")
-        return {one.as_py().decode() for one in pc.unique(found.drop_null())}
+        return {extension.as_py().decode() for extension in pc.unique(found.drop_null())}
 
-    def ending(self, steps: Sequence[str], limit: int, folded: bool = False) -> Iterator[tuple[int, list[int] | None]]:
+    def ending(self, parts: Sequence[str], limit: int, folded: bool = False) -> Iterator[tuple[int, list[int] | None]]:
         """The folders whose paths end like a written one: the longest common end first.
 
         Args:
-            steps: of the written folder.
+            parts: of the written folder.
             limit: a level with more folders is given as None, and is the last.
-            folded: case and normal form of the steps do not count.
+            folded: case and normal form of the parts do not count.
 
         Yields:
-            The number of steps in common, and the folders that have just so many (level 0: the root alone).
+            The number of parts in common, and the folders that have just so many (level 0: the root alone).
         """
-        ends, numbers = self._ends.get(folded) or self._sorted_ends(folded)
-        low, high = 0, len(ends)
+        reversed_folders, numbers = self._reversed_folders.get(folded) or self._sorted_reversed(folded)
+        low, high = 0, len(reversed_folders)
         ranges = []
         prefix = ""
-        for step in reversed(steps):
-            prefix = f"{prefix}{fold(step, True, True) if folded else step}/"
-            low = bisect_left(ends, prefix, low, high)
-            high = bisect_left(ends, f"{prefix[:-1]}0", low, high)  # "0" is what follows "/"
+        for part in reversed(parts):
+            prefix = f"{prefix}{fold(part, True, True) if folded else part}/"
+            low = bisect_left(reversed_folders, prefix, low, high)
+            high = bisect_left(reversed_folders, f"{prefix[:-1]}0", low, high)  # "0" is what follows "/"
             if low == high:
                 break
             ranges.append((low, high))
@@ -178,22 +178,22 @@ class Entries:
         if root is not None:
             yield 0, [root]
 
-    def _sorted_ends(self, folded: bool) -> tuple[list[str], list[int]]:
+    def _sorted_reversed(self, folded: bool) -> tuple[list[str], list[int]]:
         paths = ((fold(path, True, True) if folded else path, i) for i, path in enumerate(self.folders) if path)
         pairs = sorted(("/".join(reversed(path.split("/"))) + "/", i) for path, i in paths)
-        self._ends[folded] = [end for end, _ in pairs], [i for _, i in pairs]
-        return self._ends[folded]
+        self._reversed_folders[folded] = [reversed_path for reversed_path, _ in pairs], [i for _, i in pairs]
+        return self._reversed_folders[folded]
 
 
 class Columns:
     """Collects entries, and gives them sorted.
 
     Attributes:
-        folders: paths of the folders met so far.
+        folders: paths of the folders so far.
     """
 
     def __init__(self, folders: list[str | None] | None = None) -> None:
-        """Begins with folders that are known already."""
+        """Begins with the folders of an older state."""
         self.folders: list[str | None] = folders or []
         self._numbers = {path: i for i, path in enumerate(self.folders) if path is not None}
         self._parts: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32], pa.BinaryArray,

@@ -26,19 +26,19 @@ from typing import Any
 from ..core.findings import Finding, finding
 from ..core.sample import Reference
 from ..media.items import Item, PatchItems
-from .path_parts import steps
+from .path_parts import split_path
 from .roots import all_roots
 from .rules import Rule, Rules
 from .scan_root import FOLDER
 from .suffix_lookup import Lookup
-from .tree_backends import Disk, Here, Located, Refused
+from .tree_backends import Disk, Here, LocalPath, Refused
 
 _IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif"}
 )
-_PLAIN = (Rule("anywhere"),)
+_NO_RULES = (Rule("anywhere"),)
 _NO_NAMES = frozenset({"", ".", ".."})
-_KNOWN_FOLDERS = 100_000
+_CACHED_FOLDERS = 100_000
 
 
 class Rewriter:
@@ -71,7 +71,9 @@ class Rewriter:
         self.rules = rules
         self._disk = Disk(self._where.paths, cache, deep=rules is not None)
         self._only_folders: dict[tuple[str, str], str] = {}
-        self._lookup: Lookup[Here, Located] = Lookup(rules.rules if rules else _PLAIN, self._disk, flat=rules is None)
+        self._lookup: Lookup[Here, LocalPath] = Lookup(
+            rules.rules if rules else _NO_RULES, self._disk, flat=rules is None
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made, self._arguments
@@ -110,8 +112,8 @@ class Rewriter:
         """The item of a container file, or the items of a video's frames (patch, folder, list of pictures)."""
         if isinstance(reference, list):
             frames: list[Item] = []
-            for i, one in enumerate(reference):
-                item = self.item(one, "video", f"{at}/{i}")
+            for i, frame in enumerate(reference):
+                item = self.item(frame, "video", f"{at}/{i}")
                 if isinstance(item, Finding):
                     return item
                 frames.append(item)
@@ -138,7 +140,7 @@ class Rewriter:
             first = self._lookup.first_level(written, self._where.of(kind))
             only = first[0] if len(first) == 1 else None
             here = only.path if only is not None and only.path is not None and only.number is None else ""
-            if len(self._only_folders) >= _KNOWN_FOLDERS:
+            if len(self._only_folders) >= _CACHED_FOLDERS:
                 self._only_folders.clear()
             self._only_folders[folder, kind] = here
         if not here:
@@ -150,17 +152,17 @@ class Rewriter:
             return None
         return Item(name, path, 0, status.st_size) if S_ISREG(status.st_mode) and status.st_size else None
 
-    def locate(self, written: str, kind: str, at: str) -> Located | Finding:
+    def locate(self, written: str, kind: str, at: str) -> LocalPath | Finding:
         """Where a written path is here: the one lookup everything else builds on."""
         try:
             hits = self._lookup.find(written, self._where.of(kind))
         except Refused as refused:
-            return refused.told(written, at)
+            return refused.as_finding(written, at)
         if len(hits) == 1:
             return hits[0].place
         if hits:
             return finding("media-ambiguous", f"{written!r} fits {' and '.join(sorted(hit.place for hit in hits))}", at)
-        path = steps(written)
+        path = split_path(written)
         if path is None:
             return finding("path-invalid", f"the path is {written!r}", at)
         if ".." in path:
@@ -169,7 +171,7 @@ class Rewriter:
             return finding("path-outside-root", f"{written!r} exists, but under none of the media roots", at)
         return finding("media-missing", f"{written!r} is under none of {len(self.roots)} media root(s)", at)
 
-    def _whole(self, found: Located, written: str, at: str) -> Item | Finding:
+    def _whole(self, found: LocalPath, written: str, at: str) -> Item | Finding:
         if found.size == 0:
             return finding("media-empty", f"{written!r} has no bytes", at)
         if found.place is not None:
@@ -192,7 +194,7 @@ class Rewriter:
             return finding("patch-out-of-range", message, at)
         return PatchItems(file, start, sizes, reference.base64)
 
-    def _frames(self, folder: Located, at: str) -> Sequence[Item] | Finding:
+    def _frames(self, folder: LocalPath, at: str) -> Sequence[Item] | Finding:
         if folder.place is not None:
             return self._frames_in_archives(folder, at)
         self._disk.watch(str(folder))
@@ -206,20 +208,22 @@ class Rewriter:
             return finding("media-empty", f"the folder {str(folder)!r} holds no pictures", at)
         return [Item(name, path, 0, size) for name, path, size in listed]
 
-    def _frames_in_archives(self, folder: Located, at: str) -> list[Item] | Finding:
+    def _frames_in_archives(self, folder: LocalPath, at: str) -> list[Item] | Finding:
         assert folder.place is not None
-        one = self._disk.index(folder.place.root)
-        number = one.entries.number(one.entries.path(folder.place.entry))
-        found = one.entries.inside(number) if number is not None else []
-        frames = {one.entries.name(entry): entry for entry in found if is_picture(one.entries.name(entry))}
+        root_index = self._disk.index(folder.place.root)
+        number = root_index.entries.number(root_index.entries.path(folder.place.entry))
+        found = root_index.entries.inside(number) if number is not None else []
+        frames = {
+            root_index.entries.name(entry): entry for entry in found if is_picture(root_index.entries.name(entry))
+        }
         for name, entry in frames.items():
-            if one.entries.size[entry] == 0:
+            if root_index.entries.size[entry] == 0:
                 return finding("media-empty", f"the frame {name!r} has no bytes", at)
         if not frames:
             return finding("media-empty", f"the folder {str(folder)!r} holds no pictures", at)
-        if len(frames) < sum(is_picture(one.entries.name(entry)) for entry in found):
+        if len(frames) < sum(is_picture(root_index.entries.name(entry)) for entry in found):
             return finding("media-ambiguous", f"several archives hold frames of one name in {str(folder)!r}", at)
-        return [one.item(frames[name]) for name in sorted(frames)]
+        return [root_index.item(frames[name]) for name in sorted(frames)]
 
 
 _A = {"image": "an image", "audio": "a sound", "video": "a video"}

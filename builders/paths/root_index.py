@@ -6,8 +6,8 @@ there may be many, see a whole one; writers do not wait for each other, the last
 
 Refreshing asks each folder for its modification time and lists those anew where it has changed; an archive is listed anew where
 its size, modification time or inode has.  A folder that changed within two seconds before it was listed is listed again: its
-clock may not tell the next change apart.  Sizes of files that are overwritten in place are therefore not up to date, and nobody
-takes them from here: whoever opens a file looks again.
+clock may give the next change the same time.  Sizes of files that are overwritten in place are therefore not up to date, and
+nobody takes them from here: whoever opens a file asks the disk.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _Listed = tuple[list[str], list[bytes], list[int], list[int], list[int]]
 """Members as columns: folder, name, size, start, packed."""
 
 
-class _Known(msgspec.Struct):
+class _IndexedArchive(msgspec.Struct):
     """What an index says of one archive.
 
     Attributes:
@@ -71,7 +71,7 @@ class _Head(msgspec.Struct):
     form: int
     root: str
     listed: int
-    archives: list[_Known]
+    archives: list[_IndexedArchive]
 
 
 class Index:
@@ -81,7 +81,7 @@ class Index:
         root: real path of the root.
         entries: what is there.
         modified: of each folder, in nanoseconds; -1 for one that only archives have.
-        known: the archives under the root.
+        indexed: the archives under the root.
         members: what the entries' `member` points to.
         listed: when the listing began, in nanoseconds of the clock.
     """
@@ -91,7 +91,7 @@ class Index:
         root: str,
         entries: Entries,
         modified: npt.NDArray[np.int64],
-        known: list[_Known],
+        indexed: list[_IndexedArchive],
         members: Members,
         listed: int,
     ) -> None:
@@ -99,7 +99,7 @@ class Index:
         self.root = root
         self.entries = entries
         self.modified = modified
-        self.known = known
+        self.indexed = indexed
         self.members = members
         self.listed = listed
 
@@ -109,30 +109,30 @@ class Index:
     @property
     def problems(self) -> list[str]:
         """What was refused in archives, as text."""
-        told = [f"{one.kind.name}: {one.message}" for known in self.known for one in known.problems]
-        return told + [f"{known.archive}: {known.more:,} more" for known in self.known if known.more]
+        texts = [f"{problem.kind.name}: {problem.message}" for archive in self.indexed for problem in archive.problems]
+        return texts + [f"{archive.archive}: {archive.more:,} more" for archive in self.indexed if archive.more]
 
     @property
     def findings(self) -> list[Finding]:
         """What was refused or damaged in archives, of each the first; each with its archive's path under the root."""
         top = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
         return [
-            one.placed(os.path.relpath(known.archive.paths[0], top), -1)
-            for known in self.known
-            for one in known.problems
+            problem.placed(os.path.relpath(archive.archive.paths[0], top), -1)
+            for archive in self.indexed
+            for problem in archive.problems
         ]
 
     @property
     def archives(self) -> list[Archive]:
         """The archives under the root."""
-        return [known.archive for known in self.known]
+        return [entry.archive for entry in self.indexed]
 
     def watched(self) -> dict[str, int]:
         """Every folder and archive file this depends on, with its modification time in nanoseconds."""
         files = {
             path: signature[1]
-            for known in self.known
-            for path, signature in zip(known.archive.paths, known.signature, strict=True)
+            for entry in self.indexed
+            for path, signature in zip(entry.archive.paths, entry.signature, strict=True)
         }
         folders = zip(self.entries.folders, self.modified.tolist(), strict=True)
         return {
@@ -149,22 +149,22 @@ class Index:
             return Item(name, os.path.join(self.root, self.entries.path(entry)), 0, size)
         archive, start, packed = self.members
         found = Member(name, int(start[member]), size, int(packed[member]))
-        return item_of_member(self.known[archive[member]].archive, found)
+        return item_of_member(self.indexed[archive[member]].archive, found)
 
     def where(self, entry: int) -> str:
-        """Where an entry is on this machine: a path, or that of its archive and its name in it."""
+        """Where an entry is on this machine: its path, or the path of its archive and its name in it."""
         member = int(self.entries.member[entry])
         if member < 0:
             return os.path.join(self.root, self.entries.path(entry))
-        return f"{self.known[self.members[0][member]].archive}: {self.entries.path(entry)}"
+        return f"{self.indexed[self.members[0][member]].archive}: {self.entries.path(entry)}"
 
-    def told(self, entry: int) -> str:
-        """Where an entry is under its root, for a person on any machine."""
+    def display_path(self, entry: int) -> str:
+        """Where an entry is under its root, for messages: nothing in it is of this machine."""
         member = int(self.entries.member[entry])
         path = self.entries.path(entry)
         if member < 0:
             return path
-        return f"{path} (in {os.path.basename(self.known[self.members[0][member]].archive.paths[0])})"
+        return f"{path} (in {os.path.basename(self.indexed[self.members[0][member]].archive.paths[0])})"
 
 
 def index(root: str, cache: str | None = None) -> Index:
@@ -192,9 +192,9 @@ def index(root: str, cache: str | None = None) -> Index:
 
 
 def _refreshed(root: str, old: Index) -> Index | None:
-    """The index anew where something has changed; None where it can stand."""
+    """The index made again where something has changed; None where nothing has."""
     if not os.path.isdir(root):
-        return None if _same(old.known) else _made(root, None, None)
+        return None if _same(old.indexed) else _made(root, None, None)
     changed: list[int] = []
     folders = old.entries.folders
     for i, (path, modified) in enumerate(zip(folders, old.modified.tolist(), strict=True)):
@@ -207,12 +207,12 @@ def _refreshed(root: str, old: Index) -> Index | None:
         if now != modified or now > old.listed - _UNSURE:
             changed.append(i)
     if not changed:
-        return None if _same(old.known) else _made(root, old, [])
+        return None if _same(old.indexed) else _made(root, old, [])
     return _made(root, old, changed if len(changed) <= max(8, len(folders) * _ANEW) else None)
 
 
-def _same(known: Sequence[_Known]) -> bool:
-    return all(_signature(one.archive) == one.signature for one in known)
+def _same(indexed: Sequence[_IndexedArchive]) -> bool:
+    return all(_signature(entry.archive) == entry.signature for entry in indexed)
 
 
 def _signature(archive: Archive) -> Signature | None:
@@ -228,18 +228,18 @@ def _made(root: str, old: Index | None, changed: list[int] | None) -> Index:
     listed = time.time_ns()
     if os.path.isdir(root):
         columns, modified = _changed(root, old, changed) if old and changed is not None else _listed(root)
-        there = [os.path.join(root, path) for path in columns.like(_ARCHIVE_NAME)]
-        found = archives.group(there) if there else []
+        paths = [os.path.join(root, path) for path in columns.like(_ARCHIVE_NAME)]
+        found = archives.group(paths) if paths else []
     else:
         columns, modified = Columns(), {}
         beside = [entry.path for entry in os.scandir(os.path.dirname(root)) if entry.is_file()]
         found = [archive for archive in archives.group(beside) if root in archive.paths]
     columns.number("")
-    known, members = _with_members(root, columns, found, old)
+    indexed, members = _with_members(root, columns, found, old)
     times = np.full(len(columns.folders), _VIRTUAL, np.int64)
     for number, time_ in modified.items():
         times[number] = time_
-    return Index(root, columns.sorted(), times, known, members, listed)
+    return Index(root, columns.sorted(), times, indexed, members, listed)
 
 
 def _add(columns: Columns, modified: dict[int, int], batch: scan_root.Batch) -> None:
@@ -284,10 +284,10 @@ def _changed(root: str, old: Index, changed: list[int]) -> tuple[Columns, dict[i
 
 def _with_members(
     root: str, columns: Columns, found: Sequence[Archive], old: Index | None
-) -> tuple[list[_Known], Members]:
+) -> tuple[list[_IndexedArchive], Members]:
     """Adds the members of archives where unpacking would put them, and the folders that only they have."""
-    before = {one.archive: (number, one) for number, one in enumerate(old.known)} if old else {}
-    known: list[_Known] = []
+    before = {entry.archive: (number, entry) for number, entry in enumerate(old.indexed)} if old else {}
+    indexed: list[_IndexedArchive] = []
     parts: list[Members] = []
     count = 0
     virtual: set[str] = set()
@@ -297,12 +297,12 @@ def _with_members(
             continue
         base = os.path.relpath(os.path.dirname(archive.paths[0]), root) if os.path.isdir(root) else "."
         base = "" if base == "." else f"{base}/"
-        one = _Known(archive, signature, [])
+        entry = _IndexedArchive(archive, signature, [])
         number, same = before.get(archive, (-1, None))
         if old and same and same.signature == signature:
-            listed, one = _known_members(old, number), same
+            listed, entry = _kept_members(old, number), same
         else:
-            listed = _list_members(one, base)
+            listed = _list_members(entry, base)
         for folders, names, sizes, starts, packed in listed:
             for folder in dict.fromkeys(folders):
                 while folder and folder not in virtual and not columns.knows(folder):
@@ -311,47 +311,51 @@ def _with_members(
             numbers = {folder: columns.number(folder) for folder in dict.fromkeys(folders)}
             columns.add([numbers[folder] for folder in folders], names, sizes, range(count, count + len(names)))
             parts.append(
-                (np.full(len(names), len(known), np.int32), np.asarray(starts, np.int64), np.asarray(packed, np.int64))
+                (
+                    np.full(len(names), len(indexed), np.int32),
+                    np.asarray(starts, np.int64),
+                    np.asarray(packed, np.int64),
+                )
             )
             count += len(names)
-        known.append(one)
+        indexed.append(entry)
     for folder in sorted(virtual):
         parent, _, name = folder.rpartition("/")
         columns.number(folder)
         columns.add([columns.number(parent)], [os.fsencode(name)], [FOLDER], range(VIRTUAL, VIRTUAL + 1))
     if not parts:
-        return known, (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64))
+        return indexed, (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64))
     archive_, start, packed_ = zip(*parts, strict=True)
-    return known, (np.concatenate(archive_), np.concatenate(start), np.concatenate(packed_))
+    return indexed, (np.concatenate(archive_), np.concatenate(start), np.concatenate(packed_))
 
 
-def _list_members(known: _Known, base: str) -> Iterator[_Listed]:
-    """The members of an archive by reading it; what is refused is noted in `known`."""
-    walk = archives.members(known.archive)
-    while batch := list(islice(walk, _MEMBERS_AT_ONCE)):
-        taken = [one for one in batch if isinstance(one, Member) and _plain(one.name)]
-        for one in batch:
-            if isinstance(one, Finding):
-                if len(known.problems) < _MAX_PROBLEMS or one.severity == "error":
-                    known.problems.append(one)
+def _list_members(entry: _IndexedArchive, base: str) -> Iterator[_Listed]:
+    """The members of an archive by reading it; what is refused is added to `entry`."""
+    members = archives.members(entry.archive)
+    while batch := list(islice(members, _MEMBERS_AT_ONCE)):
+        taken = [found for found in batch if isinstance(found, Member) and _is_clean(found.name)]
+        for found in batch:
+            if isinstance(found, Finding):
+                if len(entry.problems) < _MAX_PROBLEMS or found.severity == "error":
+                    entry.problems.append(found)
                 else:
-                    known.more += 1
-        split = [f"{base}{one.name}".rpartition("/") for one in taken]
+                    entry.more += 1
+        split = [f"{base}{found.name}".rpartition("/") for found in taken]
         yield (
             [folder for folder, _, _ in split],
             [os.fsencode(name) for _, _, name in split],
-            [one.size for one in taken],
-            [one.start for one in taken],
-            [one.packed for one in taken],
+            [found.size for found in taken],
+            [found.start for found in taken],
+            [found.packed for found in taken],
         )
 
 
-def _plain(name: str) -> bool:
+def _is_clean(name: str) -> bool:
     """Whether a member's name is a path below its archive, as `archives` promises; nothing else gets into the index."""
     return bool(name) and not any(step in ("", ".", "..") for step in name.split("/")) and "\0" not in name
 
 
-def _known_members(old: Index, number: int) -> Iterator[_Listed]:
+def _kept_members(old: Index, number: int) -> Iterator[_Listed]:
     """The members of an archive as an older index has them."""
     entries = old.entries
     archive, start, packed = old.members
@@ -371,10 +375,11 @@ def _known_members(old: Index, number: int) -> Iterator[_Listed]:
 
 def _save(path: str, made: Index) -> None:
     """Writes an index under a temporary name and renames it."""
-    head = msgspec.json.encode(_Head(_FORM, made.root, made.listed, made.known))
+    head = msgspec.json.encode(_Head(_FORM, made.root, made.listed, made.indexed))
     entries = made.entries
-    folders = pa.table({"path": pa.array([None if one is None else os.fsencode(one) for one in entries.folders], pa.binary()),
-                        "modified": made.modified}).replace_schema_metadata({b"modalmix": head})  # fmt: skip
+    paths = [None if folder is None else os.fsencode(folder) for folder in entries.folders]
+    folders = pa.table({"path": pa.array(paths, pa.binary()), "modified": made.modified})
+    folders = folders.replace_schema_metadata({b"modalmix": head})
     columns = pa.table({"hash": entries.hashes, "folder": entries.folder, "name": entries.names, "size": entries.size,
                         "member": entries.member})  # fmt: skip
     members = pa.table(dict(zip(("archive", "start", "packed"), made.members, strict=True)))
@@ -394,7 +399,7 @@ def _load(path: str, root: str) -> Index | None:
         if head.form != _FORM or head.root != root:
             return None
         entries = Entries(
-            [None if one is None else os.fsdecode(one) for one in folders["path"].to_pylist()],
+            [None if folder is None else os.fsdecode(folder) for folder in folders["path"].to_pylist()],
             _numbers(columns["hash"]),
             _numbers(columns["folder"]),
             columns["name"].chunk(0) if columns["name"].num_chunks else pa.array([], pa.binary()),

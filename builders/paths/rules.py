@@ -30,7 +30,7 @@ import yaml
 
 from ..core.atomic_files import write_file
 from ..core.errors import DataError
-from .path_parts import steps
+from .path_parts import split_path
 
 _MAX_BYTES = 16 << 20
 MAX_RULES = 2_000
@@ -143,7 +143,7 @@ class _Dumper(yaml.SafeDumper):
 def _problem(rule: Rule) -> str | None:
     if rule.kind == "prefix":
         for text in (rule.before, rule.to):
-            if ".." in text.split("/") or (text.strip("/.") and steps(text) is None):
+            if ".." in text.split("/") or (text.strip("/.") and split_path(text) is None):
                 return f"{text!r} is no folder under a root"
         if rule.to.startswith("/"):
             return f"to is {rule.to!r}: write it relative to its media root"
@@ -178,8 +178,8 @@ class Prefixes:
         self._flat = flat
         for position, rule in enumerate(rules):
             if rule.kind == "prefix":
-                entry = (position, rule.root - 1, tuple(steps(rule.to) or ()))
-                self._by.setdefault(tuple(steps(rule.before) or ()), []).append(entry)
+                entry = (position, rule.root - 1, tuple(split_path(rule.to) or ()))
+                self._by.setdefault(tuple(split_path(rule.before) or ()), []).append(entry)
             elif rule.kind == "anywhere":
                 self._anywhere = position
 

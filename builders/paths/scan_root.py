@@ -90,11 +90,11 @@ def folder(root: str, path: bytes) -> Batch:
 
 
 def _walked(root: str, start: bytes) -> Iterator[Batch]:
-    waiting = [start]
-    while waiting:
-        path = waiting.pop()
+    pending = [start]
+    while pending:
+        path = pending.pop()
         batch = folder(root, path)
-        waiting += [
+        pending += [
             b"%s/%s" % (path, name) if path else name
             for name, size in zip(batch.names, batch.sizes, strict=True)
             if size < 0
@@ -141,7 +141,7 @@ def _batch(root: str, parts: list[bytes], start: bytes) -> Batch:
                 texts[i] = b"%d" % size
         if dropped:
             texts, folders, names = (
-                [one for i, one in enumerate(column) if i not in dropped] for column in (texts, folders, names)
+                [value for i, value in enumerate(column) if i not in dropped] for column in (texts, folders, names)
             )
     numbers = {path: i for i, path in enumerate(dict.fromkeys(folders))}
     return Batch(
@@ -165,5 +165,5 @@ def _has_find() -> bool:
     """Whether ``find`` is GNU's, the one with ``-printf``."""
     if not shutil.which("find"):
         return False
-    told = subprocess.run(["find", "--version"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    return b"GNU findutils" in told.stdout
+    version = subprocess.run(["find", "--version"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return b"GNU findutils" in version.stdout

@@ -6,7 +6,7 @@
                                                              none? ─► the same for the path's other spellings
     one place: found · several places in one level: ambiguous · none: missing
 
-What it looks into is a `Tree`.  The outcome depends on the path, the rules and what is there, and on nothing else: not on the
+A `Tree` is what it searches.  The outcome depends on the path, the rules and what is there, and on nothing else: not on the
 paths that came before, so that every process that reads a part of the data says the same of it.
 """
 
@@ -17,25 +17,25 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from .path_parts import fold, steps, variants
+from .path_parts import fold, split_path, variants
 from .rules import Prefixes, Rule
 
 Folder = TypeVar("Folder")
 Place = TypeVar("Place", bound=Hashable)
 
-_KNOWN_FOLDERS = 100_000
-_KNOWN_LISTS = 256
+_CACHED_FOLDERS = 100_000
+_CACHED_LISTS = 256
 _MAX_ALIKE = 64
 
 
 class Tree(Protocol[Folder, Place]):
-    """What a lookup looks into."""
+    """What a lookup searches."""
 
     def folder(self, root: int, path: Sequence[str]) -> Folder | None:
         """The folder of that path under a root; None where there is none, or it leads out."""
 
     def find(self, folder: Folder, name: str) -> Sequence[Place]:
-        """What has that name in a folder: one place, none, or several that stand side by side in archives."""
+        """What has that name in a folder: one place, none, or several side by side in archives."""
 
     def names(self, folder: Folder) -> Iterable[str]:
         """The names in a folder."""
@@ -64,7 +64,7 @@ class Lookup(Generic[Folder, Place]):
     """Finds written paths in a tree."""
 
     def __init__(self, rules: Sequence[Rule], tree: Tree[Folder, Place], flat: bool = False) -> None:
-        """The rules, and what to look into; for `flat` see `rules.Prefixes`."""
+        """The rules, and what to search; for `flat` see `rules.Prefixes`."""
         self.tree = tree
         self._prefixes = Prefixes(rules, flat)
         textual = [i for i, rule in enumerate(rules) if rule.kind in ("backslash", "url", "colon", "extension")]
@@ -90,7 +90,7 @@ class Lookup(Generic[Folder, Place]):
         if not self._textual and not self._folded:
             return []
         groups = variants(written, [spelling for _, spelling in self._textual])
-        for find, some in ((self.exactly, groups[1:]), (self._alike_ones, groups if self._folded else [])):
+        for find, some in ((self.exactly, groups[1:]), (self._folded_hits, groups if self._folded else [])):
             for group in some:
                 found = {
                     hit.place: msgspec.structs.replace(hit, spelling=path)
@@ -106,12 +106,12 @@ class Lookup(Generic[Folder, Place]):
         folder, _, name = written.rpartition("/")
         levels = self._levels.get((folder, roots))
         if levels is None or name in ("", ".", "..") or "\0" in name:
-            path = steps(written)
+            path = split_path(written)
             if path is None or ".." in path:
                 return []
             levels, name = self.levels(path[:-1], roots), path[-1]
             if written.endswith(f"/{name}") or written == name:
-                if len(self._levels) >= _KNOWN_FOLDERS:
+                if len(self._levels) >= _CACHED_FOLDERS:
                     self._levels.clear()
                 self._levels[folder, roots] = levels
         for level in levels:
@@ -124,7 +124,7 @@ class Lookup(Generic[Folder, Place]):
 
     def first_level(self, written: str, roots: tuple[int, ...]) -> list[Folder]:
         """The folders in which the names of a path's folder are looked for first; none where its own is no plain name."""
-        path = steps(written)
+        path = split_path(written)
         if path is None or ".." in path or path[-1] != written.rpartition("/")[2]:
             return []
         levels = self.levels(path[:-1], roots)
@@ -134,13 +134,13 @@ class Lookup(Generic[Folder, Place]):
         """The folders that are there for a written one: levels of (position of the rule, folder), the best first."""
         found: list[list[tuple[int, Folder]]] = []
         for level in self._prefixes.levels(folder, roots):
-            there: dict[Folder, int] = {}
+            folders: dict[Folder, int] = {}
             for rule, root, path in level:
                 here = self.tree.folder(root, path)
                 if here is not None:
-                    there.setdefault(here, rule)
-            if there:
-                found.append([(rule, here) for here, rule in there.items()])
+                    folders.setdefault(here, rule)
+            if folders:
+                found.append([(rule, here) for here, rule in folders.items()])
         return found
 
     def rules_of(self, written: str, hit: Hit[Place]) -> set[int]:
@@ -150,19 +150,19 @@ class Lookup(Generic[Folder, Place]):
             needed.update(self._folded)
         if hit.spelling not in (None, written):
             for i, _ in self._textual:
-                others = variants(written, [spelling for other, spelling in self._textual if other != i])
+                others = variants(written, [spelling for j, spelling in self._textual if j != i])
                 if not any(hit.spelling in group for group in others):
                     needed.add(i)
         return needed
 
-    def _alike_ones(self, written: str, roots: tuple[int, ...]) -> list[Hit[Place]]:
-        path = steps(written)
+    def _folded_hits(self, written: str, roots: tuple[int, ...]) -> list[Hit[Place]]:
+        path = split_path(written)
         if path is None or ".." in path:
             return []
         for level in self._prefixes.levels(path[:-1], roots):
             hits: dict[Place, Hit[Place]] = {}
             for rule, root, local in level:
-                for real in self._spelled_here(root, [*local, path[-1]]):
+                for real in self._folded_paths(root, [*local, path[-1]]):
                     here = self.tree.folder(root, real[:-1])
                     for place in self.tree.find(here, real[-1]) if here is not None else ():
                         hits.setdefault(place, Hit(rule, place, folded=True))
@@ -170,23 +170,23 @@ class Lookup(Generic[Folder, Place]):
                 return list(hits.values())
         return []
 
-    def _spelled_here(self, root: int, path: Sequence[str]) -> list[list[str]]:
+    def _folded_paths(self, root: int, path: Sequence[str]) -> list[list[str]]:
         """The paths that are there and equal one but for case and normal form."""
-        known: list[list[str]] = [[]]
-        for step in path:
+        paths: list[list[str]] = [[]]
+        for part in path:
             longer = []
-            for real in known:
+            for real in paths:
                 here = self.tree.folder(root, real)
                 if here is not None:
-                    longer += [[*real, name] for name in self._names(here).get(fold(step, *self._fold), ())]
-            known = longer[:_MAX_ALIKE]
-        return known
+                    longer += [[*real, name] for name in self._names(here).get(fold(part, *self._fold), ())]
+            paths = longer[:_MAX_ALIKE]
+        return paths
 
     def _names(self, folder: Folder) -> dict[str, list[str]]:
         """The names in a folder by what `fold` makes of them."""
         names = self._alike.get(folder)
         if names is None:
-            if len(self._alike) >= _KNOWN_LISTS:
+            if len(self._alike) >= _CACHED_LISTS:
                 self._alike.clear()
             names = self._alike[folder] = {}
             for name in sorted(self.tree.names(folder)):

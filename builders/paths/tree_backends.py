@@ -1,4 +1,4 @@
-"""Trees: the disk and the index, as `lookup.Lookup` looks into them."""
+"""Trees: the disk and the index, as `suffix_lookup.Lookup` searches them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .path_table import ON_DISK
 from .root_index import Index, index
 from .scan_root import FOLDER
 
-_KNOWN_FOLDERS = 100_000
+_CACHED_FOLDERS = 100_000
 _SMALL, _LARGE = 1 << 10, 64 << 20
 _COMPARED = 1 << 30
 
@@ -35,25 +35,25 @@ class Indexed:
         self._compared = 0
 
     def folder(self, root: int, path: Sequence[str]) -> tuple[int, int] | None:
-        """See `lookup.Tree`."""
+        """See `suffix_lookup.Tree`."""
         if root >= len(self.indexes):
             return None
         number = self.indexes[root].entries.number("/".join(path))
         return None if number is None else (root, number)
 
     def find(self, folder: tuple[int, int], name: str) -> list[Place]:
-        """See `lookup.Tree`."""
+        """See `suffix_lookup.Tree`."""
         root, number = folder
-        return [Place(root, entry) for entry in standing(self.indexes[root], number, name)]
+        return [Place(root, entry) for entry in preferred_entries(self.indexes[root], number, name)]
 
     def names(self, folder: tuple[int, int]) -> list[str]:
-        """See `lookup.Tree`."""
+        """See `suffix_lookup.Tree`."""
         root, number = folder
         entries = self.indexes[root].entries
         return [entries.name(entry) for entry in entries.inside(number)]
 
     def same(self, places: Sequence[Place]) -> bool:
-        """See `lookup.Tree`; after `_COMPARED` bytes it says no, as this only counts what the rewriter will decide."""
+        """See `suffix_lookup.Tree`; after `_COMPARED` bytes it says no, as this only counts what the rewriter will decide."""
         items = {self.indexes[root].item(entry) for root, entry in places}
         if len(items) == 1:
             return True  # one file, under two roots of which one is in the other
@@ -63,28 +63,28 @@ class Indexed:
         return self._compared <= _COMPARED and same_bytes([item.path for item in items])
 
 
-def standing(one: Index, number: int, name: str) -> list[int]:
+def preferred_entries(root_index: Index, number: int, name: str) -> list[int]:
     """The entries of a name in a folder; a file on disk stands for the members it was unpacked from."""
-    found = one.entries.find(number, name)
+    found = root_index.entries.find(number, name)
     if len(found) > 1:
-        on_disk = [entry for entry in found if one.entries.member[entry] == ON_DISK]
+        on_disk = [entry for entry in found if root_index.entries.member[entry] == ON_DISK]
         return on_disk or found
     return found
 
 
-class Located(str):
+class LocalPath(str):
     """A place on this machine: a local path, or for a member of an archive that of the archive and its name.
 
     Attributes:
-        size: of the file in bytes; `listing.FOLDER` for a folder.
+        size: of the file in bytes; `scan_root.FOLDER` for a folder.
         place: where the index has it; None for what lies on the disk itself.
     """
 
     size: int
     place: Place | None
 
-    def __new__(cls, path: str, size: int, place: Place | None = None) -> Located:
-        """A path and what is known of it."""
+    def __new__(cls, path: str, size: int, place: Place | None = None) -> LocalPath:
+        """A path, its size, and its place in an index."""
         self = super().__new__(cls, path)
         self.size = size
         self.place = place
@@ -103,7 +103,7 @@ class Refused(Exception):  # noqa: N818  an answer, not an error
         super().__init__(message)
         self.name = name
 
-    def told(self, written: str, at: str) -> Finding:
+    def as_finding(self, written: str, at: str) -> Finding:
         """The finding about a written path."""
         return finding(self.name, f"{written!r} {self}", at)
 
@@ -120,7 +120,7 @@ class Disk:
     """The trees of several roots as they are on disk now, and in their archives as the index has them.
 
     Attributes:
-        watched: every folder and archive that was looked into → modification time in nanoseconds.
+        watched: every folder and archive that was searched → modification time in nanoseconds.
     """
 
     def __init__(self, roots: Sequence[str], cache: str | None, deep: bool) -> None:
@@ -129,7 +129,7 @@ class Disk:
         Args:
             roots: folders or archives.
             cache: folder of the index.
-            deep: look into archives that lie under a root, too; where a root is an archive, that one always.
+            deep: search archives that lie under a root, too; where a root is an archive, that one always.
         """
         self.roots = tuple(roots)
         self.watched: dict[str, int] = {}
@@ -139,14 +139,14 @@ class Disk:
         self._indexes: list[Index | None] = [None] * len(self.roots)
 
     def folder(self, root: int, path: Sequence[str]) -> Here | None:
-        """See `lookup.Tree`."""
+        """See `suffix_lookup.Tree`."""
         if root >= len(self.roots):
             return None
         top = self.roots[root]
         folder: str | None = top
         self.watch(top)
-        for step in path:
-            folder = f"{folder}/{step}"
+        for part in path:
+            folder = f"{folder}/{part}"
             if not os.path.isdir(folder):
                 folder = None
                 break
@@ -158,14 +158,14 @@ class Disk:
         elif folder is not None and not os.path.isdir(folder):
             folder = None  # an archive
         number = None
-        if self._deep[root] and (one := self.index(root)).archives:
-            number = one.entries.number("/".join(path))
+        if self._deep[root] and (root_index := self.index(root)).archives:
+            number = root_index.entries.number("/".join(path))
         if folder is None and number is None:
             return None
         return Here(folder, -1 if number is None else root, number)  # the same folder under two roots is one
 
-    def find(self, folder: Here, name: str) -> Sequence[Located]:
-        """See `lookup.Tree`.
+    def find(self, folder: Here, name: str) -> Sequence[LocalPath]:
+        """See `suffix_lookup.Tree`.
 
         Raises:
             Refused: it is there, but leads out, cannot be read, or is neither a file nor a folder.
@@ -182,24 +182,24 @@ class Disk:
             except (FileNotFoundError, NotADirectoryError):
                 pass
             except (OSError, ValueError) as error:
-                raise Refused("media-unreadable", f"cannot be looked at: {error}") from None
+                raise Refused("media-unreadable", f"cannot be read: {error}") from None
             else:
                 if stat.S_ISREG(status.st_mode):
-                    return (Located(path, status.st_size),)
+                    return (LocalPath(path, status.st_size),)
                 if stat.S_ISDIR(status.st_mode):
-                    return (Located(path, FOLDER),)
+                    return (LocalPath(path, FOLDER),)
                 raise Refused("media-unreadable", "is neither a file nor a folder")
         if folder.number is None:
             return ()
-        one = self.index(folder.root)
+        root_index = self.index(folder.root)
         return [
-            Located(one.where(entry), int(one.entries.size[entry]), Place(folder.root, entry))
-            for entry in standing(one, folder.number, name)
-            if one.entries.member[entry] != ON_DISK
+            LocalPath(root_index.where(entry), int(root_index.entries.size[entry]), Place(folder.root, entry))
+            for entry in preferred_entries(root_index, folder.number, name)
+            if root_index.entries.member[entry] != ON_DISK
         ]
 
     def names(self, folder: Here) -> Iterable[str]:
-        """See `lookup.Tree`."""
+        """See `suffix_lookup.Tree`."""
         found: set[str] = set()
         if folder.path is not None:
             with suppress(OSError):
@@ -209,8 +209,8 @@ class Disk:
             found.update(entries.name(entry) for entry in entries.inside(folder.number))
         return found
 
-    def same(self, places: Sequence[Located]) -> bool:
-        """See `lookup.Tree`."""
+    def same(self, places: Sequence[LocalPath]) -> bool:
+        """See `suffix_lookup.Tree`."""
         members = {self.index(place.place.root).item(place.place.entry) for place in places if place.place is not None}
         if members:
             return len(members) == 1 and all(place.place is not None for place in places)
@@ -218,17 +218,17 @@ class Disk:
 
     def index(self, root: int) -> Index:
         """The index of a root, made when first asked for."""
-        one = self._indexes[root]
-        if one is None:
-            one = self._indexes[root] = index(self.roots[root], self._cache)
-            for path, modified_ in one.watched().items():
-                if len(self.watched) < _KNOWN_FOLDERS:
+        found = self._indexes[root]
+        if found is None:
+            found = self._indexes[root] = index(self.roots[root], self._cache)
+            for path, modified_ in found.watched().items():
+                if len(self.watched) < _CACHED_FOLDERS:
                     self.watched[path] = modified_
-        return one
+        return found
 
     def watch(self, folder: str) -> None:
         """Notes a folder that decides something."""
-        if folder not in self.watched and len(self.watched) < _KNOWN_FOLDERS:
+        if folder not in self.watched and len(self.watched) < _CACHED_FOLDERS:
             self.watched[folder] = modified(folder)
 
 

@@ -1,4 +1,4 @@
-"""Verification: rules applied to all paths, and what comes of it."""
+"""Verification: applies rules to all paths, and counts what is found, missing and ambiguous."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 import numpy as np
 
-from .path_parts import steps
+from .path_parts import split_path
 from .root_index import Index
 from .roots import Roots
 from .rules import AS_WRITTEN, Rule
@@ -19,14 +19,14 @@ _AT_ONCE = 32_768
 _EXAMPLES = 3
 _MISSING = 10
 _PAIRS = 20
-_KNOWN_FOLDERS = 200_000
+_CACHED_FOLDERS = 200_000
 
 Plan = tuple[int, int, int]
 """Of a written folder of which one local folder is the best: its root and number, and the position of the rule."""
 
 
 class Verified(msgspec.Struct):
-    """What became of the paths: ``total == found + missing + ambiguous``.
+    """What the rules find: ``total == found + missing + ambiguous``.
 
     Attributes:
         counts: paths found by rule (its position, `rules.AS_WRITTEN`); one that a spelling was needed for counts for both.
@@ -55,44 +55,44 @@ def verify(
         indexes: one per root.
         rules: see `rules`.
     """
-    told = Verified()
+    verified = Verified()
     lookup = Lookup(rules, Indexed(indexes))
     pairs: Counter[tuple[int, ...]] = Counter()
     samples: dict[tuple[int, ...], tuple[str, list[str]]] = {}
     plans: dict[tuple[str, str], Plan | None] = {}
-    waiting: list[list[tuple[Plan, str, str, str]]] = [[] for _ in indexes]
+    pending: list[list[tuple[Plan, str, str, str]]] = [[] for _ in indexes]
 
     def slowly(kind: str, written: str) -> None:
         hits = lookup.find(written, where.of(kind))
-        told.total += 1
+        verified.total += 1
         if len(hits) == 1:
-            told.found += 1
+            verified.found += 1
             for rule in lookup.rules_of(written, hits[0]):
-                told.counts[rule] += 1
-                _note(told, rule, written, hits[0].place, indexes)
+                verified.counts[rule] += 1
+                _note(verified, rule, written, hits[0].place, indexes)
         elif not hits:
-            told.missing += 1
-            if len(told.missing_examples) < _MISSING and written not in told.missing_examples:
-                told.missing_examples.append(written)
+            verified.missing += 1
+            if len(verified.missing_examples) < _MISSING and written not in verified.missing_examples:
+                verified.missing_examples.append(written)
         else:
-            told.ambiguous += 1
+            verified.ambiguous += 1
             _doubt(pairs, samples, hits, written, indexes)
 
     def flush(root: int) -> None:
-        if not waiting[root]:
+        if not pending[root]:
             return
-        chosen, names, kinds, texts = zip(*waiting[root], strict=True)
-        waiting[root].clear()
+        chosen, names, kinds, texts = zip(*pending[root], strict=True)
+        pending[root].clear()
         folders = np.fromiter((plan[1] for plan in chosen), np.int64, len(chosen))
         found = indexes[root].entries.find_many(folders, [name.encode("utf-8", "surrogatepass") for name in names])
         sure = found >= 0
         of = np.fromiter((plan[2] for plan in chosen), np.int64, len(chosen))
         met, first, counts = np.unique(of[sure], return_index=True, return_counts=True)
         for rule, i, count in zip(met.tolist(), np.flatnonzero(sure)[first].tolist(), counts.tolist(), strict=True):
-            told.counts[rule] += count
-            told.total += count
-            told.found += count
-            _note(told, rule, texts[i], Place(root, int(found[i])), indexes)
+            verified.counts[rule] += count
+            verified.total += count
+            verified.found += count
+            _note(verified, rule, texts[i], Place(root, int(found[i])), indexes)
         for i in np.flatnonzero(~sure).tolist():
             slowly(kinds[i], texts[i])
 
@@ -102,29 +102,29 @@ def verify(
         try:
             plan = plans[key]
         except KeyError:
-            if len(plans) >= _KNOWN_FOLDERS:
+            if len(plans) >= _CACHED_FOLDERS:
                 plans.clear()
             plan = plans[key] = _plan(lookup, where.of(kind), written)
         if plan is None or name in ("", ".", ".."):
             slowly(kind, written)
             continue
-        waiting[plan[0]].append((plan, name, kind, written))
-        if len(waiting[plan[0]]) >= _AT_ONCE:
+        pending[plan[0]].append((plan, name, kind, written))
+        if len(pending[plan[0]]) >= _AT_ONCE:
             flush(plan[0])
     for root in range(len(indexes)):
         flush(root)
     for rules_, count in pairs.most_common(_PAIRS):
         written, places = samples[rules_]
-        told.questions.append(
+        verified.questions.append(
             f"{count:,} path(s) fit several files equally well, such as {written!r}: {' and '.join(places[:4])}. Which "
             "is meant? Pass only its folder as media root, or take the other rule out of the saved rules."
         )
-    told.missing_examples.sort()
-    return told
+    verified.missing_examples.sort()
+    return verified
 
 
 def _plan(lookup: Lookup[tuple[int, int], Place], roots: tuple[int, ...], written: str) -> Plan | None:
-    path = steps(written)
+    path = split_path(written)
     if path is None or ".." in path:
         return None
     levels = lookup.levels(path[:-1], roots)
@@ -134,12 +134,12 @@ def _plan(lookup: Lookup[tuple[int, int], Place], roots: tuple[int, ...], writte
     return root, number, rule
 
 
-def _note(told: Verified, rule: int, written: str, place: Place, indexes: Sequence[Index]) -> None:
+def _note(verified: Verified, rule: int, written: str, place: Place, indexes: Sequence[Index]) -> None:
     if rule == AS_WRITTEN:
         return
-    known = told.examples.setdefault(rule, [])
-    if len(known) < _EXAMPLES and all(before != written for before, _ in known):
-        known.append((written, indexes[place.root].entries.path(place.entry)))
+    examples = verified.examples.setdefault(rule, [])
+    if len(examples) < _EXAMPLES and all(before != written for before, _ in examples):
+        examples.append((written, indexes[place.root].entries.path(place.entry)))
 
 
 def _doubt(
@@ -155,6 +155,7 @@ def _doubt(
         samples[rules] = (
             written,
             sorted(
-                f"{indexes[hit.place.root].told(hit.place.entry)!r} of media root {hit.place.root + 1}" for hit in hits
+                f"{indexes[hit.place.root].display_path(hit.place.entry)!r} of media root {hit.place.root + 1}"
+                for hit in hits
             ),
         )

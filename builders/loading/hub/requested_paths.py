@@ -28,7 +28,7 @@ from ...core.errors import DataError
 from ...core.findings import Finding, finding
 from ...core.sample import Reference
 from ...media.items import Item
-from ...paths.path_parts import steps
+from ...paths.path_parts import split_path
 from ...pipeline.options import Options
 from ...pipeline.rows import Reject, Row, rows
 from ...pipeline.selection import check
@@ -65,7 +65,7 @@ class Awaiting:
 
     def item(self, reference: Reference, kind: str, at: str) -> Item | Finding:
         """An item whose `path` is the path as it is looked for; it has a size only if it is a part of a patch."""
-        path = steps(reference.path)
+        path = split_path(reference.path)
         if path is None:
             return finding("path-invalid", f"the path is {reference.path!r}", at)
         if ".." in path:
@@ -245,7 +245,7 @@ def _paths(record: Mapping[str, Any]) -> Iterator[str]:
     while stack:
         value = stack.pop()
         if isinstance(value, str):
-            if 0 < len(value) < 4096 and (path := steps(value)) is not None:
+            if 0 < len(value) < 4096 and (path := split_path(value)) is not None:
                 yield "/".join(path)
         elif isinstance(value, dict):
             stack += value.values()
