@@ -1,17 +1,17 @@
-r"""Plain records: those that are like one that was found sound, but for their words and paths.
+r"""The fast path: records that differ from one without findings only in their words and paths.
 
-What a format, and the checks of a record by itself, make of a record hangs on few things: its keys, the types of its values, who
-speaks, how many media there are, and where in the turns which tags stand: its **likeness**.  The first record of a likeness
-goes the whole way; if nothing is found in it, those like it need not go it again:
+What a format and the checks of a single record find depends on little: the keys, the types of the values, the speakers, the
+number of media, and which tags are where in the turns.  This is the **signature** of a record.  The first record of a signature
+goes through the row pipeline; if it has no findings, others with this signature need not:
 
 ::
 
-    record ──likeness──► known to be sound? ── yes ─► its paths are looked up ── all there ─► counted with its run
-                                  └── no ──────────────────────┴── one is not ──────────────► the row pipeline
+    record ──signature──► had no findings? ── yes ─► its paths are looked up ── all exist ─► counted with its run
+                                   └── no ──────────────────────┴── one does not ──────────► the row pipeline
 
-so that a record without findings costs little more than reading it, and one with any is told of exactly as ever.  A likeness
-must therefore hold everything that can make a finding, or change a number; where that would be the contents themselves (masks,
-patches, parts of messages) there is none, and the record goes the whole way.
+So a record without findings costs little more than reading it, and findings are the same either way.  A signature therefore holds
+everything that can make a finding or change a number.  Where that would be the contents themselves (masks, patches, parts of
+messages), a record has no signature, and goes through the row pipeline.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ from ..formats.recognition import path_words
 from ..formats.references import text_of_id
 from ..formats.turns import layout
 from ..pipeline.rows import Row
-from .path_cache import KEYS, Found, PathCache
+from .path_cache import KEYS, FoundMedium, PathCache
 from .record_batches import Conversations, RecordBatch, record_batches, stretches
 from .record_hashes import Fingerprints, fingerprints
 
 _FRONTS = frozenset({"<image>\n", "<video>\n", "<audio>\n"})
-"""How nearly all conversations with a medium begin; of one length."""
+"""The beginnings of nearly all conversations with a medium; of one length."""
 _CONTENT_KEYS = frozenset(key for format_ in formats().values() for key in format_.CONTENT_KEYS)
-_MOST_SHAPES = 10_000
+_MAX_PROFILES = 10_000
 _KEYS_OF = attrgetter("keys")
 _CONTAINERS = frozenset({list, dict})
 
 
 class Profile(msgspec.Struct, eq=False):
-    """What all records of a likeness have in common.
+    """What all records with a signature have in common.
 
     Attributes:
-        format: they are read as.
+        format: the format they are read as.
         mix: their modality mix.
-        named: they have an id.
-        more: characters that their canonical texts have more than the written ones with what is put between them.
-        keys: under which they have media.
-        numbers: what they have of each of some of `modalmix.builders.check.statistics.UNITS`.
-        rows: how many records of it were taken.
+        named: whether they have an id.
+        more: how many more characters their canonical texts have than the written ones with separators.
+        keys: the keys of their media.
+        numbers: some of `modalmix.builders.check.statistics.UNITS` → their number.
+        rows: how many such records the fast path took.
     """
 
     format: str | None
@@ -67,13 +67,13 @@ class Profile(msgspec.Struct, eq=False):
 
 
 class Run(NamedTuple):
-    """Plain records with consecutive ordinals, all of them sound.
+    """Consecutive records without findings.
 
     Attributes:
-        row: ordinal of the first.
-        shapes: one for each record.
-        characters: of the turns of each, as written, with what is put between them.
-        prints: of each, and of its id.
+        row: ordinal of the first record.
+        profiles: one for each record.
+        characters: of the turns of each, as written, with separators.
+        prints: fingerprints of the records, and of their ids.
         media: those of each, in the order of `COLUMN_KINDS`.
     """
 
@@ -82,64 +82,66 @@ class Run(NamedTuple):
     profiles: list[Profile]
     characters: list[int]
     prints: Fingerprints
-    media: list[tuple[Found, ...]]
+    media: list[tuple[FoundMedium, ...]]
 
 
-def signatures(table: RecordBatch, said: Conversations) -> list[Hashable]:
-    """What records of one frame and their conversations are like besides; None for those that go the whole way."""
-    more, unlike = _more(table)
-    tags: list[tuple[Hashable, ...]] = [()] * table.size
+def signatures(batch: RecordBatch, conversations: Conversations) -> list[Hashable]:
+    """The signatures of a batch of records, but for what the batch has in common; None for records without a signature."""
+    more, without = _more(batch)
+    tags: list[tuple[Hashable, ...]] = [()] * batch.size
     start = 0
-    for i, whole in enumerate(said.wholes):
+    for i, whole in enumerate(conversations.wholes):
         if "<" in whole:
             front = _front(whole[:9])
             if front and whole.find("<", 1) < 0:
                 tags[i] = front
             else:
-                if "\\<" in whole:  # how many characters an escaped tag has hangs on the backslashes before it
-                    unlike.add(i)
-                texts = said.texts[start : start + said.lengths[i]]
-                tags[i] = tuple([(j, laid) for j, one in enumerate(texts) if "<" in one and (laid := layout(one))])
-        start += said.lengths[i]
-    likes: list[Hashable] = list(zip(said.lengths, tags, more, strict=True))
-    for i in unlike:
-        likes[i] = None
-    return likes
+                if "\\<" in whole:  # the length of an escaped tag depends on the backslashes before it
+                    without.add(i)
+                texts = conversations.texts[start : start + conversations.lengths[i]]
+                tags[i] = tuple(
+                    [(j, tags_of) for j, text in enumerate(texts) if "<" in text and (tags_of := layout(text))]
+                )
+        start += conversations.lengths[i]
+    by_record: list[Hashable] = list(zip(conversations.lengths, tags, more, strict=True))
+    for i in without:
+        by_record[i] = None
+    return by_record
 
 
 @lru_cache(maxsize=1000)
 def _front(beginning: str) -> tuple[Hashable, ...]:
-    """The tags of a conversation that begins so, if it has no other one; empty where more must be seen of it."""
+    """The tags of a conversation with this beginning and no other tag; empty where more of it must be read."""
     tag, letter = beginning[:8], beginning[8:]
-    plain = tag in _FRONTS and " " < letter < "\x7f"
-    return ((0, layout(beginning)),) if plain else ()
+    is_usual = tag in _FRONTS and " " < letter < "\x7f"
+    return ((0, layout(beginning)),) if is_usual else ()
 
 
-def _more(table: RecordBatch) -> tuple[list[Hashable], set[int]]:
-    """How many media stand in the lists of records of one frame; and the indices of those that are like no others."""
-    every = range(table.size)
-    if not _CONTENT_KEYS.isdisjoint(table.keys):
-        return [None for _ in every], set(every)
-    kinds = dict(zip(table.keys, table.kinds, strict=True))
+def _more(batch: RecordBatch) -> tuple[list[Hashable], set[int]]:
+    """The number of media in the lists of each record; and the indices of the records without a signature."""
+    indices = range(batch.size)
+    if not _CONTENT_KEYS.isdisjoint(batch.keys):
+        return [None for _ in indices], set(indices)
+    kinds = dict(zip(batch.keys, batch.kinds, strict=True))
     lists = [key for key, kind in kinds.items() if kind in _CONTAINERS and key != "conversations"]
     if any(key not in KEYS or kinds[key] is dict for key in lists):
-        return [None for _ in every], set(every)
-    more: list[Hashable] = [()] * table.size
-    unlike: set[int] = set()
+        return [None for _ in indices], set(indices)
+    more: list[Hashable] = [()] * batch.size
+    without: set[int] = set()
     if lists:
-        for i, values in enumerate(zip(*(table.columns[key] for key in lists), strict=True)):
+        for i, values in enumerate(zip(*(batch.columns[key] for key in lists), strict=True)):
             more[i] = tuple(map(len, values))
             if any(set(map(type, value)) != {str} for value in values):
-                unlike.add(i)
+                without.add(i)
     if kinds.get("video") is str:
-        for i, video in enumerate(table.columns["video"]):
+        for i, video in enumerate(batch.columns["video"]):
             if words := path_words(video):
                 more[i] = (more[i], words)
-    return more, unlike
+    return more, without
 
 
-def shape(row: Row, characters: int) -> Profile | None:
-    """The shape of all records that are like one that is sound; None where its media are not where they usually are."""
+def profile_of(row: Row, characters: int) -> Profile | None:
+    """The profile of the records with the signature of this row; None where its media are not under their usual keys."""
     sample, record = row.sample, row.record
     if sample.masks or sample.num_frames is not None or row.media.frames or sample.id != text_of_id(record.get("id")):
         return None
@@ -165,51 +167,51 @@ def _paths(value: object) -> list[str]:
 
 
 class FastPath:
-    """Takes plain records out of blocks; the others are given on.
+    """Takes records with a known profile out of blocks, and yields the others.
 
     Args:
-        located: where media are looked up.
-        take: takes each run of plain records, before any record after it is given on.
-        done: takes the shapes there are, when they are to be forgotten.
+        paths: where media are looked up.
+        take: gets each run of records, before any record after it is yielded.
+        done: gets the profiles before they are dropped.
     """
 
-    def __init__(self, located: PathCache, take: Callable[[Run], None], done: Callable[[list[Profile]], None]) -> None:
-        self.located, self.take, self.done = located, take, done
+    def __init__(self, paths: PathCache, take: Callable[[Run], None], done: Callable[[list[Profile]], None]) -> None:
+        self.paths, self.take, self.done = paths, take, done
         self.profiles: dict[Hashable, Profile] = {}
-        self._frames: dict[Hashable, int] = {}
+        self._batch_numbers: dict[Hashable, int] = {}
         self._numbers = count()
-        self._like: tuple[Hashable, int] | None = None
+        self._last: tuple[Hashable, int] | None = None
 
     def blocks(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """The blocks without their plain records."""
+        """The blocks without the records that the fast path takes."""
         for block in blocks:
             if block.findings or block.raw:
-                self._like = None
+                self._last = None
                 yield block
             elif block.records:
                 yield from self._rest(block)
             del block  # freed before the next one is decoded: its memory is used again
 
-    def sound(self, row: Row) -> None:
-        """Takes note that nothing was found in the record that was given on last."""
-        if self._like is not None and (known := shape(row, self._like[1])) is not None:
-            if len(self.profiles) >= _MOST_SHAPES:
+    def remember(self, row: Row) -> None:
+        """Remembers that the record that was yielded last, now a row, has no findings."""
+        if self._last is not None and (profile := profile_of(row, self._last[1])) is not None:
+            if len(self.profiles) >= _MAX_PROFILES:
                 self.forget()
-            self.profiles[self._like[0]] = known
+            self.profiles[self._last[0]] = profile
 
     def forget(self) -> None:
-        """Gives the shapes away, and begins anew."""
+        """Gives the profiles to `done`, and drops them."""
         self.done(list(self.profiles.values()))
         self.profiles.clear()
 
     def _rest(self, block: Block) -> Iterator[Block]:
         records = block.records
-        likes, characters, prints = self._likes(records)
-        known = list(map(self.profiles.get, likes))
-        if None not in known:
-            media = self._column(records, known)  # type: ignore[arg-type]  # there is no None
+        by_record, characters, prints = self._signatures(records)
+        of_records = list(map(self.profiles.get, by_record))
+        if None not in of_records:
+            media = self._column(records, of_records)  # type: ignore[arg-type]  # none is None
             if media is not None:
-                self.take(Run(block.row, records, known, characters, prints, media))  # type: ignore[arg-type]
+                self.take(Run(block.row, records, of_records, characters, prints, media))  # type: ignore[arg-type]
                 return
         first = 0
 
@@ -218,73 +220,73 @@ class FastPath:
             self.take(Run(block.row + first, records[first:stop], profiles, characters[first:stop], some, found))
 
         profiles: list[Profile] = []
-        found: list[tuple[Found, ...]] = []
+        found: list[tuple[FoundMedium, ...]] = []
         for i, record in enumerate(records):
-            shape = self.profiles.get(likes[i])
-            one = self._media(record, shape) if shape is not None else None
-            if shape is not None and one is not None:
-                profiles.append(shape)
-                found.append(one)
+            profile = self.profiles.get(by_record[i])
+            of_record = self._media(record, profile) if profile is not None else None
+            if profile is not None and of_record is not None:
+                profiles.append(profile)
+                found.append(of_record)
                 continue
             if profiles:
                 taken(i)
             first, profiles, found = i + 1, [], []
-            self._like = (likes[i], characters[i]) if shape is None and likes[i] is not None else None
+            self._last = (by_record[i], characters[i]) if profile is None and by_record[i] is not None else None
             yield Block(block.row + i, [record], [], {})
         if profiles:
             taken(len(records))
 
-    def _likes(self, records: list[dict[str, Any]]) -> tuple[list[Hashable], list[int], Fingerprints]:
-        """The likeness of each record, None where it must be looked at as a whole; its characters, and its fingerprint."""
-        likes: list[Hashable] = [None] * len(records)
+    def _signatures(self, records: list[dict[str, Any]]) -> tuple[list[Hashable], list[int], Fingerprints]:
+        """The signature of each record, None where it has none; its characters, and its fingerprint."""
+        by_record: list[Hashable] = [None] * len(records)
         characters = [0] * len(records)
         prints = Fingerprints(np.zeros(len(records), np.int64), np.zeros(len(records), np.int64))
-        for indices, table in record_batches(records):
-            for first, some, said in stretches(table):
-                number = self._frame((table.keys, table.kinds, said.user, said.assistant))
-                told = [like and (number, like) for like in signatures(some, said)]
-                theirs = fingerprints(some, said)
+        for indices, batch in record_batches(records):
+            for first, some, conversations in stretches(batch):
+                number = self._number_of((batch.keys, batch.kinds, conversations.user, conversations.assistant))
+                signed = [signature and (number, signature) for signature in signatures(some, conversations)]
+                hashes = fingerprints(some, conversations)
                 if some.size == len(records):
-                    return told, list(map(len, said.wholes)), theirs
+                    return signed, list(map(len, conversations.wholes)), hashes
                 where = indices[first : first + some.size]
-                for i, like, whole in zip(where, told, said.wholes, strict=True):
-                    likes[i], characters[i] = like, len(whole)
-                prints.records[where], prints.ids[where] = theirs
-        return likes, characters, prints
+                for i, signature, whole in zip(where, signed, conversations.wholes, strict=True):
+                    by_record[i], characters[i] = signature, len(whole)
+                prints.records[where], prints.ids[where] = hashes
+        return by_record, characters, prints
 
-    def _frame(self, frame: Hashable) -> int:
-        """A number for a frame: never one that was given before for another, as shapes may still be known by it."""
-        number = self._frames.get(frame)
+    def _number_of(self, group: Hashable) -> int:
+        """A number for the keys, types and speakers of a batch: never that of another, whose profiles may still be kept."""
+        number = self._batch_numbers.get(group)
         if number is None:
-            if len(self._frames) > _MOST_SHAPES:
-                self._frames.clear()
-            number = self._frames[frame] = next(self._numbers)
+            if len(self._batch_numbers) > _MAX_PROFILES:
+                self._batch_numbers.clear()
+            number = self._batch_numbers[group] = next(self._numbers)
         return number
 
-    def _column(self, records: list[dict[str, Any]], known: list[Profile]) -> list[tuple[Found, ...]] | None:
-        """The media of records all of which have theirs under the same keys, one under each; None where this is not so."""
-        keys = known[0].keys
-        if set(map(_KEYS_OF, known)) != {keys}:
+    def _column(self, records: list[dict[str, Any]], profiles: list[Profile]) -> list[tuple[FoundMedium, ...]] | None:
+        """The media of records that have one under each of the same keys; None where they have not, or one is missing."""
+        keys = profiles[0].keys
+        if set(map(_KEYS_OF, profiles)) != {keys}:
             return None
-        columns: list[list[Found]] = []
+        columns: list[list[FoundMedium]] = []
         for key in keys:
             paths = list(map(itemgetter(key), records))
             if set(map(type, paths)) != {str}:
                 return None
-            column = list(map(self.located.known[key].get, paths))
+            column = list(map(self.paths.known[key].get, paths))
             if not all(column):
-                column = [self.located.at(key, path) for path in paths]
+                column = [self.paths.at(key, path) for path in paths]
                 if not all(column):
                     return None
             columns.append(column)  # type: ignore[arg-type]  # all were found
         return list(zip(*columns, strict=True)) if columns else [()] * len(records)
 
-    def _media(self, record: Mapping[str, Any], known: Profile) -> tuple[Found, ...] | None:
-        """The media of a record; None where one of them is not to be had without a word."""
-        media: list[Found] = []
-        for key in known.keys:
+    def _media(self, record: Mapping[str, Any], profile: Profile) -> tuple[FoundMedium, ...] | None:
+        """The media of a record; None where looking one up gives a finding, or a list of frames."""
+        media: list[FoundMedium] = []
+        for key in profile.keys:
             for path in _paths(record[key]):
-                found = self.located.at(key, path)
+                found = self.paths.at(key, path)
                 if not found:
                     return None
                 media.append(found)

@@ -10,7 +10,7 @@ from operator import attrgetter
 from ..core.int_columns import digested
 from ..core.sample import Sample
 from ..media.items import Item, Media
-from .path_cache import Found
+from .path_cache import FoundMedium
 from .slice_result import COLUMN_KINDS, LARGE, SliceResult, column_place
 
 _NUMBER, _SIZE = attrgetter("number"), attrgetter("size")
@@ -29,7 +29,7 @@ class MediaReferences:
         self.result, self.numbers, self.deep = result, numbers, deep
         self.paths: dict[str, int] = {}
 
-    def run(self, media: list[tuple[Found, ...]], here: int) -> None:
+    def run(self, media: list[tuple[FoundMedium, ...]], here: int) -> None:
         """Adds the media of consecutive records, the first of which is at the place `here`, as `row` does one by one."""
         all_media = list(chain.from_iterable(media))
         if None in map(_NUMBER, all_media):
@@ -105,7 +105,7 @@ class MediaReferences:
         self.result.references.add(number, here, column_place(kind, position))
         return number
 
-    def _refer_all(self, media: tuple[Found, ...], here: int) -> None:
+    def _refer_all(self, media: tuple[FoundMedium, ...], here: int) -> None:
         """Does what `_refer` does, for all media of a record."""
         position, before = 0, ""
         for found in media:

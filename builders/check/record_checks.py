@@ -1,7 +1,7 @@
-"""Records: what one record says about itself that the row pipeline lets pass, but a trainer stumbles over.
+"""Checks of one record, beyond what keeps it from being a row.
 
-The pipeline finds what keeps a record from being a row; here are warnings and notes about those that are; and of those whose
-media are missing, all that is missing, and what it is called here.  Nothing here opens a media file.
+The row pipeline finds what rejects a record.  Here are the warnings and notes about records that are rows; and for records whose
+media are missing, all that is missing, and similar names that exist.  Nothing here opens a media file.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from ..paths import Rewriter
 
 
 def notes(format_: str | None, sample: Sample, record: Mapping[str, Any]) -> list[Finding]:
-    """What is to say about a record that is a row."""
-    found: list[Finding] = []
+    """The warnings and notes about a record that is a row."""
+    findings: list[Finding] = []
     if sample.masks:
-        found += empty_masks(sample)
+        findings += empty_masks(sample)
     groups = (("image", sample.images), ("video", sample.videos), ("audio", sample.audios), ("audio_q", sample.audio_q))
     for key, group in groups:
-        for i, one in enumerate(group):
-            if isinstance(one, Reference) and "\\" in one.path:  # a learned rule has found it; the trainer knows none
-                found.append(_backslash(one, f"/{key}/{i}" if len(group) > 1 else f"/{key}"))
+        for i, reference in enumerate(group):
+            if (
+                isinstance(reference, Reference) and "\\" in reference.path
+            ):  # a learned rule finds it; the trainer has no rules
+                findings.append(_backslash(reference, f"/{key}/{i}" if len(group) > 1 else f"/{key}"))
     if format_ is not None:
-        found += formats()[format_].trainer_findings(record, sample)
-    return found
+        findings += formats()[format_].trainer_findings(record, sample)
+    return findings
 
 
 def empty_masks(sample: Sample) -> list[Finding]:
-    """Masks without a pixel: RLE of one run, polygons without an area."""
+    """Masks without a pixel: RLE of one run, or polygons without an area."""
     return [
         finding("mask-empty", f"object {i}, frame {mask.frame}: no pixel is set")
         for i, masks in enumerate(sample.masks)
@@ -45,7 +47,7 @@ def empty_masks(sample: Sample) -> list[Finding]:
 
 def _is_empty(mask: Mask) -> bool:
     if mask.counts is not None:
-        # a run is written in 5-bit digits, the last without the bit 0x20: one run, of zeros, is all there is
+        # a run is written in 5-bit digits, the last without the bit 0x20: here there is one run, of zeros
         return len(mask.counts) < 8 and all((ord(char) - 48) & 0x20 for char in mask.counts[:-1])
     return not any(_area(polygon) for polygon in mask.polygons or ())
 
@@ -55,34 +57,38 @@ def _area(polygon: Sequence[float]) -> float:
     return sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))
 
 
-# ---- media that are not there
+# ---- missing media
 
 
 def lookups(sample: Sample, rewriter: Rewriter) -> list[Finding]:
-    """Everything that is wrong with where the media of a sample are: the row pipeline stops at the first."""
-    found: list[Finding] = []
+    """All findings of looking up the media of a sample; the row pipeline stops at the first."""
+    findings: list[Finding] = []
     for kind, key, group in (
         ("image", "/image", sample.images),
         ("audio", "/audio", sample.audios),
         ("audio", "/audio_q", sample.audio_q),
     ):
-        for i, one in enumerate(group):
+        for i, reference in enumerate(group):
             at = f"{key}/{i}" if len(group) > 1 else key
-            item = rewriter.item(one, kind, at)
+            item = rewriter.item(reference, kind, at)
             if isinstance(item, Finding):
-                found.append(item)
-                found += hints(one, item, at, rewriter.roots, partial(_item, rewriter, kind))
+                findings.append(item)
+                findings += hints(reference, item, at, rewriter.roots, partial(_item, rewriter, kind))
     for i, video in enumerate(sample.videos):
         at = f"/video/{i}" if len(sample.videos) > 1 else "/video"
         items = rewriter.video(video, at)
         if isinstance(items, Finding):
-            found.append(items)
+            findings.append(items)
             if isinstance(video, Reference):
-                found += hints(video, items, at, rewriter.roots, partial(rewriter.video, at=at))
-            else:  # the other frames that are missing
-                others = (rewriter.item(one, "video", f"{at}/{j}") for j, one in enumerate(video))
-                found += [one for one in others if isinstance(one, Finding) and one.pointer != items.pointer]
-    return found
+                findings += hints(video, items, at, rewriter.roots, partial(rewriter.video, at=at))
+            else:  # the other missing frames
+                others = (rewriter.item(reference, "video", f"{at}/{j}") for j, reference in enumerate(video))
+                findings += [
+                    reference
+                    for reference in others
+                    if isinstance(reference, Finding) and reference.pointer != items.pointer
+                ]
+    return findings
 
 
 def _item(rewriter: Rewriter, kind: str, reference: Reference) -> object:
@@ -90,29 +96,29 @@ def _item(rewriter: Rewriter, kind: str, reference: Reference) -> object:
 
 
 def hints(
-    reference: Reference, missed: Finding, at: str, roots: Sequence[str], look: Callable[[Reference], object]
+    reference: Reference, missing: Finding, at: str, roots: Sequence[str], look_up: Callable[[Reference], object]
 ) -> list[Finding]:
-    """Whether a path that was missed is there with slashes, or in other letters.
+    """Findings about a missing path that exists with slashes, or in another case.
 
     Args:
-        reference: as written.
-        missed: the finding that it was not found.
+        reference: the reference as written.
+        missing: the finding that it is missing.
         at: its JSON pointer.
         roots: the media roots.
-        look: gives a finding for a reference that is not there.
+        look_up: gives a finding for a reference that is missing.
     """
-    if missed.code not in ("MX101", "MX109"):
+    if missing.code not in ("MX101", "MX109"):
         return []
     if "\\" in reference.path:
         other = with_slashes(reference)
-        if not isinstance(look(other), Finding):
+        if not isinstance(look_up(other), Finding):
             return [_backslash(reference, at)]
-    there = other_case(reference.path, roots)
-    return [finding("path-case", f"{reference.path!r} is there as {there!r}", at)] if there else []
+    existing = other_case(reference.path, roots)
+    return [finding("path-case", f"{reference.path!r} exists as {existing!r}", at)] if existing else []
 
 
 def _backslash(reference: Reference, at: str) -> Finding:
-    return finding("path-backslash", f"{reference.path!r} is there as {with_slashes(reference).path!r}", at)
+    return finding("path-backslash", f"{reference.path!r} exists as {with_slashes(reference).path!r}", at)
 
 
 def with_slashes(reference: Reference) -> Reference:
@@ -122,15 +128,15 @@ def with_slashes(reference: Reference) -> Reference:
 
 
 def other_case(written: str, roots: Sequence[str]) -> str | None:
-    """A file under the roots whose path ends like the one written but for upper and lower case; None where there is none."""
-    steps = [step for step in written.split("/") if step not in ("", ".")]
-    if not steps or ".." in steps:
+    """A file under the roots whose path ends as written but for upper and lower case; None where there is none."""
+    parts = [part for part in written.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
         return None
-    for first in range(len(steps)):
+    for first in range(len(parts)):
         for root in roots:
             folder: str | None = root
-            for step in steps[first:]:
-                folder = _entry(folder, step) if folder is not None else None
+            for part in parts[first:]:
+                folder = _entry(folder, part) if folder is not None else None
             if folder is not None:
                 return folder
     return None

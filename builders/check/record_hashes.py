@@ -1,11 +1,11 @@
-"""Fingerprints: 64 bits of a record, equal for equal records, from which duplicates are told without keeping the records.
+"""Fingerprints: 64 bits of a record, equal for equal records, which show duplicates without keeping the records.
 
 Two records are the same if they have the same keys in the same order and the same values.  How they are written does not
-matter (blanks, escapes, JSON Lines or an array), nor does the order of ``from`` and ``value`` in a turn.  The fingerprint is of
-the fingerprints of the values; conversations, which are nearly all of a record, are taken as one text and not written out as
-JSON.  It hangs on the record alone, never on those beside it::
+matter (blanks, escapes, JSON Lines or an array), nor does the order of ``from`` and ``value`` in a turn.  The fingerprint of a
+record is made of those of its values.  Conversations, which are nearly all of a record, are hashed as one text, not as JSON.  The
+fingerprint depends on the record alone, never on its neighbours::
 
-    frame (keys, types) ┐
+    keys, types ────────┐
     id           ───────┤
     image        ───────┼─ joined ──► 64 bits
     speakers     ───────┤
@@ -31,28 +31,28 @@ _digest: Callable[[bytes], bytes] = xxhash.xxh3_64_digest
 
 
 class Fingerprints(NamedTuple):
-    """Those of records, and those of their ids; 0 for one without."""
+    """The fingerprints of records, and of their ids; 0 for a record without an id."""
 
     records: Numbers
     ids: Numbers
 
 
-def fingerprints(table: RecordBatch, said: Conversations | None) -> Fingerprints:
-    """The fingerprints of records of one frame.
+def fingerprints(batch: RecordBatch, conversations: Conversations | None) -> Fingerprints:
+    """The fingerprints of a batch of records.
 
     Args:
-        table: the records.
-        said: their conversations; None where they are not so.
+        batch: the records.
+        conversations: of the records; None where they are not as `conversations_of` needs them.
     """
-    if said is not None and not said.bare and table.size > 1:  # of some of them
-        single = [table.some(i, i + 1) for i in range(table.size)]
-        each = [fingerprints(one, conversations_of(one.columns["conversations"])) for one in single]
+    if conversations is not None and not conversations.bare and batch.size > 1:  # some turns have other keys
+        single = [batch.some(i, i + 1) for i in range(batch.size)]
+        each = [fingerprints(record, conversations_of(record.columns["conversations"])) for record in single]
         return Fingerprints(*(np.concatenate(column) for column in zip(*each, strict=True)))
-    columns: list[Iterable[bytes]] = [repeat(_frame(table.keys, table.kinds), table.size)]
-    ids = bytes(8 * table.size)
-    for (key, values), kind in zip(table.columns.items(), table.kinds, strict=True):
-        if key == "conversations" and said is not None and said.bare:
-            columns.append(_of_conversations(said))
+    columns: list[Iterable[bytes]] = [repeat(_hash_of_keys(batch.keys, batch.kinds), batch.size)]
+    ids = bytes(8 * batch.size)
+    for (key, values), kind in zip(batch.columns.items(), batch.kinds, strict=True):
+        if key == "conversations" and conversations is not None and conversations.bare:
+            columns.append(_of_conversations(conversations))
             continue
         column = _digests(values, kind)
         columns.append(column)
@@ -65,11 +65,15 @@ def fingerprints(table: RecordBatch, said: Conversations | None) -> Fingerprints
 
 
 def fingerprint(record: dict[str, Any]) -> int:
-    """The fingerprint of a record, the same as among others."""
-    parts = [_frame(tuple(record), tuple(map(type, record.values())))]
+    """The fingerprint of a record, the same as in a batch."""
+    parts = [_hash_of_keys(tuple(record), tuple(map(type, record.values())))]
     for key, value in record.items():
-        said = conversations_of((value,)) if key == "conversations" else None
-        parts += _of_conversations(said) if said is not None and said.bare else _digests((value,), type(value))
+        conversations = conversations_of((value,)) if key == "conversations" else None
+        parts += (
+            _of_conversations(conversations)
+            if conversations is not None and conversations.bare
+            else _digests((value,), type(value))
+        )
     return _number(_digest(b"".join(parts)))
 
 
@@ -79,18 +83,18 @@ def of_id(text: str) -> int:
 
 
 @lru_cache(maxsize=1000)
-def _frame(keys: tuple[str, ...], kinds: tuple[type, ...]) -> bytes:
+def _hash_of_keys(keys: tuple[str, ...], kinds: tuple[type, ...]) -> bytes:
     return _digest(repr((keys, kinds)).encode())
 
 
-def _of_conversations(said: Conversations) -> list[bytes]:
-    """Of who speaks and what is said, of one conversation after the other."""
-    speakers = b"".join(_digests((said.user, said.assistant), str))
-    return [speakers + whole for whole in _digests(said.wholes, str)]
+def _of_conversations(conversations: Conversations) -> list[bytes]:
+    """The bytes of the speakers and texts of each conversation."""
+    speakers = b"".join(_digests((conversations.user, conversations.assistant), str))
+    return [speakers + whole for whole in _digests(conversations.wholes, str)]
 
 
 def _digests(values: Sequence[Any], kind: type) -> list[bytes]:
-    """Eight bytes of each value of a type; those of an integer are those of its digits."""
+    """Eight bytes for each value of a type; an integer has those of its digits."""
     if kind is int:
         return list(map(_digest, map(str.encode, map(str, values))))
     if kind is not str:
@@ -110,7 +114,7 @@ def _numbers(digests: bytes) -> Numbers:
 
 
 def encoded(value: Any) -> bytes:
-    """A parsed value as bytes, equal for equal ones; of one that is nested too deeply, bytes like no other's."""
+    """A parsed value as bytes, equal for equal values; unlike all others for a value nested too deeply."""
     try:
         return msgspec.json.encode(value)
     except (msgspec.MsgspecError, OverflowError, UnicodeError, ValueError, RecursionError):

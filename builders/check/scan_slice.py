@@ -190,7 +190,7 @@ class _SliceScan:
         for finding in found:
             self.add(finding, row.row, row.id)
         if not row.findings and not found:
-            self.fast_path.sound(row)
+            self.fast_path.remember(row)
         result.records.add(fingerprint(row.record), here)
         if sample.id is not None:
             result.ids.add(of_id(sample.id) ^ self.ids, here)

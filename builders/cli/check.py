@@ -156,7 +156,7 @@ def _show_copied(console: Console, copied: dict[str, CleanCopy], out: str | None
     left_out = sum(file.left_out for file in copied.values())
     changed = sum(file.fixed for file in copied.values())
     console.print(
-        f"{out}: {written:,} records in {len(copied)} file(s), {left_out:,} left out, {changed:,} mended",
+        f"{out}: {written:,} records in {len(copied)} file(s), {left_out:,} left out, {changed:,} fixed",
         highlight=False,
         markup=False,
     )
