@@ -54,17 +54,17 @@ def configs(report: Report, part: str | None = None) -> dict[str, tuple[Features
     several builds, the configs of the part ``NAME`` are ``NAME`` (all of it) and ``NAME-<mix>``.
     """
     every = features.mixes(MODALITIES)
-    shown = {mix: (_columns(report, every[mix]), by_split) for mix, by_split in report.shards.items()}
-    if len(shown) == 1 and part:
-        return {part: next(iter(shown.values()))}
-    if len(shown) < 2:
-        return shown
+    by_config = {mix: (_columns(report, every[mix]), by_split) for mix, by_split in report.shards.items()}
+    if len(by_config) == 1 and part:
+        return {part: next(iter(by_config.values()))}
+    if len(by_config) < 2:
+        return by_config
     present = [modality for modality in MODALITIES if any(modality in every[mix] for mix in report.shards)]
     together: Splits = {}
     for by_split in report.shards.values():
         for split, shards in by_split.items():
             together.setdefault(split, []).extend(shards)
-    named = {f"{part}-{mix}" if part else mix: described for mix, described in shown.items()}
+    named = {f"{part}-{mix}" if part else mix: described for mix, described in by_config.items()}
     return {part or features.ALL: (_columns(report, present), together), **named}
 
 
@@ -82,9 +82,9 @@ def made(report: Report, facts: list[Facts], part: str | None = None, *, explici
         part: its name in the repository.
         explicit: list each shard, because a pattern would match files of another build.
     """
-    shown = configs(report, part)
+    by_config = configs(report, part)
     infos, listed = [], []
-    for number, (name, (kinds, by_split)) in enumerate(shown.items()):
+    for number, (name, (kinds, by_split)) in enumerate(by_config.items()):
         infos.append({"config_name": name, **_info(name, kinds, by_split)})
         listed.append(
             {

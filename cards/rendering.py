@@ -124,12 +124,12 @@ def _body(
     statistics: Statistics | None,
     plots: Mapping[str, str],
 ) -> str:
-    shown = configs(report, part)
+    by_config = configs(report, part)
     written = f"{sum(report.counts.written.values()):,}"
     rows = f"{report.rows:,}"
-    default = next(iter(shown), None)
-    media = set(shown[default][0]) & {"videos", "audios", "audio_q"} if default else set()
-    split = next(iter(shown[default][1]), "train") if default else "train"
+    default = next(iter(by_config), None)
+    media = set(by_config[default][0]) & {"videos", "audios", "audio_q"} if default else set()
+    split = next(iter(by_config[default][1]), "train") if default else "train"
     counts = report.counts
     prefix = f"{part}/" if part else ""
     mapping = {
@@ -143,10 +143,10 @@ def _body(
         "split": split,
         "views": _VIEWS + _GROUPED if report.grouped else _VIEWS,
         "decoding": _DECODING if media else "",
-        "table": _table(shown),
+        "table": _table(by_config),
         "columns": "\n".join(
             f"| `{name}` | {'for each sample: ' if report.grouped and not of_media(name) else ''}{_MEANING[name]} |"
-            for name in (shown[default][0] if default else ())
+            for name in (by_config[default][0] if default else ())
         ),
         "sample": _sample(statistics.sample) if statistics and statistics.sample else "",
         "statistics": _statistics(statistics, {prefix + path: text for path, text in plots.items()}),
@@ -169,9 +169,9 @@ def _what(facts: Iterable[Facts]) -> str:
     return "\n".join(f"- **{escape(dataset.title)}**: {escape(dataset.holds)}" for dataset in facts)
 
 
-def _table(shown: Mapping[str, tuple[object, front.Splits]]) -> str:
+def _table(by_config: Mapping[str, tuple[object, front.Splits]]) -> str:
     rows = []
-    for name, (_, by_split) in shown.items():
+    for name, (_, by_split) in by_config.items():
         for split, shards in by_split.items():
             count, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
             rows.append((f"`{name}`", escape(split), f"{count:,}", f"{size:,}", str(len(shards))))

@@ -123,7 +123,7 @@ def run(arguments: Namespace) -> int:
         print(report.text(), end="")
     elif not arguments.quiet:
         _show(report, arguments.out, progress)
-    return 1 if rejects.told(report.counts) else 0
+    return 1 if rejects.summary(report.counts) else 0
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -180,5 +180,5 @@ def _show(report: Report, out: str, progress: BuildProgress | None) -> None:
     )
     if progress is not None:
         show_slowest(console, progress)
-    if rejects.told(counts):
+    if rejects.summary(counts):
         console.print(f"The rejected records are in {escape(os.path.join(out, 'rejected.jsonl'))}", highlight=False)

@@ -94,16 +94,16 @@ def options_of(arguments: Namespace) -> Options:
     from ..pipeline.options import Options
     from ..pipeline.selection import Selection
 
-    wanted = frozenset(arguments.mix or (ALL,))
-    known = (ALL, *mixes(MODALITIES))
-    for mix in wanted:
-        if mix not in known:
+    chosen = frozenset(arguments.mix or (ALL,))
+    every = (ALL, *mixes(MODALITIES))
+    for mix in chosen:
+        if mix not in every:
             raise DataError(
                 f"there is no mix {mix!r}: it is {ALL}, text, or some of {', '.join(MODALITIES)} joined by _"
             )
     return Options(
         format=known_format(arguments.format),
-        mixes=None if ALL in wanted else wanted,
+        mixes=None if ALL in chosen else chosen,
         roles=Roles(arguments.user_key, arguments.assistant_key),
         media_root=tuple(arguments.media_root),
         image_folder=tuple(arguments.image_folder),

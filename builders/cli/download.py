@@ -36,9 +36,9 @@ def run(arguments: Namespace) -> int:
     from ...upload import download
 
     if not arguments.name:
-        for name, one in all_releases().items():
-            subsets = ", ".join(one.download.subsets) if one.download else ""
-            print(f"{name:28} {one.title}{f' ({subsets})' if subsets else ''}\n{'':28} {one.sizes}")
+        for name, release in all_releases().items():
+            subsets = ", ".join(release.download.subsets) if release.download else ""
+            print(f"{name:28} {release.title}{f' ({subsets})' if subsets else ''}\n{'':28} {release.sizes}")
         return 0
     if arguments.quiet or arguments.json or not sys.stderr.isatty():
         disable_progress_bars()
@@ -53,12 +53,12 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(done), indent=2).decode())
     elif not arguments.quiet:
-        shown = done.missing if arguments.dry_run else done.files
+        listed = done.missing if arguments.dry_run else done.files
         if arguments.dry_run:
-            for path, size in shown.items():
+            for path, size in listed.items():
                 print(f"{size:>18,} {path}")
         what = "to download" if arguments.dry_run else "in " + done.folder
-        print(f"{len(shown):,} files, {sum(shown.values()):,} bytes {what}, of {done.repository} at {done.commit}")
+        print(f"{len(listed):,} files, {sum(listed.values()):,} bytes {what}, of {done.repository} at {done.commit}")
         print("Next:")
         for command in done.commands:
             print(f"  {command}")

@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
         print(msgspec.json.format(msgspec.json.encode(files), indent=2).decode())
     elif not arguments.quiet:
         _show(files)
-    return 1 if any(rejects.told(file.counts) for file in files) else 0
+    return 1 if any(rejects.summary(file.counts) for file in files) else 0
 
 
 def _show(files: list[FileDiagnosis]) -> None:

@@ -119,7 +119,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """Reads annotation files of one format, or of any, as a typed dataset.
 
     Rows that cannot be read are written to ``rejected.jsonl`` in the dataset's cache folder (and to the ``rejected``
-    option's file), counted, and told at the end.
+    option's file), counted, and reported at the end.
     """
 
     BUILDER_CONFIG_CLASS = AnnotationConfig
@@ -272,9 +272,9 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             return
         if lines and self.config.rejected:
             rejects.append(self.config.rejected, lines)
-        if told := rejects.told(counts):
+        if summary := rejects.summary(counts):
             where = f"; see {self.config.rejected}" if self.config.rejected else "; pass rejected=FILE to keep them"
-            logger.warning("%s: %s%s", slice_.file, told, where)
+            logger.warning("%s: %s%s", slice_.file, summary, where)
 
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
         prepared.begin(self._output_dir)
@@ -291,8 +291,8 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             kwargs["download_mode"] = datasets.DownloadMode.FORCE_REDOWNLOAD
             self.info.splits = None  # those of the stale result, which the new one need not equal
         super().download_and_prepare(*args, **kwargs)
-        if (counts := self.counts()) and (told := rejects.told(counts)):
-            logger.warning("%s: %s; see %s", self.dataset_name, told, self.rejected_file)
+        if (counts := self.counts()) and (summary := rejects.summary(counts)):
+            logger.warning("%s: %s; see %s", self.dataset_name, summary, self.rejected_file)
 
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
         known = (self.info.splits or {}).get(str(split))

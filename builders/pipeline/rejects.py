@@ -92,8 +92,8 @@ def append(path: str, lines: Sequence[bytes]) -> None:
         file.write(b"".join(lines))
 
 
-def told(counts: Counts) -> str:
-    """One line about what became of the records, for a person; empty where there was no error."""
+def summary(counts: Counts) -> str:
+    """One line about the rejected records, for a person; empty if there was no error."""
     errors = sorted(
         ((n, CATALOGUE[code]) for code, n in counts.findings.items() if CATALOGUE[code].severity == "error"),
         key=lambda pair: (-pair[0], pair[1].code),

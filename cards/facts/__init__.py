@@ -1,6 +1,6 @@
-"""Facts: what is known of the upstream datasets, one file each beside this module, with the source of what it says.
+"""Facts about the upstream datasets: one YAML file each beside this module, which names its sources.
 
-A value that nobody has seen is ``unknown`` (null); nothing is guessed.
+A value that no source gives is null.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import yaml
 
 
 class Download(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a release lies on the Hub.
+    """Where a release is on the Hub, and how to build it.
 
     Attributes:
         repo: dataset repository.
         files: patterns of the files that every subset needs.
-        subsets: name → patterns; none where the release comes in one piece.
-        default: subsets taken where none is named; all where this is empty.
-        open_subsets: any other name is the pattern ``NAME/*``, for the repository's folders are its subsets.
-        steps: what follows, as arguments of ``modalmix``: ``{to}`` is the folder downloaded to, ``{out}`` and ``{media}`` are
-            folders beside it, ``{data}`` are the annotation files and ``{subset}`` is the name of a subset; where one of these
-            two stands, the steps are taken for each subset that is chosen.
+        subsets: name → patterns; empty if the release has no subsets.
+        default: subsets to download if none is named; empty for all.
+        open_subsets: the folders of the repository are its subsets; a name stands for the pattern ``NAME/*``.
+        steps: the next commands, as arguments of ``modalmix``.  ``{to}`` is the folder of the download, ``{out}`` and ``{media}``
+            are folders beside it.  ``{data}`` are the annotation files of a subset and ``{subset}`` is its name; with either,
+            the steps are repeated for each subset.
     """
 
     repo: str
@@ -38,24 +38,24 @@ class Download(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is known of one upstream dataset.
+    """The facts about one upstream dataset.
 
     Attributes:
-        name: as on the command line.
-        title: as its makers call it.
-        formats: of its records.
+        name: name on the command line.
+        title: name that its authors use.
+        formats: formats of its records.
         home: address of the dataset.
-        holds: what is in it.
-        license: the Hub's identifier, or None where it is unknown.
-        license_note: what else is to be heeded.
+        holds: its content, in a sentence.
+        license: identifier of the Hub, or None if it is not known.
+        license_note: further terms.
         language: ISO codes.
         citation: BibTeX.
-        sizes: in words.
-        layout: the folder tree.
-        defects: what is known to be broken or surprising.
-        sources: which of these fields is from where; what stands in none of them is not claimed.
+        sizes: its sizes, in words.
+        layout: its folder tree.
+        defects: known defects and surprises.
+        sources: address → the fields that it is the source of.
         recognise: patterns of the names of its annotation files.
-        download: where to get it; None for one's own data.
+        download: where to get it; None for data of your own.
     """
 
     name: str
@@ -75,27 +75,27 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     download: Download | None = None
 
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where libyaml is there
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, if libyaml is installed
 
 
 @lru_cache(maxsize=1)
 def all_facts() -> dict[str, Facts]:
     """Every facts file: name → facts, in alphabetical order."""
     found = {}
-    for entry in sorted(files(__package__).iterdir(), key=lambda one: one.name):
+    for entry in sorted(files(__package__).iterdir(), key=lambda file: file.name):
         if entry.name.endswith(".yaml"):
             raw: Any = yaml.load(entry.read_text("utf-8"), _LOADER)
-            one = msgspec.convert(raw, Facts)
-            found[one.name] = one
+            dataset = msgspec.convert(raw, Facts)
+            found[dataset.name] = dataset
     return found
 
 
 def facts_of(sources: Iterable[str], formats: Iterable[str]) -> list[Facts]:
-    """The upstream datasets that annotation files are from, by the files' names, and the generic facts for the rest.
+    """The upstream datasets of annotation files, by the names of the files, and generic facts for the other files.
 
     Args:
         sources: annotation files, relative to their roots.
-        formats: of the records in them.
+        formats: formats of their records.
     """
     every, present = all_facts(), set(formats)
     chosen: dict[str, Facts] = {}
@@ -103,15 +103,18 @@ def facts_of(sources: Iterable[str], formats: Iterable[str]) -> list[Facts]:
     for source in sources:
         name = source.replace("\\", "/").lower()
         hits = [
-            one
-            for one in every.values()
-            if set(one.formats) & present and any(fnmatch.fnmatchcase(name, pattern) for pattern in one.recognise)
+            dataset
+            for dataset in every.values()
+            if set(dataset.formats) & present
+            and any(fnmatch.fnmatchcase(name, pattern) for pattern in dataset.recognise)
         ]
-        chosen.update((one.name, one) for one in hits)
+        chosen.update((dataset.name, dataset) for dataset in hits)
         rest = rest or not hits
     if rest or not chosen:
-        known = {name for one in chosen.values() for name in one.formats}
+        covered = {name for dataset in chosen.values() for name in dataset.formats}
         chosen.update(
-            (one.name, one) for one in every.values() if not one.recognise and set(one.formats) & (present - known)
+            (dataset.name, dataset)
+            for dataset in every.values()
+            if not dataset.recognise and set(dataset.formats) & (present - covered)
         )
     return list(chosen.values())

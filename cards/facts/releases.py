@@ -1,4 +1,4 @@
-"""Releases: the upstream datasets that lie on the Hub, the files that a subset needs, and the commands that build them."""
+"""Releases: the upstream datasets on the Hub, the files of a subset, and the commands that build them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CARD = "README.md"
 
 def all_releases() -> dict[str, Facts]:
     """The releases that can be downloaded: name → facts."""
-    return {name: one for name, one in all_facts().items() if one.download is not None}
+    return {name: facts for name, facts in all_facts().items() if facts.download is not None}
 
 
 def chosen_files(release: Download, listed: Iterable[str], subsets: Sequence[str]) -> list[str]:
@@ -24,56 +24,56 @@ def chosen_files(release: Download, listed: Iterable[str], subsets: Sequence[str
     Args:
         release: the release.
         listed: all files of the repository.
-        subsets: of the release, or patterns of them.
+        subsets: names of subsets, or patterns of names.
 
     Raises:
-        HubError: a subset is not known, or the repository holds nothing of it.
+        HubError: a subset does not exist, or the repository has none of its files.
     """
     listed = sorted(listed)
     folders = sorted({path.partition("/")[0] for path in listed if "/" in path})
-    known = folders if release.open_subsets else list(release.subsets)
+    names = folders if release.open_subsets else list(release.subsets)
     if release.open_subsets and not subsets:
-        raise HubError(f"name what you need with --subset; {release.repo} holds {', '.join(known)}")
-    wanted = list(release.files)
-    for subset in expanded(subsets, known) or release.default or known:
-        if subset not in known:
-            raise HubError(f"there is no subset {subset!r}: it is one of {', '.join(known) or 'none'}")
+        raise HubError(f"name a --subset; {release.repo} has {', '.join(names)}")
+    needed = list(release.files)
+    for subset in expanded(subsets, names) or release.default or names:
+        if subset not in names:
+            raise HubError(f"there is no subset {subset!r}: it is one of {', '.join(names) or 'none'}")
         patterns = [f"{subset}/*"] if release.open_subsets else release.subsets[subset]
         if not any(fnmatch.fnmatchcase(path, pattern) for path in listed for pattern in patterns):
             raise HubError(
-                f"{release.repo} holds nothing of the subset {subset!r} ({', '.join(patterns)}); its listing has changed"
+                f"{release.repo} has no files of the subset {subset!r} ({', '.join(patterns)}); its files have changed"
             )
-        wanted += patterns
-    found = [path for path in listed if any(fnmatch.fnmatchcase(path, pattern) for pattern in wanted)]
+        needed += patterns
+    found = [path for path in listed if any(fnmatch.fnmatchcase(path, pattern) for pattern in needed)]
     if not found:
-        raise HubError(f"{release.repo} holds no {', '.join(wanted)}; its listing has changed")
+        raise HubError(f"{release.repo} has no {', '.join(needed)}; its files have changed")
     bad = next((path for path in found if path.startswith("/") or ".." in path.split("/")), None)
     if bad:
-        raise HubError(f"{release.repo} names {bad!r}, which leads out of the folder")
+        raise HubError(f"{release.repo} names {bad!r}, which is outside the folder")
     return found + [path for path in (_CARD,) if path in listed and path not in found]
 
 
-def expanded(subsets: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Subsets with patterns replaced by what they match, in order; what matches nothing stays as it is."""
-    found = [one for subset in subsets for one in fnmatch.filter(known, subset) or [subset]]
+def expanded(subsets: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The subsets, with patterns replaced by what they match, in order; a pattern without a match stays."""
+    found = [name for subset in subsets for name in fnmatch.filter(names, subset) or [subset]]
     return list(dict.fromkeys(found))
 
 
 def next_commands(
     release: Download, to: str, subsets: Sequence[str] = (), files: Sequence[str] | None = None
 ) -> list[str]:
-    """The commands that build what was downloaded, for every subset; or else for all of it at once.
+    """The commands that build a download, for each subset or for all of it at once.
 
     Args:
-        release: where it is from.
-        to: the folder it was downloaded to.
-        subsets: those that were chosen.
-        files: what the download consists of; by default what the patterns of a subset say.
+        release: the release.
+        to: folder of the download.
+        subsets: the subsets that were named.
+        files: files of the download; by default the patterns of a subset.
     """
     listed = files if files is not None else []
     folders = sorted({path.partition("/")[0] for path in listed if "/" in path})
-    known = folders if release.open_subsets else list(release.subsets)
-    each = expanded(subsets, known) if any("{subset}" in step or "{data}" in step for step in release.steps) else []
+    names = folders if release.open_subsets else list(release.subsets)
+    each = expanded(subsets, names) if any("{subset}" in step or "{data}" in step for step in release.steps) else []
     out = to.rstrip("/") + "-built"
     commands = []
     for subset in each or [""]:

@@ -110,6 +110,6 @@ def tables(
         yield table(waiting, schema, at_hand)
     if lines and rejected:
         rejects.append(rejected, lines)
-    if told := rejects.told(counts):
+    if summary := rejects.summary(counts):
         where = f"see {rejected}" if rejected else "pass rejected=FILE to keep them"
-        logger.warning("%s: %s; %s", one, told, where)
+        logger.warning("%s: %s; %s", one, summary, where)
