@@ -13,8 +13,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
@@ -23,6 +25,7 @@ from typing import Any
 
 import pytest
 
+from modalmix.builders.core.findings import CODE
 from modalmix.builders.views import frame_sampling
 
 TRAINERS = ("ola", "videorefer", "llava_video", "lmms_finetune", "aria")
@@ -93,6 +96,17 @@ def test_the_frames_are_llava_videos_at_every_rate() -> None:
         )
         == LLAVA_VIDEO_DIGEST
     )
+
+
+def test_the_page_on_trainers_names_samplers_options_and_codes_that_exist() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "trainers.md").read_text(encoding="utf-8")
+    named = re.findall(r'sampling="(\w+)"(?:, sampling_options=(\{.*?\}))?', page)
+    assert {name for name, _ in named} == {"uniform", "linspace", "midpoint", "stride_fps", "arange", "starts", "aria"}
+    for name, options in named:
+        values = ast.literal_eval(options.replace("video_fps", "2") or "{}")
+        assert frame_sampling.indices(name, 50, 25.0, 4, **values)
+    codes = set(re.findall(r"MX\d{3}", page))
+    assert codes and codes <= set(CODE.values())
 
 
 def test_a_video_on_which_llava_video_fails_gives_all_its_frames() -> None:
