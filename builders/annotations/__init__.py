@@ -2,7 +2,7 @@
 
 ::
 
-    data ──sources──► Source (a file and the records wanted of it)
+    data ──sources──► Source (a file and the records selected of it)
                         │ plan
                         ▼
                       Slice (a byte range between records) ──read──► Block (records, findings, rejected bytes)

@@ -1,11 +1,11 @@
-"""Guessing where the last whole record at hand ends, where the joints of a file's first records do not tell."""
+"""Guessing where the last whole record at hand ends, where the joints of a file's first records do not show it."""
 
 from __future__ import annotations
 
 import re
 
 TAILS = (8 << 10, 128 << 10)
-"""How many bytes before the end are looked at, first and then."""
+"""How many bytes before the end are read, first and then."""
 BETWEEN_LINES = re.compile(rb"\}[ \t\r]*\n\s*(?=\{)")
 """Between two pretty-printed objects: a raw line break stands in no string."""
 
@@ -16,8 +16,8 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{}]', re.DOTALL)
 def shallowest(buf: bytearray, low: int, high: int) -> tuple[int, int] | None:
     """The last sure place between two objects of an array at the least depth met in ``buf[low:high]``.
 
-    A brace, a comma, a brace and a key's quote in a row cannot begin inside of a string, so that from the first such
-    place on strings can be told from structure.
+    A brace, a comma, a brace and a key's quote in a row cannot begin inside of a string, so that after the first such
+    place it is certain which text is inside of a string.
     """
     first = _SURE.search(buf, low, high)
     if first is None:

@@ -37,8 +37,8 @@ def _zstd_decompressor() -> Any:
 class _Inflated:
     """The decompressed bytes of a gzip or zstd file of one or several members; never raises for bad data."""
 
-    def __init__(self, file: BinaryIO, new: Callable[[], Any], piece: int) -> None:
-        self.file, self.new, self.piece = file, new, piece
+    def __init__(self, file: BinaryIO, new: Callable[[], Any], chunk_bytes: int) -> None:
+        self.file, self.new, self.chunk_bytes = file, new, chunk_bytes
         self.member: Any = None
         self.began = 0
         self.fed = 0
@@ -47,7 +47,7 @@ class _Inflated:
         self.damage: str | None = None
 
     def readinto(self, target: memoryview) -> int:
-        """Fill the front of `target`; 0 at the end, be it the true one or the place of the damage."""
+        """Fills the front of `target`; 0 at the end, be it the true one or the place of the damage."""
         while not self.ready and self._more():
             pass
         taken = min(len(target), len(self.ready))
@@ -58,47 +58,47 @@ class _Inflated:
     def _more(self) -> bool:
         if self.damage is not None:
             return False
-        piece = self.source or self.file.read(self.piece)
+        chunk = self.source or self.file.read(self.chunk_bytes)
         self.source = b""
-        if not piece:
+        if not chunk:
             if self.member is not None:
                 self.damage = "the compressed data ends early"
             return False
         if self.member is None:
-            if not piece.strip(b"\0"):
+            if not chunk.strip(b"\0"):
                 return True  # zero padding after the last member, as tape tools write it
-            self.member, self.began, self.fed = self.new(), self.file.tell() - len(piece), 0
+            self.member, self.began, self.fed = self.new(), self.file.tell() - len(chunk), 0
         try:
-            self.ready = self.member.decompress(piece)
+            self.ready = self.member.decompress(chunk)
         except Exception as error:  # zlib.error, ZstdError: each library has its own
             self.damage = f"the compressed data is corrupt ({error})"
-            self.ready = self._before_damage(piece)
+            self.ready = self._before_damage(chunk)
             return bool(self.ready)
-        self.fed += len(piece)
+        self.fed += len(chunk)
         if self.member.eof:
             self.source, self.member = self.member.unused_data, None
         return True
 
-    def _before_damage(self, piece: bytes) -> bytes:
-        """What a piece gives before its damage: a failed call gives nothing, so the member is gone through again."""
+    def _before_damage(self, chunk: bytes) -> bytes:
+        """What a chunk gives before its damage: a failed call gives nothing, so the member is decompressed again."""
         member = self.new()
         self.file.seek(self.began)
         left = self.fed
         saved = bytearray()
         try:
             while left:
-                again = self.file.read(min(self.piece, left))
+                again = self.file.read(min(self.chunk_bytes, left))
                 member.decompress(again)
                 left -= len(again)
-            for at in range(len(piece)):
-                saved += member.decompress(piece[at : at + 1])
-        except Exception:  # the damage, met again
+            for at in range(len(chunk)):
+                saved += member.decompress(chunk[at : at + 1])
+        except Exception:  # the same damage again
             pass
         return bytes(saved)
 
 
 class Window:
-    """The bytes of a file from an offset on, as many at a time as are asked for.
+    """The bytes of a file from an offset on, as many at a time as the caller needs.
 
     Attributes:
         buf: the buffer; ``buf[pos:end]`` are the bytes at hand, and ``buf[pos - 1]`` may be overwritten.
@@ -118,7 +118,7 @@ class Window:
         if lower.endswith(".gz"):
             self._inflated = _Inflated(self._file, _gzip_decompressor, 16 << 10)
         elif lower.endswith(".zst"):
-            # small pieces: one byte of zstd can stand for tens of kilobytes, and a piece is decompressed at once
+            # small chunks: one byte of zstd can stand for tens of kilobytes, and a chunk is decompressed at once
             self._inflated = _Inflated(self._file, _zstd_decompressor, 2 << 10)
         elif start:
             self._file.seek(start)
@@ -142,24 +142,24 @@ class Window:
         """The buffer index of a byte offset."""
         return offset - self._base
 
-    def fill(self, wanted: int) -> int:
-        """Have `wanted` bytes at hand, fewer only at the end of the file; `pos` may move. Returns how many there are."""
-        have = self.end - self.pos
-        if have >= wanted or self.eof:
-            return have
+    def fill(self, count: int) -> int:
+        """Holds `count` bytes, fewer only at the end of the file; `pos` may move. Returns how many there are."""
+        held = self.end - self.pos
+        if held >= count or self.eof:
+            return held
         buf = self.buf
         if self.pos > 1:
-            buf[1 : 1 + have] = buf[self.pos : self.end]
+            buf[1 : 1 + held] = buf[self.pos : self.end]
             self._base += self.pos - 1
-            self.pos, self.end = 1, 1 + have
-        if len(buf) < wanted + 1:
-            buf.extend(bytes(wanted + 1 - len(buf)))
-        elif len(buf) > 4 * self.normal and wanted < self.normal:
-            del buf[max(self.normal, have + 1, wanted + 1) :]  # the memory of a huge record goes back
+            self.pos, self.end = 1, 1 + held
+        if len(buf) < count + 1:
+            buf.extend(bytes(count + 1 - len(buf)))
+        elif len(buf) > 4 * self.normal and count < self.normal:
+            del buf[max(self.normal, held + 1, count + 1) :]  # the memory of a huge record goes back
         reader = self._inflated or self._file
         with memoryview(buf) as view:
-            while self.end - 1 < wanted:
-                got = reader.readinto(view[self.end : wanted + 1])
+            while self.end - 1 < count:
+                got = reader.readinto(view[self.end : count + 1])
                 if not got:
                     self.eof = True
                     break
@@ -167,7 +167,7 @@ class Window:
         return self.end - self.pos
 
     def skip_blank(self) -> int:
-        """Move `pos` to the next byte that is no white space; that byte, or -1 at the end of the file."""
+        """Moves `pos` to the next byte that is no white space; that byte, or -1 at the end of the file."""
         while True:
             buf, pos, end = self.buf, self.pos, self.end
             while pos < end and buf[pos] in BLANK:

@@ -1,6 +1,6 @@
 """What one element says, checked: a record, or its troubles.
 
-The quick decoder takes what is sound.  Python's own parser comes second, because it tells repeated keys apart, reads NaN,
+The quick decoder takes what is sound.  Python's own parser comes second, because it finds repeated keys, reads NaN,
 and says where and why it fails.
 """
 
@@ -41,7 +41,7 @@ def _said(raw: bytes) -> str:
 
 
 def _diagnosed(raw: bytes) -> tuple[Any, list[tuple[str, str]]]:
-    """The value and troubles of an element by Python's own parser, which is slower, but tells and permits more."""
+    """The value and troubles of an element by Python's own parser, which is slower, but reports and permits more."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

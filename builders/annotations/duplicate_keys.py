@@ -4,11 +4,11 @@ JSON decoders keep the last of several equal keys without a word, and masks keye
 Two numbers bracket the truth about a run of records:
 
 * `most_keys(text)`: keys as they are written, counted as colons that may follow a key; never too few;
-* `Shape.least_keys(records)`: keys in the decoded dicts at the places where dicts are known to lie; never too many.
+* `DictPlaces.least_keys(records)`: keys in the decoded dicts at the places where earlier records have dicts; never too many.
 
     least_keys ≤ keys that survived ≤ keys as written ≤ most_keys
 
-so when the outer two are equal no key was lost.  When they differ nothing is proven yet, and the records are looked at
+so when the outer two are equal no key was lost.  When they differ nothing is proven yet, and the records are checked
 one by one: first with `repeats_suspected`, then with Python's own parser.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 _QUOTE, _COLON, _BACKSLASH, _SPACE = 34, 58, 92, 32
 _KEY_END = re.compile(rb'(?<!\\)(?:\\\\)*"\s*:')
 _WIDE = 16
-"""A dict with more keys than this that lead to containers is taken as a mapping: its values are all looked at."""
+"""A dict with more keys than this that lead to containers is taken as a mapping: all its values are checked."""
 
 
 def most_keys(text: memoryview) -> int:
@@ -47,33 +47,33 @@ def most_keys(text: memoryview) -> int:
     return count
 
 
-class Shape:
+class DictPlaces:
     """Where dicts lie below a value, learned from records: which keys, and whether inside of lists.
 
     Attributes:
-        dicts: dicts were met here.
+        dicts: there are dicts here.
         fields: below which of their keys containers with dicts were met.
-        values: those below any key, once there were too many keys to tell apart.
-        items: what was met in lists here.
+        values: those below any key, once there are too many keys to keep.
+        items: what lists here hold.
     """
 
     __slots__ = ("dicts", "fields", "items", "values")
 
     def __init__(self) -> None:
         self.dicts = False
-        self.fields: dict[str, Shape] = {}
-        self.values: Shape | None = None
-        self.items: Shape | None = None
+        self.fields: dict[str, DictPlaces] = {}
+        self.values: DictPlaces | None = None
+        self.items: DictPlaces | None = None
 
-    def learn(self, value: Any) -> bool:
-        """Take in the places of dicts below a value; False if there are none. Values nested too deeply are left out."""
+    def add(self, value: Any) -> bool:
+        """Adds the places of dicts below a value; False if there are none. Values nested too deeply are left out."""
         kind = type(value)
         if kind is list:
             found = False
             for item in value:
                 if type(item) is dict or type(item) is list:
-                    below = self.items or Shape()
-                    if below.learn(item):
+                    below = self.items or DictPlaces()
+                    if below.add(item):
                         self.items, found = below, True
             return found
         if kind is not dict:
@@ -81,13 +81,13 @@ class Shape:
         self.dicts = True
         for key, item in value.items():
             if type(item) is dict or type(item) is list:
-                below = self.values or self.fields.get(key) or Shape()
-                if below.learn(item) and self.values is None:
+                below = self.values or self.fields.get(key) or DictPlaces()
+                if below.add(item) and self.values is None:
                     self.fields[key] = below
         if len(self.fields) > _WIDE:
-            self.values, self.fields = Shape(), {}
+            self.values, self.fields = DictPlaces(), {}
             for item in value.values():
-                self.values.learn(item)
+                self.values.add(item)
         return True
 
     def least_keys(self, values: Iterable[Any]) -> int:

@@ -1,4 +1,4 @@
-"""One element of an annotation file at a time: where it ends, or why that cannot be told.
+"""One element of an annotation file at a time: where it ends, or why nobody can say.
 
 Blocks of sound records never come here; this is the slow and exact way, taken for blocks that do not decode, and for
 records larger than a block.  A **broken** element ends, in this order of trust,
@@ -18,25 +18,25 @@ from typing import NamedTuple
 from .byte_window import BLANK, Window
 from .file_head import Head, extent
 
-_FIRST_LOOK = 16 << 10
+_FIRST_READ = 16 << 10
 _PARSED_AT_ONCE = 4 << 20
 """Beyond this size an element's end is found by its brackets alone: parsing would hold its values in memory."""
-_NEAR = 1 << 20
-"""How far a broken element's balanced end, or an object over several lines in JSON Lines, is looked for."""
+_REPAIR_BYTES = 1 << 20
+"""How far a broken element's balanced end, or an object over several lines in JSON Lines, is searched for."""
 
-_PASSED_AT_ONCE = 512 << 10
+_SKIPPED_AT_ONCE = 512 << 10
 
 _BRACKET = re.compile(rb'["\[\]{}]')
-_PLAIN = re.compile(rb"[ \t\r\n,:0-9.eE+\-truefalsnNIityTFo]*")
+_BETWEEN = re.compile(rb"[ \t\r\n,:0-9.eE+\-truefalsnNIityTFo]*")
 """What stands between strings and brackets: numbers, separators, and the letters of the constants of JSON and Python."""
 
 _strict = json.JSONDecoder().raw_decode
 
 
 class Element(NamedTuple):
-    """One element: `offset` of its first byte; its bytes, None if too many to keep; the trouble it is in, if any.
+    """One element: `offset` of its first byte; its bytes, None if too many to keep; what is wrong with it, if anything.
 
-    `trouble` is a finding's catalogue name and message; `cut` tells that the file ends inside of the element.
+    `trouble` is a finding's catalogue name and message; `cut` says that the file ends inside of the element.
     """
 
     offset: int
@@ -57,10 +57,10 @@ class Brackets:
         self.open = bytearray()
         self.in_string = False
         self.escaped = False
-        self.lost = False
+        self.failed = False
 
     def feed(self, buf: bytearray, low: int, high: int) -> int:
-        """Take in ``buf[low:high]``; the index after the bracket that closes the first one, or -1."""
+        """Adds ``buf[low:high]``; the index after the bracket that closes the first one, or -1."""
         at = low
         while at < high:
             if self.in_string:
@@ -81,10 +81,10 @@ class Brackets:
                 at = quote + 1
                 continue
             if self.strict:
-                plain = _PLAIN.match(buf, at, high)
-                at = plain.end() if plain else at
+                between = _BETWEEN.match(buf, at, high)
+                at = between.end() if between else at
                 if at < high and buf[at] not in b'"[]{}':
-                    self.lost = True
+                    self.failed = True
                     return -1
             found = _BRACKET.search(buf, at, high)
             if found is None:
@@ -97,7 +97,7 @@ class Brackets:
                 self.open.append(byte)
             else:
                 if not self.open or (self.strict and self.open[-1] != byte - 2):  # "[" + 2 is "]", "{" + 2 is "}"
-                    self.lost = True
+                    self.failed = True
                     return -1
                 self.open.pop()
                 if not self.open:
@@ -115,39 +115,39 @@ def next_element(window: Window, head: Head, largest: int) -> Element:
     """
     if head.form == "lines":
         return _line(window, largest)
-    wanted = _FIRST_LOOK
+    size = _FIRST_READ
     brackets = Brackets(strict=True)
     scanned = 0
     while True:
-        have = window.fill(min(wanted, largest + 1))
-        looked = min(have, max(wanted, _FIRST_LOOK))
+        have = window.fill(min(size, largest + 1))
+        reached = min(have, max(size, _FIRST_READ))
         found: int | str | None
-        if wanted <= _PARSED_AT_ONCE:
+        if size <= _PARSED_AT_ONCE:
             with memoryview(window.buf) as view:
-                text = str(view[window.pos : window.pos + looked], "latin-1")
-            parsed = extent(text, 0, last=window.eof and looked == have)
+                text = str(view[window.pos : window.pos + reached], "latin-1")
+            parsed = extent(text, 0, last=window.eof and reached == have)
             found = parsed[1] if isinstance(parsed, tuple) else parsed
             if parsed == "nested too deeply":
                 return _broken(window, head, largest, ("json-invalid", "nested too deeply to be read"))
         else:
-            end = brackets.feed(window.buf, window.pos + scanned, window.pos + looked)
-            scanned = looked
+            end = brackets.feed(window.buf, window.pos + scanned, window.pos + reached)
+            scanned = reached
             found = end - window.pos if end >= 0 else None
-            if brackets.lost:
+            if brackets.failed:
                 found = "brackets or words where JSON has none"
-        done = window.eof and looked == window.end - window.pos
+        done = window.eof and reached == window.end - window.pos
         if isinstance(found, str):
             return _broken(window, head, largest, ("json-invalid", found))
-        if found is not None and (found < looked or done or window.buf[window.pos + found - 1] in b'}]"'):
+        if found is not None and (found < reached or done or window.buf[window.pos + found - 1] in b'}]"'):
             return _whole(window, head, largest, found)
-        if looked > largest:
+        if reached > largest:
             return _too_large(window, head, largest, None)
         if done:
-            return _broken(window, head, largest, _ends_inside(window), cut=True)
-        wanted *= 4
+            return _broken(window, head, largest, _cut_off(window), cut=True)
+        size *= 4
 
 
-def _ends_inside(window: Window) -> tuple[str, str]:
+def _cut_off(window: Window) -> tuple[str, str]:
     if window.damage:
         return "file-damaged", f"{window.damage}, inside of this record"
     return "json-truncated", "the file ends inside of this record"
@@ -158,10 +158,10 @@ def _whole(window: Window, head: Head, largest: int, length: int) -> Element:
     offset = window.offset(window.pos)
     if length > largest:
         return _too_large(window, head, largest, length)
-    after, line_ends = _after(window, length)
+    after, ends_line = _after(window, length)
     array = head.form == "array"
     # pretty-printed objects need nothing between them, so text on a later line is an element of its own
-    if after >= 0 and after not in (b",]{" if array else b",{") and (array or not line_ends):
+    if after >= 0 and after not in (b",]{" if array else b",{") and (array or not ends_line):
         return _broken(window, head, largest, ("json-invalid", f"unexpected {chr(after)!r} after the record"))
     start = window.pos
     if after < 0 and array and window.eof and window.buf[start] == 0x5B:
@@ -177,8 +177,8 @@ def _whole(window: Window, head: Head, largest: int, length: int) -> Element:
 
 def _after(window: Window, length: int) -> tuple[int, bool]:
     """The byte after an element and after white space (-1 if there is none near), and whether a line ends before it."""
-    have = window.fill(length + _FIRST_LOOK)
-    at, stop = window.pos + length, window.pos + min(have, length + _FIRST_LOOK)
+    have = window.fill(length + _FIRST_READ)
+    at, stop = window.pos + length, window.pos + min(have, length + _FIRST_READ)
     start = at
     while at < stop and window.buf[at] in BLANK:
         at += 1
@@ -193,10 +193,10 @@ def _broken(window: Window, head: Head, largest: int, trouble: tuple[str, str], 
         raw = bytes(window.buf[window.pos : window.pos + balanced])
         window.pos += balanced
         return Element(offset, raw, trouble)
-    wanted = max(_FIRST_LOOK, window.end - window.pos)
+    size = max(_FIRST_READ, window.end - window.pos)
     low, kept, loose = 1, True, False
     while True:
-        have = window.fill(wanted)
+        have = window.fill(size)
         at, sure = head.next_record(window.buf, window.pos + low, window.pos + have, loose)
         if sure:
             start, window.pos = window.pos, at
@@ -210,7 +210,7 @@ def _broken(window: Window, head: Head, largest: int, trouble: tuple[str, str], 
                 low, loose = 1, True
                 continue
             break
-        # an unfinished candidate is looked at again when more is there; else only what a brace and a key may straddle
+        # an unfinished candidate is tried again with more bytes; else only what a brace and a key may straddle
         low = max(1, (at if at < window.pos + have else max(window.pos, at - 256)) - window.pos)
         if have >= largest:
             if not loose and kept and (head.outer or head.inner):
@@ -220,7 +220,7 @@ def _broken(window: Window, head: Head, largest: int, trouble: tuple[str, str], 
             step = low if low > 1 else have - 256
             window.pos += step
             low = 1
-        wanted = min(max(wanted * 2, _FIRST_LOOK), largest + 1)
+        size = min(max(size * 2, _FIRST_READ), largest + 1)
     raw = bytes(window.buf[window.pos : window.end]).rstrip(BLANK)
     window.pos = window.end
     if head.form == "array" and not cut and raw.endswith(b"]"):
@@ -240,7 +240,7 @@ def _balanced(window: Window, head: Head) -> int | None:
     """The length of the element at the window's position by its brackets, if that can be trusted."""
     if window.buf[window.pos] not in b"[{":
         return None
-    have = min(window.fill(_NEAR + _FIRST_LOOK), _NEAR)
+    have = min(window.fill(_REPAIR_BYTES + _FIRST_READ), _REPAIR_BYTES)
     start = window.pos
     end = Brackets(strict=True).feed(window.buf, start, start + have)
     if end < 0:
@@ -263,7 +263,7 @@ def _too_large(window: Window, head: Head, largest: int, length: int | None) -> 
     end = brackets.feed(window.buf, window.pos, window.end)
     while end < 0:
         window.pos = window.end
-        if not window.fill(_PASSED_AT_ONCE):
+        if not window.fill(_SKIPPED_AT_ONCE):
             end = window.end
             break
         end = brackets.feed(window.buf, window.pos, window.end)
@@ -276,18 +276,18 @@ def _size_trouble(size: int, largest: int) -> tuple[str, str]:
 
 
 def _line(window: Window, largest: int) -> Element:
-    """One element of JSON Lines. Several on one line are told apart; one over several lines is accepted if it is strict."""
+    """One element of JSON Lines. Several on one line are separate; one over several lines is accepted if it is strict."""
     offset = window.offset(window.pos)
-    wanted, searched = _FIRST_LOOK, 0
+    size, searched = _FIRST_READ, 0
     while True:
-        have = window.fill(wanted)
+        have = window.fill(size)
         stop = window.buf.find(b"\n", window.pos + searched, window.pos + have)
         if stop >= 0 or (window.eof and window.end == window.pos + have):
             break
         searched = have
         if have > largest:
             return _long_line(window, largest, offset)
-        wanted = min(wanted * 4, largest + 1)
+        size = min(size * 4, largest + 1)
     last = stop < 0
     length = (window.end if last else stop) - window.pos
     with memoryview(window.buf) as view:
@@ -307,7 +307,7 @@ def _line(window: Window, largest: int) -> Element:
         if spread is not None:
             length, trouble = spread, None
         elif last and found is None:
-            trouble = _ends_inside(window)
+            trouble = _cut_off(window)
         else:
             trouble = ("json-invalid", found or "the line ends inside of the record")
     raw = bytes(window.buf[window.pos : window.pos + length])
@@ -319,7 +319,7 @@ def _line(window: Window, largest: int) -> Element:
 
 def _over_lines(window: Window) -> int | None:
     """The length of a strictly valid object that is spread over several lines."""
-    have = min(window.fill(_NEAR), _NEAR)
+    have = min(window.fill(_REPAIR_BYTES), _REPAIR_BYTES)
     with memoryview(window.buf) as view:
         text = str(view[window.pos : window.pos + have], "latin-1")
     try:
@@ -337,6 +337,6 @@ def _long_line(window: Window, largest: int, offset: int) -> Element:
             window.pos = stop
             break
         window.pos = window.end
-        if not window.fill(_PASSED_AT_ONCE):
+        if not window.fill(_SKIPPED_AT_ONCE):
             break
     return Element(offset, None, _size_trouble(window.offset(window.pos) - offset, largest))

@@ -6,7 +6,7 @@ r"""The head of an annotation file: in which of its forms the file is, and what 
 ``objects``  records one after another, pretty-printed over several lines or without a break
 ========== ================================================================================
 
-Told by content, not by extension.  What the first records look like (their keys, the white space around their first
+The content decides, not the extension.  What the first records look like (their keys, the white space around their first
 brace, the text between two of them) is what places deep in the file are compared with: to guess where a record starts
 near a byte offset, and to find the next one after a broken one.  Every guess is proved by decoding.
 """
@@ -26,7 +26,7 @@ Form = Literal["array", "lines", "objects"]
 
 MARK = b"\xef\xbb\xbf"
 TURN_KEYS = frozenset({"conversations", "messages"})
-"""A record has one of these in all formats; used where nothing else is known of a file's records."""
+"""A record has one of these in all formats; used where the file's first records say nothing."""
 
 _SAMPLE = 256 << 10
 _LARGEST_SAMPLE = 16 << 20
@@ -45,8 +45,8 @@ _HALF = re.compile(r"\s*(?:-?I?n?f?i?n?i?t?y?|N?a?N?|t?r?u?e?|f?a?l?s?e?|n?u?l?l
 def extent(text: str, start: int, *, last: bool = False) -> tuple[Any, int] | str | None:
     """The JSON value that starts at `start` and its end; what is wrong with it; or None if it goes on past the text.
 
-    The text is bytes read as Latin-1, so that indexes are byte offsets: brackets and quotes are ASCII, and a strict look
-    at the bytes comes later. Raw line breaks in strings, NaN and lone surrogates do not blur where a record ends.
+    The text is bytes read as Latin-1, so that indexes are byte offsets: brackets and quotes are ASCII, and a strict check
+    of the bytes comes later. Raw line breaks in strings, NaN and lone surrogates do not blur where a record ends.
 
     Args:
         text: bytes as Latin-1.
@@ -81,20 +81,20 @@ def _nested(value: Any) -> Iterable[dict[str, Any]]:
 
 
 class Head:
-    """What is known of a file from its first bytes.
+    """What the first bytes of a file say about it.
 
     Attributes:
         form: array, lines or objects.
         marked: the file starts with a byte-order mark.
         empty: there is nothing but white space.
-        first_kind: the type of the first element, if it is whole and at hand; else None.
+        first_kind: the type of the first element, if it is whole in these bytes; else None.
         first_has_turns: it is an object with turns.
         single: nothing follows the first element (for `objects` and `lines`).
         keys: the key sets of the first records.
-        first_key: the key each record begins with, or None where it is not the same or not known.
+        first_key: the key each record begins with, or None where it differs or cannot be read.
         outer: white space before the brace of a record, if it is indented; inner: white space after it.
         joints: exact texts from the end of a record to the end of the next one's first key.
-        ambiguous: records hold objects that look like records, so that a place cannot be told by its looks.
+        ambiguous: records hold objects that look like records, so that the look of a place decides nothing.
     """
 
     def __init__(self, path: str) -> None:
@@ -108,18 +108,18 @@ class Head:
         self.single = False
         self.ambiguous = False
         with Window(path) as window:
-            wanted = _SAMPLE
+            size = _SAMPLE
             while True:
-                have = window.fill(wanted)
+                have = window.fill(size)
                 data = bytes(window.buf[window.pos : window.end])
                 self.marked = data.startswith(MARK)
                 self.damage = window.damage
-                if self._learn(data, window.eof) or have < wanted or wanted >= _LARGEST_SAMPLE:
+                if self._read_records(data, window.eof) or have < size or size >= _LARGEST_SAMPLE:
                     break
-                wanted *= 4
+                size *= 4
 
-    def _learn(self, data: bytes, whole: bool) -> bool:
-        """Take in the first records; False if not even one of them is whole."""
+    def _read_records(self, data: bytes, whole: bool) -> bool:
+        """Reads the first records; False if not even one of them is whole."""
         pos = _unblank(data, len(MARK) if self.marked else 0)
         self.empty = pos == len(data)
         if self.empty:
@@ -193,13 +193,13 @@ class Head:
             goes on past the bytes at hand.
         """
         text = ""
-        known = low
+        value_end = low
         unfinished = -1
         tries = 0
         outer = b"" if loose else self.outer
         for match in _START.finditer(buf, low, high):
             at = match.start()
-            if at < known:
+            if at < value_end:
                 continue  # inside of a value that is no record
             before = at - 1
             while before >= low and buf[before] in BLANK:
@@ -224,7 +224,7 @@ class Head:
             elif isinstance(found, tuple):
                 if self.resembles(found[0]):
                     return at, True
-                known = low + found[1]
+                value_end = low + found[1]
         return (unfinished if unfinished >= 0 else high), False
 
 

@@ -39,10 +39,10 @@ def mixture(path: str, seed: int, root: str | None) -> Iterator[tuple[str, str, 
         written = entry.get("json_path") if isinstance(entry, dict) else None
         if not isinstance(written, str) or not written:
             raise DataError(f"{where}: expected a json_path, found {entry!r:.120}")
-        for one in expand_groups(written):
-            file_path = file_under(one, [folder, *([os.path.abspath(root)] if root else [])])
+        for name in expand_groups(written):
+            file_path = file_under(name, [folder, *([os.path.abspath(root)] if root else [])])
             if file_path is None:
-                raise DataError(f"{where}: no part of {one!r} is a file under {folder!r}; put the file there")
+                raise DataError(f"{where}: no part of {name!r} is a file under {folder!r}; put the file there")
             check_readable(file_path)
             yield file_path, folder, _take(entry.get("sampling_strategy", "all"), file_path, seed, where)
 

@@ -24,8 +24,10 @@ def has_groups(text: str) -> bool:
 def expand_groups(text: str) -> list[str]:
     """``x/{a,b}.json`` → ``x/a.json``, ``x/b.json``; every group is expanded."""
     parts = _GROUP.split(text)
-    choices = [[part] if at % 2 == 0 else [one.strip() for one in part.split(",")] for at, part in enumerate(parts)]
-    return ["".join(one) for one in itertools.product(*choices)]
+    choices = [
+        [part] if at % 2 == 0 else [choice.strip() for choice in part.split(",")] for at, part in enumerate(parts)
+    ]
+    return ["".join(choice) for choice in itertools.product(*choices)]
 
 
 def missing_file(path: str) -> str:
@@ -38,8 +40,8 @@ def missing_file(path: str) -> str:
             names = [entry.name for entry in itertools.islice(entries, MAX_ENTRIES)]
     except OSError as error:
         return f"cannot read the folder {folder!r}: {error.strerror}"
-    near = difflib.get_close_matches(os.path.basename(path), names, n=1)
-    return f"no such file: {path!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    similar = difflib.get_close_matches(os.path.basename(path), names, n=1)
+    return f"no such file: {path!r}" + (f"; did you mean {similar[0]!r}?" if similar else "")
 
 
 def check_readable(path: str) -> None:
@@ -49,10 +51,10 @@ def check_readable(path: str) -> None:
         DataError: it cannot be read, or it is empty.
     """
     try:
-        known = head(path)
+        file_head = head(path)
     except OSError as error:
         raise DataError(f"cannot read {path!r}: {error.strerror}") from error
-    if known.empty and not known.damage:
+    if file_head.empty and not file_head.damage:
         raise DataError(f"{path!r} is empty; an annotation file without records is '[]'")
 
 

@@ -13,12 +13,12 @@ def read(part: Slice, *, block_bytes: int = BLOCK_BYTES, max_record_bytes: int =
     """The records of a slice, in order, in blocks; what cannot be read is in the blocks' findings and `raw`.
 
     Memory is bounded by a few times `block_bytes`, or by the largest record up to `max_record_bytes`. The slice's take
-    is not applied: every ordinal of the slice comes by.
+    is not applied: all ordinals of the slice are given.
 
     Args:
         part: the slice, of `plan`.
         block_bytes: how many bytes are decoded at once.
-        max_record_bytes: larger records are passed over without being held, with a finding.
+        max_record_bytes: larger records are skipped without being held, with a finding.
 
     Raises:
         DataError: the slice starts or ends inside of a record: its plan guessed wrongly, or the file has changed.

@@ -27,7 +27,7 @@ from ..core.findings import CODE, Finding
 from .boundary_guess import BETWEEN_LINES, TAILS, shallowest
 from .byte_window import BLANK, Window
 from .decode_element import value_of
-from .duplicate_keys import Shape, most_keys, repeats_suspected
+from .duplicate_keys import DictPlaces, most_keys, repeats_suspected
 from .element_scanner import Element, next_element
 from .file_head import Head, compressed, head
 from .source import Slice
@@ -77,7 +77,7 @@ class SliceReader:
         part: the slice.
         row: ordinal of its first element.
         block_bytes: how many bytes are decoded at once, as long as records are smaller.
-        max_record_bytes: larger elements are passed over.
+        max_record_bytes: larger elements are skipped.
         build: give the records; without, they are only counted.
     """
 
@@ -91,7 +91,7 @@ class SliceReader:
         whole = part.stop < 0 or compressed(part.path) or part.stop >= os.stat(part.path).st_size
         self.stop = None if whole else part.stop
         self.array = self.head.form == "array"
-        self.shape = Shape()
+        self.shape = DictPlaces()
         self.lessons = 8
         self.closed = False
         self.cut = False
@@ -223,17 +223,17 @@ class SliceReader:
 
     def block(self) -> tuple[Run | None, int]:
         """One block decoded at once; or None, and the offset up to which to go on element by element."""
-        window, wanted = self.window, self.block_bytes
+        window, size = self.window, self.block_bytes
         while True:
-            have = window.fill(wanted)
-            end = window.pos + min(have, wanted)  # not one sum: filling moves the position
+            have = window.fill(size)
+            end = window.pos + min(have, size)  # not one sum: filling moves the position
             final = window.eof and end == window.end
             if self.stop is not None and window.offset(end) >= self.stop:
                 end, final = window.index(self.stop), True
             cut = self.last(end) if final else self.cut_before(end)
-            if cut is not None or final or wanted > self.largest:
+            if cut is not None or final or size > self.largest:
                 break
-            wanted *= 2
+            size *= 2
         if cut is None:
             return None, window.offset(window.pos) + 1 if not final else window.offset(end)
         for stop, following in self.cuts(cut, end, final):
@@ -268,10 +268,10 @@ class SliceReader:
             return (line, line + 1) if line >= 0 else None
         best, length = -1, 0
         for joint in self.head.joints:
-            # near the end first: a text that is not there would be looked for through the whole block
-            near = max(pos, best, end - TAILS[0])
-            at = buf.rfind(joint, near, end)
-            if at < 0 and best < 0 and near > pos:
+            # near the end first: a text that is not there would be searched for through the whole block
+            tail_start = max(pos, best, end - TAILS[0])
+            at = buf.rfind(joint, tail_start, end)
+            if at < 0 and best < 0 and tail_start > pos:
                 at = buf.rfind(joint, pos, end)
             if at > best:
                 best, length = at, len(joint)
@@ -315,7 +315,7 @@ class SliceReader:
             with memoryview(buf) as view, view[start:stop] as text:
                 decode = self.decoder.decode if self.array else self.line_decoder.decode_lines
                 if not self.build:
-                    return len(decode(text)), []  # raw values look into the buffer: let go of before it can grow
+                    return len(decode(text)), []  # raw values point into the buffer: let go of before it can grow
                 records = decode(text)
                 if not records or set(map(type, records)) != _ONLY_DICTS or self.repeated(text, records):
                     return None
@@ -346,7 +346,7 @@ class SliceReader:
         at = 0
         for raw in raws:
             element = memoryview(raw)
-            at = text.index(element, at)  # nothing but separators is passed over, and none of them holds a record
+            at = text.index(element, at)  # only separators are skipped, and none of them holds a record
             found.append(start + at)
             at += len(element)
         return found
@@ -359,7 +359,7 @@ class SliceReader:
         if self.lessons:
             self.lessons -= 1
             for record in records:
-                self.shape.learn(record)
+                self.shape.add(record)
             if self.shape.least_keys(records) == most:
                 return False
         if self.array:
@@ -408,7 +408,7 @@ class SliceReader:
         if element.trouble is not None or element.raw is None:
             name, message = element.trouble or ("json-invalid", "no record")
             if name == "json-invalid" and element.raw is not None:
-                # a closer look may name the cause: bytes that are no UTF-8, say
+                # a stricter parser may name the cause: bytes that are no UTF-8, say
                 cause = value_of(element.raw)[1]
                 name, message = cause[0] if cause and cause[0][0] != name else (name, message)
             self.note(name, message, element.offset, self.row)

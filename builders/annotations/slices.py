@@ -1,8 +1,8 @@
 """Cutting an annotation file into slices.
 
-`plan` looks at a few kilobytes around each nominal offset and takes the next place that looks like the file's first
+`plan` reads a few kilobytes around each nominal offset and takes the next place that looks like the file's first
 records and decodes; nothing is read in between, so that 10 GB take milliseconds.  A guess that lies inside of a record
-is found out by `read` of the slice before it, which then raises.  Files whose records hold objects that look like
+makes `read` of the slice before it raise.  Files whose records hold objects that look like
 records are cut in one exact pass instead.
 """
 
@@ -16,7 +16,7 @@ from .slice_reader import BLOCK_BYTES, MAX_RECORD_BYTES, SliceReader
 from .source import Slice, Source
 
 SLICE_BYTES = 64 << 20
-_LOOK = 16 << 10
+_FIRST_READ = 16 << 10
 _FURTHEST = 8 << 20
 
 
@@ -35,15 +35,15 @@ def plan(source: Source, *, slice_bytes: int = SLICE_BYTES, exact: bool = False)
     if compressed(source.path):
         return [Slice(source.path, source.file, 0, -1, 0, source.take)]
     slice_bytes = max(slice_bytes, 1)
-    known = head(source.path)
+    file_head = head(source.path)
     starts: list[tuple[int, int | None]] = [(0, 0)]
-    if exact or (known.ambiguous and known.form != "lines" and size > slice_bytes):
+    if exact or (file_head.ambiguous and file_head.form != "lines" and size > slice_bytes):
         starts += _exact_starts(source, slice_bytes)
     else:
         with open(source.path, "rb", buffering=0) as file:
             nominal = slice_bytes
             while nominal < size:
-                start = _start_near(file.fileno(), known, nominal, size)
+                start = _first_start(file.fileno(), file_head, nominal, size)
                 if start is None:
                     nominal += slice_bytes
                     continue
@@ -68,13 +68,13 @@ def _exact_starts(source: Source, slice_bytes: int) -> list[tuple[int, int]]:
     return found
 
 
-def _start_near(file: int, known: Head, nominal: int, size: int) -> int | None:
+def _first_start(file: int, file_head: Head, nominal: int, size: int) -> int | None:
     """The first place at or after `nominal` where a record starts, as far as can be seen from there."""
-    look = _LOOK
+    size = _FIRST_READ
     while True:
         low = max(0, nominal - 1)
-        data = os.pread(file, look, low)
-        if known.form == "lines":
+        data = os.pread(file, size, low)
+        if file_head.form == "lines":
             line = data.find(b"\n")
             at = line + 1
             while 0 < at < len(data) and data[at] in BLANK:
@@ -83,9 +83,9 @@ def _start_near(file: int, known: Head, nominal: int, size: int) -> int | None:
                 return low + at
         else:
             # the byte before belongs to the context of the first candidate
-            at, sure = known.next_record(data, 1, len(data))
+            at, sure = file_head.next_record(data, 1, len(data))
             if sure:
                 return low + at
-        if low + len(data) >= size or look >= _FURTHEST:
+        if low + len(data) >= size or size >= _FURTHEST:
             return None
-        look *= 4
+        size *= 4

@@ -1,4 +1,4 @@
-"""Where records lie: a `Source` is an annotation file, a `Slice` a byte range of one, a `Take` the ordinals wanted of it.
+"""Where records lie: a `Source` is an annotation file, a `Slice` a byte range of one, a `Take` the ordinals selected of it.
 
 All three are plain values that travel to other processes; nothing here opens a file.
 """
@@ -62,7 +62,7 @@ class Source(msgspec.Struct, frozen=True):
     Attributes:
         path: where it is: local and absolute.
         file: how it is called everywhere: relative to the root it was given under, with ``/``; unique in one expansion.
-        take: the ordinals wanted of it.
+        take: the ordinals selected of it.
         url: where it is on the Hub, if `path` is a copy in the client's cache, beside which no media lie.
     """
 

@@ -1,6 +1,6 @@
 """From what the user names to annotation files: a file, several, a glob, a brace group, a mixture, a folder.
 
-Paths inside of a mixture are text from somebody else's machine.  They are looked for under the mixture's own folder only.
+Paths inside of a mixture are text from somebody else's machine.  They are searched for under the mixture's own folder only.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _expanded(item: str, seed: int, root: str | None) -> Iterator[tuple[str, str
     elif has_groups(item):
         base = os.path.dirname(item[: item.index("{")])
         for path in expand_groups(item):
-            yield from ((one, base, take) for one, _, take in _expanded(path, seed, root))
+            yield from ((found, base, take) for found, _, take in _expanded(path, seed, root))
     elif glob.has_magic(item):
         matches = sorted(path for path in glob.iglob(item, recursive=True) if os.path.isfile(path))
         if not matches:
@@ -83,7 +83,7 @@ def _expanded(item: str, seed: int, root: str | None) -> Iterator[tuple[str, str
 
 
 def _named(found: list[_Found], root: str | None) -> list[Source]:
-    """Sources with names that are unique: two of the same name get as many folders in front as tell them apart."""
+    """Sources with names that are unique: two of the same name get as many folders in front as make them differ."""
     places = [(os.path.abspath(path), os.path.abspath(base)) for path, base, _, _ in found]
     names = []
     for path, base in places:
@@ -120,7 +120,7 @@ def _in_folder(folder: str) -> list[str]:
 
 
 def _list(folder: str, depth: int, files: list[str]) -> None:
-    """Append the files with an annotation's ending: those of the folder by name, then those of its folders by name."""
+    """Appends the files with an annotation's ending: those of the folder by name, then those of its folders by name."""
     folders = []
     found = []
     try:
@@ -148,25 +148,25 @@ def _list(folder: str, depth: int, files: list[str]) -> None:
 
 
 def _has_records(path: str) -> bool:
-    """Whether a file met in a folder is one of records, rather than a configuration or a table of patches.
+    """Whether a file in a folder holds records, rather than a configuration or a table of patches.
 
     Arrays and sequences of objects are. A single object is one record if it has turns; in a ``.json`` without them it
     is taken as something else.
     """
     try:
-        known = head(path)
+        file_head = head(path)
     except OSError as error:
         raise DataError(f"cannot read {path!r}: {error.strerror}") from error
     reason = ""
-    if known.empty and not known.damage:
+    if file_head.empty and not file_head.damage:
         reason = "it is empty"
-    elif known.first_kind not in (None, dict):
+    elif file_head.first_kind not in (None, dict):
         reason = "its first element is no JSON object"
-    elif known.first_kind is None and known.first_key is None and not known.damage:
+    elif file_head.first_kind is None and file_head.first_key is None and not file_head.damage:
         reason = "it does not start with a JSON object"
-    elif known.form != "array" and _PACKED.sub("", path.lower()).endswith(".json"):
-        alone = known.single or (known.first_kind is None and not known.joints)
-        if alone and not known.first_has_turns:
+    elif file_head.form != "array" and _PACKED.sub("", path.lower()).endswith(".json"):
+        alone = file_head.single or (file_head.first_kind is None and not file_head.joints)
+        if alone and not file_head.first_has_turns:
             reason = "it is a single object without turns"
     if reason:
         _log.info("skipped %s: %s", path, reason)
