@@ -32,3 +32,27 @@ def test_only_our_name_is_installed_and_it_imports_nothing() -> None:
 def test_the_package_is_typed() -> None:
     assert all((ROOT / top / "py.typed").exists() for top in (".", "builders", "cards", "upload"))
     assert any(file.name == "METADATA" for file in files("modalmix") or [])
+
+
+def test_the_wheel_holds_the_package_and_no_page_or_test_of_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    dist = pytest.importorskip("setuptools.dist")
+    monkeypatch.chdir(ROOT)
+    project = dist.Distribution({"script_name": "setup.py"})
+    project.parse_config_files(["pyproject.toml"])
+    command = project.get_command_obj("build_py")
+    command.build_lib = "LIB"
+    command.ensure_finalized()
+    held = {path.removeprefix("LIB/") for path in command.get_outputs(include_bytecode=False)}
+    at_the_root = {path.removeprefix("modalmix/") for path in held if path.count("/") == 1}
+    assert at_the_root == {"__init__.py", "__main__.py", "py.typed"}
+    assert {path.split("/")[1] for path in held if path.count("/") > 1} == {"builders", "cards", "upload"}
+    assert {"modalmix/cards/card.md", "modalmix/builders/preview/page.html", "modalmix/cards/facts/aria.yaml"} <= held
+
+
+def test_every_folder_of_the_builders_is_an_attribute() -> None:
+    from modalmix import builders
+
+    folders = {path.parent.name for path in (ROOT / "builders").glob("*/__init__.py")}
+    assert folders == builders._FOLDERS and folders < set(dir(builders))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = builders.nothing
