@@ -20,10 +20,34 @@ a Ray cluster (`ray_engine`), and the results are joined (`run_build`).  After a
 where the build stopped, and ends with the same bytes.
 """
 
-from .build_plan import Settings
-from .progress import BuildProgress
-from .run_build import build, build_part, finish
-from .shard_packer import Packer
-from .split_assignment import parsed as parsed_splits
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .build_plan import Settings
+    from .progress import BuildProgress
+    from .run_build import build, build_part, finish
+    from .shard_packer import Packer
+    from .split_assignment import parsed as parsed_splits
 
 __all__ = ["BuildProgress", "Packer", "Settings", "build", "build_part", "finish", "parsed_splits"]
+
+_HOMES = {
+    "BuildProgress": ("progress", "BuildProgress"),
+    "Packer": ("shard_packer", "Packer"),
+    "Settings": ("build_plan", "Settings"),
+    "build": ("run_build", "build"),
+    "build_part": ("run_build", "build_part"),
+    "finish": ("run_build", "finish"),
+    "parsed_splits": ("split_assignment", "parsed"),
+}
+"""Module and name of each public name.  They are imported when asked for: a worker that decodes sound needs none of them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(f"{__name__}.{module}"), attribute)
