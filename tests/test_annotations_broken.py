@@ -204,7 +204,7 @@ def test_a_record_over_the_limit_is_passed_over(tmp_path):
             assert raw == {2: None}
 
 
-def test_a_record_over_the_limit_is_never_held(tmp_path):
+def test_a_record_over_the_limit_is_never_in_memory(tmp_path):
     import tracemalloc
 
     path = tmp_path / "x.json"
@@ -291,5 +291,5 @@ def test_one_damaged_place_costs_at_most_the_records_it_touches(tmp_path):
             offset = next(offset for _, of, offset in findings if of == row)
             assert bytes(data[offset : offset + len(kept)]) == kept
         # all that is told nowhere is white space, commas and brackets between records
-        told = sum(len(kept) for kept in raw.values()) + sum(len(json.dumps(one)) for one in rows.values())
-        assert len(re.sub(rb"\s", b"", data)) <= told + 4 * len(records) + 60
+        reported = sum(len(kept) for kept in raw.values()) + sum(len(json.dumps(one)) for one in rows.values())
+        assert len(re.sub(rb"\s", b"", data)) <= reported + 4 * len(records) + 60

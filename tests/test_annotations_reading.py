@@ -220,7 +220,7 @@ def test_the_count_follows_a_file_that_is_changed(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["array", "indented", "lines", "objects", "gz", "zst", "broken", "marked"])
-def test_a_block_tells_where_its_records_start(tmp_path: Path, form: str) -> None:
+def test_a_block_knows_where_its_records_start(tmp_path: Path, form: str) -> None:
     records = [{"id": i, "conversations": [{"from": 'é"{', "value": f"[{{,\n{i}" * (i % 7)}]} for i in range(400)]
     texts = [json.dumps(one, ensure_ascii=False) for one in records]
     if form in ("array", "marked"):
@@ -253,7 +253,7 @@ def test_a_block_tells_where_its_records_start(tmp_path: Path, form: str) -> Non
     assert seen == 400 - (form == "broken")
 
 
-def test_a_block_that_is_gone_does_not_tell_where_others_start(tmp_path: Path) -> None:
+def test_a_freed_block_does_not_give_the_starts_of_another(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(f'{{"id": {i}}}\n' for i in range(100)))
     (source,) = sources(str(tmp_path / "a.jsonl"))
     first, _ = islice(read(plan(source)[0], block_bytes=100), 2)

@@ -131,7 +131,7 @@ def test_a_mixture_finds_the_longest_end_of_a_foreign_path_under_its_own_folder(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("datasets: [", "is no YAML"),
         ("a: 1", "expected a list 'datasets'"),
@@ -142,17 +142,17 @@ def test_a_mixture_finds_the_longest_end_of_a_foreign_path_under_its_own_folder(
         ("datasets: [{json_path: x.json, sampling_strategy: 'first:1.5%'}]", "'first:1.5%' is none of"),
     ],
 )
-def test_a_wrong_mixture_is_told_in_one_line(write, content, told):
+def test_an_invalid_mixture_is_an_error_in_one_line(write, content, message):
     write("x.json", records(2))
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         sources(write("m.yaml", content))
     assert "\n" not in str(caught.value)
 
 
-def test_wrong_names_are_told_in_one_line(tmp_path, write):
+def test_invalid_names_are_an_error_in_one_line(tmp_path, write):
     write("train.jsonl", records(1))
     (tmp_path / "bare").mkdir()
-    for data, told in {
+    for data, reported in {
         str(tmp_path / "trian.jsonl"): "did you mean 'train.jsonl'",
         str(tmp_path / "no" / "x.json"): "its folder does not exist",
         str(tmp_path / "*.parquet"): "no file matches",
@@ -161,7 +161,7 @@ def test_wrong_names_are_told_in_one_line(tmp_path, write):
         write("empty.json", ""): "is empty",
         write("blank.json", " \n"): "is empty",
     }.items():
-        with pytest.raises(DataError, match=told) as caught:
+        with pytest.raises(DataError, match=reported) as caught:
             sources(data)
         assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="no data named"):

@@ -126,7 +126,7 @@ def test_members_are_what_was_packed(tmp_path: Path, writer: str) -> None:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_one_pass_gives_the_wanted_members_in_order(tmp_path: Path, writer: str) -> None:
+def test_one_pass_gives_the_requested_members_in_order(tmp_path: Path, writer: str) -> None:
     name, _, pack = WRITERS[writer]
     files = some_files(1, 9)
     archive = archive_of(tmp_path / name, pack(files))
@@ -357,7 +357,7 @@ def test_a_member_that_says_more_than_there_is_ends_the_archive(tmp_path: Path, 
     assert [one.name for one, _ in names] == ["good.mp4"]
 
 
-def test_a_zip_member_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
+def test_a_zip_member_with_a_false_size_is_refused(tmp_path: Path) -> None:
     data = bytearray(zip_bytes({"a.mp4": b"x" * 1000, "b.mp4": b"good" * 100}, zipfile.ZIP_DEFLATED))
     at = data.index(b"PK\x01\x02")
     struct.pack_into("<L", data, at + 24, 100)  # the entry says 100 bytes, 1,000 come out
@@ -393,7 +393,7 @@ def test_zip_members_that_share_their_bytes_are_a_bomb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.zst", "zip"])
-def test_a_bomb_is_told_with_the_limit_and_never_read_to_its_end(tmp_path: Path, kind: str) -> None:
+def test_a_bomb_is_refused_with_the_limit_and_never_read_to_its_end(tmp_path: Path, kind: str) -> None:
     size = 100 << 20
     if kind == "zip":
         packer = zlib.compressobj(9, wbits=-15)
@@ -414,7 +414,7 @@ def test_a_bomb_is_told_with_the_limit_and_never_read_to_its_end(tmp_path: Path,
     assert [one.name for one in meant] == ["a.bin"] and not findings
 
 
-def test_limits_on_members_are_told(tmp_path: Path) -> None:
+def test_limits_on_members_are_named(tmp_path: Path) -> None:
     archive = archive_of(tmp_path / "X.tar", tar_bytes({"a": b"1", "b": b"22", "c": b"3"}))
     assert listed(archive, limits=Limits(members=2))[1] == ["archive-bomb"]
     members, findings = listed(archive, limits=Limits(member=1))
@@ -450,7 +450,7 @@ def test_other_files_are_no_archives(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.zst", "a.zip", "a.parquet", "a.tar.0"])
-def test_a_file_that_is_named_an_archive_but_is_none_is_told(tmp_path: Path, name: str) -> None:
+def test_a_file_with_the_name_of_an_archive_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
     for text in (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
         b"",
@@ -476,7 +476,7 @@ def test_tars_put_end_to_end_are_read_to_the_last(tmp_path: Path, kind: str) -> 
     assert content(archive_of(tmp_path / f"X.{kind}", pack(one) + pack(two))) == some_files(1) | some_files(2)
 
 
-def test_a_missing_piece_is_told(tmp_path: Path) -> None:
+def test_a_missing_part_is_named(tmp_path: Path) -> None:
     data = tar_bytes({f"{i}.mp4": bytes(i) + os.urandom(100_000) for i in range(9)})
     step = len(data) // 4 + 1
     for i in (0, 1, 3):
@@ -534,7 +534,7 @@ def test_the_cells_of_finevideo_are_named_by_their_struct(tmp_path: Path) -> Non
         }
 
 
-def test_cells_without_an_id_are_told_and_the_id_can_be_named(tmp_path: Path) -> None:
+def test_cells_without_an_id_are_refused_and_the_id_can_be_named(tmp_path: Path) -> None:
     table = pa.table(
         {
             "mp4": [b"1", b"2", None],
@@ -560,7 +560,7 @@ def test_a_table_without_media_has_no_members(tmp_path: Path) -> None:
 # ---- items
 
 
-def test_members_that_lie_as_they_are_are_plain_byte_ranges(tmp_path: Path) -> None:
+def test_stored_members_are_byte_ranges(tmp_path: Path) -> None:
     files = some_files(5)
     for writer, direct in [
         ("tar", True),

@@ -276,7 +276,7 @@ def test_an_archive_in_use_is_closed_only_afterwards(tmp_path: Path, monkeypatch
     assert reader.file.closed and {str(path) for path in open_files(tmp_path)} == {*second.paths}
 
 
-def test_an_archive_that_is_gone_or_cut_is_an_os_error(tmp_path: Path) -> None:
+def test_a_deleted_or_truncated_archive_is_an_os_error(tmp_path: Path) -> None:
     for kind in ("tar.gz", "tar.zst", "zip"):
         archive = packed(tmp_path / kind, kind)
         item = items(archive)["7.bin"]

@@ -253,7 +253,7 @@ def test_long_sounds_come_in_blocks_that_add_up(suffix: str, tmp_path: Path, mon
 # ---- chunks
 
 
-def test_chunks_tell_the_tail_and_the_cut() -> None:
+def test_chunks_have_a_tail_and_a_cut() -> None:
     sound = Sound(np.arange(1, 101, dtype=np.float32), 10)
     made = chunks(sound, 3.0, maximum=None)
     assert made.samples.shape == (4, 30) and made.lengths.tolist() == [30, 30, 30, 10] and made.dropped == 0

@@ -165,7 +165,7 @@ def test_the_folder_of_something_else_is_left_alone(tmp_path: Path, example_fold
     assert os.listdir(tmp_path) == ["thesis.tex"] or set(os.listdir(tmp_path)) == {"thesis.tex", "datasets-cache"}
 
 
-def test_a_finished_build_is_replaced_only_when_asked(tmp_path: Path, example_folders: Folders) -> None:
+def test_a_finished_build_is_replaced_only_on_request(tmp_path: Path, example_folders: Folders) -> None:
     out = tmp_path / "out"
     build(example_folders["aria"], out)
     with pytest.raises(DataError, match="--overwrite"):
@@ -183,7 +183,7 @@ def test_an_unfinished_build_is_begun_again(tmp_path: Path, example_folders: Fol
     assert report.counts.rejected == 1 and (out / "report.json").exists()
 
 
-def test_the_card_is_valid_and_its_table_tells_the_rows(tmp_path: Path, example_folders: Folders) -> None:
+def test_the_card_is_valid_and_its_table_has_the_rows(tmp_path: Path, example_folders: Folders) -> None:
     build(example_folders["ola"], tmp_path / "out")
     text = (tmp_path / "out" / "README.md").read_text()
     front = yaml.safe_load(text.split("---\n")[1])
@@ -210,7 +210,7 @@ def test_no_path_of_this_machine_is_in_a_build(tmp_path: Path, example_folders: 
             assert needle not in path.read_bytes(), path
 
 
-def test_a_truncated_file_is_told_even_if_no_record_is_lost(tmp_path: Path) -> None:
+def test_a_truncated_file_is_reported_even_if_no_record_is_lost(tmp_path: Path) -> None:
     record = {"id": "a", "conversations": example_data.turns("Hello?", "Yes.")}
     (tmp_path / "a.json").write_text(json.dumps([record, record])[:-1])
     report = building.build(str(tmp_path / "a.json"), str(tmp_path / "out"), card=cards.write)

@@ -131,10 +131,10 @@ def test_the_card_says_how_it_was_read_but_not_whose_machine_it_was(built: tuple
     body = split_front(cards.write(str(out), report))[1]
     rules = report.options["rules"]
     assert rules and all("/" in rule["from"].strip("/") for rule in rules)
-    told = body.partition("## Provenance")[2].partition("## Licence")[0]
-    assert "recognised for each record" in told and "decoded and checked" in told
-    assert f"…/{rules[0]['from'].rpartition('/')[2]}" in told
-    assert not any(rule["from"] in told for rule in rules), "a path of somebody's machine"
+    reported = body.partition("## Provenance")[2].partition("## Licence")[0]
+    assert "recognised for each record" in reported and "decoded and checked" in reported
+    assert f"…/{rules[0]['from'].rpartition('/')[2]}" in reported
+    assert not any(rule["from"] in reported for rule in rules), "a path of somebody's machine"
 
 
 def test_text_from_the_data_cannot_break_out(tmp_path: Path) -> None:

@@ -40,14 +40,14 @@ def headers(tmp_path: Path) -> Iterator[HeaderCache]:
     cache.close()
 
 
-def test_a_late_change_of_type_is_told_once_where_it_happens(tmp_path: Path, media: Path) -> None:
+def test_a_late_change_of_type_is_reported_once_where_it_happens(tmp_path: Path, media: Path) -> None:
     lists = [image(["a.jpg", "b.jpg"], "<image><image>\nCompare."), image(["b.jpg"])]
     run(tmp_path, media, [image("a.jpg")] * 3 + lists, "lmms_finetune", depth="quick")
     found = [(line["row"], line["pointer"]) for line in finding_lines(tmp_path) if line["name"] == "type-change"]
     assert found == [(3, "/image")]
 
 
-def test_two_files_that_fit_a_path_are_told_and_none_is_taken(tmp_path: Path) -> None:
+def test_two_files_that_fit_a_path_are_reported_and_neither_is_used(tmp_path: Path) -> None:
     for i, folder in enumerate(("one", "two")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.jpg").write_bytes(example_data.picture(i) * (1 + i))
@@ -57,33 +57,33 @@ def test_two_files_that_fit_a_path_are_told_and_none_is_taken(tmp_path: Path) ->
     assert diagnosis.counts.findings["MX102"] == 1 and diagnosis.counts.rejected == 1
 
 
-def test_all_media_that_are_missing_are_told_and_not_the_first_alone(tmp_path: Path, media: Path) -> None:
+def test_all_missing_media_are_reported(tmp_path: Path, media: Path) -> None:
     records = [image(["a.jpg", "x.jpg", "y.jpg"], "<image><image><image>")]
-    told = run(tmp_path, media, records, "lmms_finetune", depth="quick")
+    result = run(tmp_path, media, records, "lmms_finetune", depth="quick")
     assert [(line["name"], line["pointer"]) for line in finding_lines(tmp_path)] == [
         ("media-missing", "/image/1"),
         ("media-missing", "/image/2"),
     ]
-    assert told.diagnosis.counts.rejected == 1 and told.diagnosis.counts.findings["MX101"] == 2
+    assert result.diagnosis.counts.rejected == 1 and result.diagnosis.counts.findings["MX101"] == 2
 
 
-def test_files_nobody_refers_to_are_told_once_roots_are_named(tmp_path: Path) -> None:
+def test_unreferenced_files_are_reported_if_roots_are_named(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg", "notes.txt"):
         (tmp_path / name).write_bytes(example_data.picture(1))
     run(tmp_path, tmp_path, [image("a.jpg")], "lmms_finetune", depth="quick")
     assert [line["file"] for line in finding_lines(tmp_path, orphans=True)] == ["b.jpg"]
-    told = check(str(tmp_path / "data.json"), Options(format="lmms_finetune"), depth="quick")
-    assert not told.diagnosis.counts.findings  # one file of a folder: the others may be of other annotation files
+    result = check(str(tmp_path / "data.json"), Options(format="lmms_finetune"), depth="quick")
+    assert not result.diagnosis.counts.findings  # one file of a folder: the others may be of other annotation files
 
 
-def test_a_bad_file_is_opened_once_and_told_of_every_record_that_refers_to_it(
+def test_a_bad_file_is_opened_once_and_reported_for_every_record_that_refers_to_it(
     tmp_path: Path, media: Path, headers: HeaderCache
 ) -> None:
     records = [image(("a.jpg", "noise.jpg")[i % 2], id=i) for i in range(20)]
-    told = run(tmp_path, media, records, "lmms_finetune", cache=headers)
-    assert told.diagnosis.media == {"image": 2}
+    result = run(tmp_path, media, records, "lmms_finetune", cache=headers)
+    assert result.diagnosis.media == {"image": 2}
     assert [line["id"] for line in finding_lines(tmp_path)] == [str(i) for i in range(1, 20, 2)]
-    assert told.diagnosis.counts.written == {"image": 10} and told.diagnosis.counts.rejected == 10
+    assert result.diagnosis.counts.written == {"image": 10} and result.diagnosis.counts.rejected == 10
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -92,10 +92,10 @@ def test_the_example_gives_its_two_defects_and_nothing_else(
 ) -> None:
     found: list[tuple[str, str, int]] = []
     for format, folder in example_folders.items():
-        told = check(folder, Options(format=format), depth=depth, cache=headers, threads=2).diagnosis
+        result = check(folder, Options(format=format), depth=depth, cache=headers, threads=2).diagnosis
         found += [
             (CATALOGUE[code].name, one.file.rpartition("/")[2], one.row)
-            for code, examples in told.examples.items()
+            for code, examples in result.examples.items()
             for one in examples
             if CATALOGUE[code].severity != "info"
         ]
@@ -109,7 +109,7 @@ def test_the_example_gives_its_two_defects_and_nothing_else(
 # ---- media that are looked into
 
 
-def test_each_frame_is_opened_once_however_many_lists_it_stands_in(
+def test_each_frame_is_opened_once_however_many_lists_it_is_in(
     tmp_path: Path, headers: HeaderCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "walk").mkdir()
@@ -130,16 +130,14 @@ def test_each_frame_is_opened_once_however_many_lists_it_stands_in(
     assert opened.keys() == {f"{i}.png" for i in range(1, 6)} and set(opened.values()) == {1}
 
 
-def test_all_that_is_wrong_with_the_frames_of_a_video_is_told_with_how_many(
-    tmp_path: Path, headers: HeaderCache
-) -> None:
+def test_all_defects_of_the_frames_of_a_video_are_reported_and_counted(tmp_path: Path, headers: HeaderCache) -> None:
     (tmp_path / "walk").mkdir()
     pictures = [png(64, 64), b"no picture", png(64, 48), png(64, 64)[:30], png(64, 48), example_data.picture(1)]
     for i, data in enumerate(pictures):
         (tmp_path / "walk" / f"{i}.png").write_bytes(data)
     run(tmp_path, tmp_path, [video("walk", id="0")], "videorefer", cache=headers)
-    told = {line["name"]: line["message"] for line in finding_lines(tmp_path)}
-    assert told == {
+    reported = {line["name"]: line["message"] for line in finding_lines(tmp_path)}
+    assert reported == {
         "media-kind": "frame 1 ('1.png') is no picture: it cannot be opened: nothing that is known",
         "frames-differ-in-size": "frame 2 ('2.png') has 64 × 48 pixels, the first 64 × 64, and 2 more",
         "media-unreadable": "frame 3 ('3.png') is damaged: it cannot be opened: no whole png",
@@ -152,16 +150,16 @@ def test_large_pictures_of_a_patch_are_judged_by_their_beginning(tmp_path: Path,
     large, late = jpeg + bytes(100_000), jpeg[:2] + comment + jpeg[2:]
     (tmp_path / "patch").write_bytes(large + late)
     records = [image(patch(0, len(large)), id="0"), image(patch(len(large), len(late)), id="1")]
-    told = run(tmp_path, tmp_path, records, "ola", cache=headers)
+    result = run(tmp_path, tmp_path, records, "ola", cache=headers)
     assert not finding_lines(tmp_path)
-    assert told.diagnosis.spreads["image width"].least == told.diagnosis.spreads["image width"].most == 96
+    assert result.diagnosis.spreads["image width"].least == result.diagnosis.spreads["image width"].most == 96
 
 
 @pytest.mark.parametrize(
     ("width", "height", "name"),
     [(20_000, 20_000, "size-extreme"), (20, 9_000, "size-extreme"), (9, 9, "size-extreme"), (14, 14, None)],
 )
-def test_extreme_sizes_are_told_by_the_header_alone(
+def test_extreme_sizes_are_found_in_the_header_alone(
     tmp_path: Path, headers: HeaderCache, width: int, height: int, name: str | None
 ) -> None:
     raw = bytearray(png(16, 16))
@@ -173,9 +171,7 @@ def test_extreme_sizes_are_told_by_the_header_alone(
     assert found == ({name: 1} if name else {}) or (width == 20_000 and found == {"media-unreadable": 1})
 
 
-def test_a_sound_that_ends_before_its_header_says_is_told_once_it_is_decoded(
-    tmp_path: Path, headers: HeaderCache
-) -> None:
+def test_a_sound_that_ends_before_its_header_says_is_found_by_decoding(tmp_path: Path, headers: HeaderCache) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000)
     soundfile.write(tmp_path / "whole.flac", noise, 16_000)
     data = (tmp_path / "whole.flac").read_bytes()
@@ -207,7 +203,7 @@ def test_media_in_archives_are_judged_like_others(tmp_path: Path, headers: Heade
     ]
 
 
-def test_a_member_that_cannot_be_unpacked_is_told_and_rejected_and_the_others_are_built(
+def test_a_member_that_cannot_be_unpacked_is_reported_and_rejected_and_the_others_are_built(
     tmp_path: Path, headers: HeaderCache
 ) -> None:
     with zipfile.ZipFile(tmp_path / "media.zip", "w", zipfile.ZIP_DEFLATED) as file:
@@ -218,8 +214,8 @@ def test_a_member_that_cannot_be_unpacked_is_told_and_rejected_and_the_others_ar
     (tmp_path / "media.zip").write_bytes(raw)
     records = [image(f"elsewhere/set/{name}", id=name[:-4]) for name in ("x7Qk2.jpg", "y8Rm3.jpg")]
     run(tmp_path, tmp_path, records, "lmms_finetune", cache=headers)
-    told = {(line["id"], line["name"]) for line in finding_lines(tmp_path)}
-    assert ("x7Qk2", "media-unreadable") in told
+    reported = {(line["id"], line["name"]) for line in finding_lines(tmp_path)}
+    assert ("x7Qk2", "media-unreadable") in reported
     options = Options(format="lmms_finetune", media_root=(str(tmp_path),))
     report = build.build(str(tmp_path / "data.json"), str(tmp_path / "out"), options, card=cards.write)
     reject = json.loads((tmp_path / "out" / "rejected.jsonl").read_text())
@@ -244,7 +240,7 @@ def told_of(*parts: tuple[int, int, int]) -> list[int]:
     return [int(place) for place in places]
 
 
-def test_of_parts_that_overlap_the_later_is_told_or_the_one_that_holds_several() -> None:
+def test_of_overlapping_parts_the_later_is_reported_or_the_one_around_several() -> None:
     assert told_of((0, 10, 0), (10, 20, 0), (0, 10, 0)) == []
     assert told_of((0, 10, 0), (5, 15, 0), (20, 30, 0)) == [1]
     assert told_of((0, 100, 0), (10, 20, 0), (20, 30, 0), (30, 40, 0)) == [0]  # its size is wrong, not theirs
@@ -255,7 +251,7 @@ def test_of_parts_that_overlap_the_later_is_told_or_the_one_that_holds_several()
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), max_size=8))
-def test_something_is_told_exactly_if_two_parts_overlap(parts: list[tuple[int, int]]) -> None:
+def test_a_finding_is_reported_if_and_only_if_two_parts_overlap(parts: list[tuple[int, int]]) -> None:
     ends = [(start, start + size, 0) for start, size in parts]
     distinct = sorted(set(ends))
     wrong = any(b[0] < a[1] for i, a in enumerate(distinct) for b in distinct[i + 1 :])
@@ -285,8 +281,8 @@ def test_a_picture_that_is_a_frame_of_a_video_is_sound(tmp_path: Path, headers: 
 
 
 def test_reading_stops_after_so_many_errors(tmp_path: Path, media: Path) -> None:
-    told = run(tmp_path, media, [image("x.jpg")] * 50, "lmms_finetune", depth="quick", max_errors=3)
-    assert told.diagnosis.counts.rejected == 3 and not told.diagnosis.complete
+    result = run(tmp_path, media, [image("x.jpg")] * 50, "lmms_finetune", depth="quick", max_errors=3)
+    assert result.diagnosis.counts.rejected == 3 and not result.diagnosis.complete
 
 
 def test_findings_do_not_appear_by_halves(tmp_path: Path) -> None:

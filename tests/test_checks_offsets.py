@@ -52,8 +52,8 @@ def test_a_finding_has_the_offset_of_its_record(tmp_path: Path, form: str, worke
     )
     cache.close()
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    told = [(line["row"], line["name"]) for line in lines if line["row"] is not None]
-    assert sorted(told) == [
+    reported = [(line["row"], line["name"]) for line in lines if line["row"] is not None]
+    assert sorted(reported) == [
         (7, "media-missing"),
         (1500, "media-unreadable"),
         (1600, "type-change"),
@@ -69,7 +69,7 @@ def test_a_finding_has_the_offset_of_its_record(tmp_path: Path, form: str, worke
             assert json.JSONDecoder().raw_decode(text)[0] == records[line["row"]]
 
 
-def test_offsets_are_told_of_records_around_a_broken_one(tmp_path: Path) -> None:
+def test_offsets_of_records_around_a_broken_one_are_right(tmp_path: Path) -> None:
     texts = [json.dumps({"id": i, "conversations": [{"from": "cat", "value": "b"}]}) for i in range(40)]
     texts[20] = texts[20][:-9]
     (tmp_path / "d.json").write_text("[" + ",\n".join(texts) + "]")

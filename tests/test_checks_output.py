@@ -55,7 +55,7 @@ def records_of(path: Path) -> list[dict[str, Any]]:
 # ---- the command
 
 
-def test_the_command_tells_the_worst_first_and_writes_what_it_is_asked_for(
+def test_the_command_prints_the_worst_first_and_writes_the_requested_files(
     example_folders: dict[str, str], tmp_path: Path
 ) -> None:
     done = modalmix("check", example_folders["videorefer"], "--json", str(tmp_path / "f.jsonl"), "--html",
@@ -98,15 +98,17 @@ def test_any_number_of_readers_says_the_same(
         (tmp_path / "in" / name).write_text(json.dumps(records))
     monkeypatch.setattr("modalmix.builders.check.run_check._SLICE_BYTES", 100_000)
     options = Options(media_root=(str(tmp_path),))
-    told = []
+    reported = []
     for workers in (1, 2):
         out = tmp_path / f"{workers}.jsonl"
         found = check(str(tmp_path / "in"), options, findings=str(out), workers=workers)
         lines = sorted(line for line in out.read_text().splitlines() if "type-change" not in line)
         changes = [line for line in out.read_text().splitlines() if "type-change" in line]
-        told.append((found.diagnosis.text(), found.bad.tolist(), lines, changes))
-    assert told[0] == told[1]
-    assert len(told[0][2]) == 2 * 20 + 2 * 100 + 1_100 and len(told[0][3]) == 2 and told[0][1][:2] == [7, 57]
+        reported.append((found.diagnosis.text(), found.bad.tolist(), lines, changes))
+    assert reported[0] == reported[1]
+    assert (
+        len(reported[0][2]) == 2 * 20 + 2 * 100 + 1_100 and len(reported[0][3]) == 2 and reported[0][1][:2] == [7, 57]
+    )
     assert len(records) == 1_000 and not list(tmp_path.glob("part-*"))
 
 
@@ -123,17 +125,17 @@ def test_a_clean_copy_is_checked_clean_and_keeps_the_rest_as_it_was(tmp_path: Pa
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / name).write_bytes(gzip.compress(text.encode()) if form == "gz" else text.encode())
     options = Options(media_root=(str(tmp_path),))
-    told = check(str(tmp_path / "in" / name), options)
-    copied = write_clean(told, str(tmp_path / "out"), options)[name]
+    result = check(str(tmp_path / "in" / name), options)
+    copied = write_clean(result, str(tmp_path / "out"), options)[name]
     assert (copied.read, copied.written, copied.left_out) == (3, 2, 1)
     assert records_of(tmp_path / "out" / name) == [records[0], records[2]]
     assert check(str(tmp_path / "out" / name), options).diagnosis.errors == 0
     before = (tmp_path / "out" / name).read_bytes()
-    write_clean(told, str(tmp_path / "out"), options)
+    write_clean(result, str(tmp_path / "out"), options)
     assert (tmp_path / "out" / name).read_bytes() == before
 
 
-def test_fix_mends_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
+def test_fix_corrects_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
     picture = example_data.picture(1)
     (tmp_path / "patch").write_bytes(picture)
     (tmp_path / "a.jpg").write_bytes(picture)
@@ -166,8 +168,8 @@ def test_fix_mends_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
     (tmp_path / "in" / "ola.json").write_text(json.dumps(ola))
     (tmp_path / "in" / "refer.json").write_text(json.dumps(refer))
     options = Options(media_root=(str(tmp_path),))
-    told = check(str(tmp_path / "in"), options)
-    copied = write_clean(told, str(tmp_path / "out"), options, fix=True)
+    result = check(str(tmp_path / "in"), options)
+    copied = write_clean(result, str(tmp_path / "out"), options, fix=True)
     assert (copied["ola.json"].written, copied["ola.json"].left_out, copied["ola.json"].fixed) == (4, 1, 3)
     assert (copied["refer.json"].written, copied["refer.json"].fixed) == (3, 2)
     mends = [json.loads(line) for line in (tmp_path / "out" / "mends.log").read_text().splitlines()]
@@ -182,7 +184,7 @@ def test_fix_mends_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
     assert check(str(tmp_path / "out"), options).diagnosis.errors == 0
 
 
-def test_a_record_that_needs_no_mend_is_given_back_itself() -> None:
+def test_a_record_that_needs_no_fix_is_returned_itself() -> None:
     record = {"image": "a\\b.jpg" * 0 + "a.jpg", "conversations": example_data.turns("<image>", "b")}
     for format_ in ("ola", "videorefer", "lmms_finetune", "aria", "llava_video"):
         same, mends = fixed(format_, record)
@@ -192,9 +194,9 @@ def test_a_record_that_needs_no_mend_is_given_back_itself() -> None:
 def test_nothing_is_written_over_itself_nor_after_a_check_that_stopped(tmp_path: Path) -> None:
     records = [{"image": "x.jpg", "conversations": example_data.turns("<image>", "b")}] * 5
     (tmp_path / "d.json").write_text(json.dumps(records))
-    told = check(str(tmp_path / "d.json"), Options(), depth="quick")
+    result = check(str(tmp_path / "d.json"), Options(), depth="quick")
     with pytest.raises(DataError, match="another folder"):
-        write_clean(told, str(tmp_path), Options())
+        write_clean(result, str(tmp_path), Options())
     stopped = check(str(tmp_path / "d.json"), Options(), depth="quick", max_errors=2)
     with pytest.raises(DataError, match="stopped"):
         write_clean(stopped, str(tmp_path / "out"), Options())
@@ -221,8 +223,8 @@ def test_text_of_the_data_is_text_on_the_page(tmp_path: Path) -> None:
     records += [{**records[0], evil: "text"}]
     name = "<b>&x.json"
     (tmp_path / name).write_text(json.dumps(records))
-    told = check(str(tmp_path / name), Options(format="lmms_finetune"), depth="quick")
-    text = page(told.diagnosis, evil)
+    result = check(str(tmp_path / name), Options(format="lmms_finetune"), depth="quick")
+    text = page(result.diagnosis, evil)
     parser = _Tags()
     parser.feed(text)
     assert "script" not in parser.tags and "img" not in parser.tags and "b" in parser.tags
@@ -364,7 +366,7 @@ def test_what_a_check_has_learned_opens_nothing_a_second_time(tmp_path: Path, ow
         (b"version https://git-lfs.github.com/spec/v1", "lfs"),
     ],
 )
-def test_first_bytes_tell_the_content(head: bytes, content: str) -> None:
+def test_the_first_bytes_give_the_content(head: bytes, content: str) -> None:
     assert sniffed(head) == content
 
 
@@ -382,7 +384,7 @@ def test_the_page_says_of_every_finding_what_trainers_do_with_it() -> None:
     assert all(kind.meaning.endswith(".") and kind.fix.endswith(".") for kind in CATALOGUE.values())
 
 
-def test_every_finding_stands_on_the_page_once_and_is_linked() -> None:
+def test_every_finding_is_on_the_page_once_and_is_linked() -> None:
     page = catalogue()
     for code, kind in CATALOGUE.items():
         assert page.count(f"\n### {code} `{kind.name}` · {kind.severity}\n") == 1

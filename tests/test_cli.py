@@ -19,7 +19,7 @@ def modalmix(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "120", **environment})
 
 
-def test_inspect_tells_format_mixes_and_counts(example_folders: Folders) -> None:
+def test_inspect_prints_format_mixes_and_counts(example_folders: Folders) -> None:
     done = modalmix("inspect", example_folders["ola"])
     assert done.returncode == 1  # a sound is missing
     assert "video_audio 1" in done.stdout and "media-missing" in done.stdout and "only Ola has" in done.stdout
@@ -91,7 +91,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, example_folders: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read a folder")
-def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_read_permission_is_named(tmp_path: Path) -> None:
     from modalmix.builders.annotations import sources
     from modalmix.builders.core.errors import DataError
 

@@ -195,7 +195,7 @@ def test_a_planted_defect_is_found_where_it_is_and_the_sound_record_is_silent(
     for record in records if defect.format == "aria" else ():
         del record["id"]
     headers = headers_of(tmp_path)
-    told = run(tmp_path, media, records, defect.format, cache=headers, depth=defect.depth)
+    result = run(tmp_path, media, records, defect.format, cache=headers, depth=defect.depth)
     headers.close()
     lines = finding_lines(tmp_path)
     assert {line["row"] for line in lines} == {1}, lines
@@ -205,13 +205,15 @@ def test_a_planted_defect_is_found_where_it_is_and_the_sound_record_is_silent(
     assert found["file"] == "data.json" and found["mend"] == CATALOGUE[CODE[defect.name]].fix
     assert found["severity"] == CATALOGUE[CODE[defect.name]].severity
     errors = [line for line in lines if line["severity"] == "error"]
-    counts = told.diagnosis.counts
-    assert counts.rejected == bool(errors) and list(told.bad) == [1] * bool(errors)
+    counts = result.diagnosis.counts
+    assert counts.rejected == bool(errors) and list(result.bad) == [1] * bool(errors)
     assert counts.read == sum(counts.written.values()) + counts.rejected + counts.not_selected
 
 
 @pytest.mark.parametrize("defect", [one for one in DEFECTS if one.depth != "quick"], ids=str)
-def test_a_defect_of_a_file_is_not_told_before_the_file_is_opened(tmp_path: Path, media: Path, defect: Defect) -> None:
+def test_a_defect_of_a_file_is_not_reported_before_the_file_is_opened(
+    tmp_path: Path, media: Path, defect: Defect
+) -> None:
     shallower = DEPTHS[DEPTHS.index(defect.depth) - 1]
     run(tmp_path, media, [defect.sound, defect.broken], defect.format, cache=headers_of(tmp_path), depth=shallower)
     assert defect.name not in names(finding_lines(tmp_path))

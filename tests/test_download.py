@@ -88,16 +88,16 @@ def test_broken_connections_are_survived(world: World, release: dict[str, bytes]
     assert (tmp_path / "to" / archive).read_bytes() == release[archive]
 
 
-def test_what_cannot_be_downloaded_is_told_before_anything_is(
+def test_what_cannot_be_downloaded_is_reported_before_any_download(
     world: World, release: dict[str, bytes], tmp_path: Path
 ) -> None:
     hub, call = world.hub, world.call
     to = str(tmp_path / "to")
 
     def refusal(**given: object) -> str:
-        with pytest.raises(RefusedError) as told:
+        with pytest.raises(RefusedError) as reported:
             call("download", **{"name": "llava-video-178k", "to": to, **given})
-        return str(told.value)
+        return str(reported.value)
 
     assert "it is one of finevideo, llava-video-178k" in refusal(name="llava")
     assert f"has {SUBSET}, 1_2_m_youtube_v0_1" in refusal()
@@ -164,9 +164,9 @@ def test_the_commands_that_are_printed_build_what_was_downloaded(
 ) -> None:
     to = tmp_path / "a folder" / name
     subsets = [f"--subset={subset}" for subset in CHOSEN[name]]
-    told = world.call.modalmix("download", name, "--to", str(to), *subsets)
-    assert told.code == 0, told.err
-    commands = [line.strip() for line in told.out.partition("Next:")[2].splitlines() if line.strip()]
+    result = world.call.modalmix("download", name, "--to", str(to), *subsets)
+    assert result.code == 0, result.err
+    commands = [line.strip() for line in result.out.partition("Next:")[2].splitlines() if line.strip()]
     builds = [command for command in commands if command.startswith("modalmix build")]
     assert len(builds) == (len(subsets) if name in ("llava-video-178k", "videorefer-700k") else 1)
     for command in commands:
@@ -188,8 +188,8 @@ def test_a_file_of_the_right_size_with_other_content_is_downloaded_anew(
         bad = bytearray(release[path])
         bad[-1] ^= 1
         (to / path).write_bytes(bad)
-        told = world.call.modalmix("download", "llava-video-178k", "--to", str(to), "--subset", SUBSET)
-        assert told.code == 0 and "its content differs; it will be downloaded again" in told.err
+        result = world.call.modalmix("download", "llava-video-178k", "--to", str(to), "--subset", SUBSET)
+        assert result.code == 0 and "its content differs; it will be downloaded again" in result.err
         assert (to / path).read_bytes() == release[path]
     world.hub.log.clear()
     world.call("download", name="llava-video-178k", to=str(to), subsets=[SUBSET])

@@ -155,7 +155,7 @@ def test_a_plan_of_another_version_is_refused_by_name(data: Path, tmp_path: Path
     assert digests(out) == undisturbed
 
 
-def test_a_second_build_in_the_same_folder_is_told_and_stops(data: Path, tmp_path: Path) -> None:
+def test_a_second_build_in_the_same_folder_stops_and_says_why(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "built"
     holding: list[str] = []
 
@@ -191,7 +191,7 @@ def test_a_worker_that_dies_is_replaced(data: Path, tmp_path: Path, undisturbed:
     assert killed and digests(str(tmp_path / "built")) == undisturbed
 
 
-def test_a_full_disk_is_told_and_the_build_goes_on_later(
+def test_a_full_disk_stops_the_build_which_continues_later(
     data: Path, tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
     import resource
@@ -220,20 +220,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_disk_that_is_full_is_told_in_one_line_and_nothing_is_lost(
+def test_a_full_disk_is_an_error_in_one_line_and_nothing_is_lost(
     data: Path, small_disk: Path, undisturbed: dict[str, str], workers: int
 ) -> None:
     out = small_disk / "built"
     code = "from modalmix.builders.cli.main import main; raise SystemExit(main())"
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, "build", str(data), "--out", str(out), "--workers", str(workers), "--quiet"],
         capture_output=True,
         text=True,
     )
-    assert told.returncode == 2 and "No space left on device" in told.stderr and told.stderr.count("\n") == 1
+    assert result.returncode == 2 and "No space left on device" in result.stderr and result.stderr.count("\n") == 1
     shutil.rmtree(out)
-    told = subprocess.run(command(data, str(out), workers=workers), capture_output=True, text=True)
-    assert told.returncode == 1 and "No space left on device" in told.stderr
+    result = subprocess.run(command(data, str(out), workers=workers), capture_output=True, text=True)
+    assert result.returncode == 1 and "No space left on device" in result.stderr
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert before
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)

@@ -86,12 +86,14 @@ def looked(path: Path, options: Options, depth: Depth, *, fast: bool, again: boo
     if again:  # its media are known from another slice
         scan_slice(piece, 2, options, located, io.BytesIO(), depth=depth, fast=fast)
     part = scan_slice(piece, 3, options, located, spool, depth=depth, fast=fast)
-    told: dict[str, Any] = {"spool": spool.getvalue().splitlines()}
+    reported: dict[str, Any] = {"spool": spool.getvalue().splitlines()}
     for name in SliceResult.__struct_fields__:
         value = getattr(part, name)
-        told[name] = {column: value[column].tolist() for column in value.names} if hasattr(value, "names") else value
-    told["spreads"] = {name: (s.count, s.total, s.least, s.most, s.histogram) for name, s in part.spreads.items()}
-    return told
+        reported[name] = (
+            {column: value[column].tolist() for column in value.names} if hasattr(value, "names") else value
+        )
+    reported["spreads"] = {name: (s.count, s.total, s.least, s.most, s.histogram) for name, s in part.spreads.items()}
+    return reported
 
 
 def assert_same(root: Path, records: list[dict[str, Any]], options: Options, depth: Depth) -> None:
@@ -104,7 +106,7 @@ def assert_same(root: Path, records: list[dict[str, Any]], options: Options, dep
 
 
 @pytest.mark.parametrize("format", [*FORMATS, None])
-def test_the_short_way_tells_counts_and_measures_what_the_whole_way_does(root: Path, format: str | None) -> None:
+def test_the_fast_path_reports_counts_and_measures_what_the_full_path_does(root: Path, format: str | None) -> None:
     every = [STRATEGIES[format]] if format else list(STRATEGIES.values())
     usual = st.one_of(*(one.records for one in every), *(st.sampled_from(one.EXAMPLES) for one in every))
     keys = sorted(

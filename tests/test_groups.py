@@ -16,8 +16,8 @@ from encoded_videos import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared_clips import CLIPS, build, clip, write, write_annotations
-from test_engine import digests
 
+from build_data import digests
 from dataset_rows import Folders, modalmix_roots, undecoded
 from modalmix import cards
 from modalmix.builders import build as building
@@ -104,7 +104,7 @@ def test_every_format_comes_back_from_its_groups(example_folders: Folders, tmp_p
         assert found.features == other.features and by_place(found) == by_place(other)
 
 
-def test_what_headers_say_stands_beside_the_media_of_a_group_and_media_may_stay_outside(
+def test_metadata_is_beside_the_media_of_a_group_and_media_may_stay_outside(
     example_folders: Folders, tmp_path: Path
 ) -> None:
     folder = example_folders["ola"]
@@ -136,13 +136,13 @@ def test_a_grouped_build_goes_on_behind_the_shards_that_are_done(data: Path, tmp
     class StopError(Exception):
         pass
 
-    def told(state: Any) -> None:
+    def on_progress(state: Any) -> None:
         done[:] = sorted(out.glob("data/*/*.parquet"))
         if len(done) > 1:
             raise StopError
 
     with pytest.raises(StopError):
-        build(data, out, GROUPED, progress=told)
+        build(data, out, GROUPED, progress=on_progress)
     before = {path: path.stat().st_mtime_ns for path in done}
     build(data, out, GROUPED)
     assert digests(tmp_path / "out") == digests(tmp_path / "undisturbed")

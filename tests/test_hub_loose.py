@@ -89,24 +89,24 @@ def test_neighbouring_parts_of_a_patch_come_in_one_request_and_far_ones_do_not(
     starts = [3_500_000, 1_000, 900_000, 1_500]
     records = [frames(i, start, [200, 300]) for i, start in enumerate(starts)]
     hub.log.clear()
-    rows, told = streamed(call, tmp_path, [*records, frames(4, 3_999_900, [50, 60])])
+    rows, reported = streamed(call, tmp_path, [*records, frames(4, 3_999_900, [50, 60])])
     assert [row["id"] for row in rows] == ["p1", "p3", "p2", "p0"]  # as they lie
     for row in rows:
         start = starts[int(row["id"][1])]
         cells = [[sha(data[start : start + 200]), f"patch_000000.{start}"]]
         cells.append([sha(data[start + 200 : start + 500]), f"patch_000000.{start + 200}"])
         assert row["frames"] == [cells]
-    assert told == {
+    assert reported == {
         "p4": "patch-out-of-range: bytes 3999950–4000010 of 'mnt/x/video_data/patch_000000', which has 4000000"
     }
     asked = [one["range"] for one in hub.log if one["path"].startswith("/blob/")]
     assert asked == ["bytes=1000-900499", "bytes=3500000-"]
 
 
-def test_a_patch_inside_an_archive_is_told(hub: Hub, call: Any, tmp_path: Path) -> None:
+def test_a_patch_inside_an_archive_is_reported(hub: Hub, call: Any, tmp_path: Path) -> None:
     create_repository(hub, REPO, {"video.tar": tar({"video_data/patch_000000": noise(5_000)}, "w")})
-    rows, told = streamed(call, tmp_path, [frames(0, 0, [200])])
-    assert not rows and told["p0"].startswith(
+    rows, reported = streamed(call, tmp_path, [frames(0, 0, [200])])
+    assert not rows and reported["p0"].startswith(
         "media-unreadable: 'mnt/x/video_data/patch_000000' is a patch, and no file"
     )
 
@@ -119,11 +119,11 @@ def test_a_row_has_media_from_an_archive_and_from_files_beside_it(hub: Hub, call
     records = [speech(i, f"a/{i}.wav", video=f"v/{i}.mp4") for i in range(5)]
     for one in records:
         one["conversations"][0]["value"] = text
-    rows, told = streamed(call, tmp_path, records)
+    rows, reported = streamed(call, tmp_path, records)
     assert [(row["id"], row["videos"][0][0][0], row["audios"][0][0][0]) for row in rows] == [
         (f"s{i}", sha(videos[f"v/{i}.mp4"]), sha(sounds[f"a/{i}.wav"])) for i in range(3)
     ]
-    assert "'a/3.wav' is not" in told["s3"] and "in none of 1 archive(s) and 3 media file(s)" in told["s4"]
+    assert "'a/3.wav' is not" in reported["s3"] and "in none of 1 archive(s) and 3 media file(s)" in reported["s4"]
 
 
 def test_masks_are_compared_with_what_has_come(

@@ -80,16 +80,16 @@ def test_nodes_with_one_cache_give_a_file_in_two_archives_once_in_every_epoch(
     assert epochs[0][order[0]] == ids([{"id": f"s{i}"} for i in ((0, 1, 2), (2, 3, 4), (0, 1, 3, 4))[order[0]]])
 
 
-def test_the_second_file_is_told_with_its_place(hub: Hub, call: Any, given: dict[str, Any], tmp_path: Path) -> None:
+def test_the_second_file_is_reported_with_its_place(hub: Hub, call: Any, given: dict[str, Any], tmp_path: Path) -> None:
     rejected = tmp_path / "rejected.jsonl"
     call("rows", rejected=str(rejected), **given)
-    told = [json.loads(line) for line in rejected.read_text().splitlines()]
-    assert sum(line["name"] == "media-ambiguous" for line in told) == 4 + 1
-    assert any("'x/2.wav' fits 'x/2.wav' in hf://" in line["message"] for line in told)
-    assert [line["record"]["id"] for line in told if line["name"] == "media-missing"] == ["s5"]
+    reported = [json.loads(line) for line in rejected.read_text().splitlines()]
+    assert sum(line["name"] == "media-ambiguous" for line in reported) == 4 + 1
+    assert any("'x/2.wav' fits 'x/2.wav' in hf://" in line["message"] for line in reported)
+    assert [line["record"]["id"] for line in reported if line["name"] == "media-missing"] == ["s5"]
 
 
-def test_an_archive_whose_files_are_all_given_by_others_is_not_asked_for_again(
+def test_an_archive_whose_files_others_have_given_is_not_requested_again(
     hub: Hub, call: Any, given: dict[str, Any]
 ) -> None:
     call("rows", **given)
@@ -98,13 +98,13 @@ def test_an_archive_whose_files_are_all_given_by_others_is_not_asked_for_again(
     assert requested_files(hub, REPO) == ["0.tar.gz", "1.tar.gz"]
 
 
-def test_records_that_were_not_seen_are_told_where_no_cache_is_shared(
+def test_unseen_records_are_reported_if_no_cache_is_shared(
     hub: Hub, call: Any, given: dict[str, Any], tmp_path: Path
 ) -> None:
-    told = []
+    reported = []
     for node in range(3):
-        told += call("rows", node=node, world=3, cache=str(tmp_path / f"cache-{node}"), **given)["warnings"]
-    (line,) = [line for line in told if "not seen" in line]
+        reported += call("rows", node=node, world=3, cache=str(tmp_path / f"cache-{node}"), **given)["warnings"]
+    (line,) = [line for line in reported if "not seen" in line]
     assert "the media of 2 record(s) were not seen: they are in none of the 1 archive(s) known on this machine" in line
     assert "2 more are others' to read" in line
 

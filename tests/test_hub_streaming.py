@@ -105,7 +105,7 @@ def test_a_stream_has_the_rows_and_the_bytes_that_reading_in_place_has(
     assert {one["token"] for one in hub.log if one["path"].startswith("/blob/")} == {""}
 
 
-def test_every_record_is_a_row_or_a_reject_and_told_once(hub: Hub, call: Any, tmp_path: Path) -> None:
+def test_every_record_is_a_row_or_a_reject_and_is_reported_once(hub: Hub, call: Any, tmp_path: Path) -> None:
     for epoch in range(2):
         rejected = tmp_path / f"{epoch}.jsonl"
         found = call("rows", split="caption", rejected=str(rejected), again=not epoch, **STREAM)
@@ -123,7 +123,7 @@ def test_rows_come_in_the_order_of_the_archives_and_of_the_records(
     assert [row["id"] for row in rows] == ["r201", "r203", "r200", "r202"]
 
 
-def test_an_archive_that_is_known_to_hold_nothing_wanted_is_not_asked_for(hub: Hub, call: Any) -> None:
+def test_an_archive_known_to_have_no_requested_file_is_not_requested(hub: Hub, call: Any) -> None:
     call("rows", split="multi_choice", **STREAM)
     assert len(requested_files(hub, REPO)) == 3
     hub.log.clear()
@@ -156,14 +156,14 @@ def test_a_broken_connection_goes_on_at_the_byte_it_broke_at(hub: Hub, call: Any
     assert blobs[:3] == ["bytes=0-", "bytes=2000-", "bytes=3000-"]
 
 
-def test_a_hub_that_stays_away_is_told_in_one_line(hub: Hub, call: Any) -> None:
+def test_a_hub_that_stays_away_is_an_error_in_one_line(hub: Hub, call: Any) -> None:
     hub.fault("GET", "/resolve/.*videos_2", status=503, times=1000)
-    with pytest.raises(RefusedError, match=r"videos_2.*could not be read at byte 0: .*503") as told:
+    with pytest.raises(RefusedError, match=r"videos_2.*could not be read at byte 0: .*503") as reported:
         call("rows", split="caption", tries=4, **STREAM)
-    assert "\n" not in str(told.value) and "hf_test" not in str(told.value)
+    assert "\n" not in str(reported.value) and "hf_test" not in str(reported.value)
 
 
-def test_terms_that_were_not_agreed_to_are_told_at_once(hub: Hub, call: Any) -> None:
+def test_terms_that_were_not_accepted_are_an_error_at_once(hub: Hub, call: Any) -> None:
     hub.fault("GET", "/resolve/.*videos_1", status=403, headers={"X-Error-Code": "GatedRepo"})
     with pytest.raises(RefusedError, match=f"{REPO} is gated: agree to its terms"):
         call("rows", split="caption", **STREAM)
@@ -173,7 +173,7 @@ def test_nobody_waits_for_a_hub_that_may_not_be_reached() -> None:
     assert not passes(OfflineModeIsEnabled("HF_HUB_OFFLINE=1"))
 
 
-def test_a_broken_archive_is_told_and_the_others_go_on(
+def test_a_broken_archive_is_reported_and_the_others_continue(
     hub: Hub, call: Any, release: dict[str, bytes], tmp_path: Path
 ) -> None:
     path = f"{SUBSET}/{SUBSET}_videos_2.tar.gz"
@@ -262,7 +262,7 @@ def test_a_shuffled_stream_has_every_row_once(hub: Hub, call: Any) -> None:
     assert shuffled != whole and by_place(shuffled) == by_place(whole)
 
 
-def test_features_are_known_before_an_archive_is_asked_for(hub: Hub, call: Any) -> None:
+def test_features_are_known_before_an_archive_is_requested(hub: Hub, call: Any) -> None:
     assert "'videos': List(Video(" in call("rows", split="caption", take=1, **STREAM)["features"]
     hub.log.clear()
     with pytest.raises(
@@ -452,7 +452,7 @@ def test_rows_of_a_stream_are_chosen_by_what_their_records_say(hub: Hub, call: A
         call("rows", split="caption", where="bytes > 10", **STREAM)
 
 
-def test_what_the_headers_say_stands_beside_streamed_media(hub: Hub, call: Any) -> None:
+def test_metadata_is_beside_streamed_media(hub: Hub, call: Any) -> None:
     rows = call("rows", split="multi_choice", metadata=True, **STREAM)["rows"]
     assert {row["id"]: row["videos_metadata"][0]["frames"] for row in rows} == {
         f"r{200 + i}": 3 + CLIPS - i % 2 for i in range(4)

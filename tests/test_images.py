@@ -194,21 +194,21 @@ def test_a_truncated_picture_raises_or_is_complete(name: str, monkeypatch: pytes
 def test_another_librarys_setting_survives_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     data = encoded(picture(400, 600), "PNG")
-    told: list[str] = []
+    reported: list[str] = []
 
     def work() -> None:
         for _ in range(8):
             try:
                 read_image(data[: len(data) // 2])
             except MediaError:
-                told.append("refused")
+                reported.append("refused")
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(told) == 32 and ImageFile.LOAD_TRUNCATED_IMAGES
+    assert len(reported) == 32 and ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_a_bomb_is_refused_by_its_header_alone() -> None:

@@ -39,11 +39,11 @@ def learned(written: Sequence[str], *roots: Path, rules: Rules | None = None, ki
 def found(written: Sequence[str], rules: Rules, *roots: Path) -> dict[str, str]:
     """What the rewriter makes of paths: a path under the first root that has it, or the name of a finding."""
     rewriter = Rewriter([str(one) for one in roots], rules=rules, cache=str(roots[0].parent / "cache"))
-    told = {}
+    reported = {}
     for path in written:
         where = rewriter.locate(path, "video", "")
-        told[path] = where.kind.name if isinstance(where, Finding) else os.path.relpath(where, roots[0])
-    return told
+        reported[path] = where.kind.name if isinstance(where, Finding) else os.path.relpath(where, roots[0])
+    return reported
 
 
 def prefixes(rules: Rules) -> list[tuple[str, str]]:
@@ -69,9 +69,9 @@ def test_a_prefix_is_learned_from_the_longest_common_end(root: Path) -> None:
 def test_what_is_written_relative_to_an_inner_folder_is_found(root: Path) -> None:
     put(root, "images/celeba/1.jpg"), put(root, "images/bm.jpg"), put(root, "videos/teaser.mp4")
     written = ["celeba/1.jpg", "bm.jpg", "teaser.mp4", "celeba/2.jpg"]
-    told = learned(written, root)
-    assert (told.rules.missing, told.rules.missing_examples) == (1, ["celeba/2.jpg"])
-    assert list(found(written, told.rules, root).values()) == [
+    reported = learned(written, root)
+    assert (reported.rules.missing, reported.rules.missing_examples) == (1, ["celeba/2.jpg"])
+    assert list(found(written, reported.rules, root).values()) == [
         "images/celeba/1.jpg", "images/bm.jpg", "videos/teaser.mp4", "media-missing",
     ]  # fmt: skip
 
@@ -180,9 +180,9 @@ def test_members_of_archives_are_found_without_unpacking(root: Path) -> None:
     tar(root / "part/videos_2.tar", {"academic/b.mp4": b"second", "frames/x/2.jpg": b"2", "frames/x/1.jpg": b"1"})
     put(root, "part/academic/c.mp4", b"unpacked")
     written = ["academic/a.mp4", "academic/b.mp4", "academic/c.mp4", "academic/d.mp4", "/m/frames/x"]
-    told = learned(written, root)
-    assert (told.rules.total, told.rules.missing) == (5, 1)
-    rewriter = Rewriter([str(root)], rules=told.rules, cache=str(root.parent / "cache"))
+    reported = learned(written, root)
+    assert (reported.rules.total, reported.rules.missing) == (5, 1)
+    rewriter = Rewriter([str(root)], rules=reported.rules, cache=str(root.parent / "cache"))
     items = [rewriter.item(Reference(path), "video", "") for path in written[:4]]
     assert [read_bytes(item) for item in items[:3] if not isinstance(item, Finding)] == [
         b"first",
@@ -392,8 +392,8 @@ def test_the_command_shows_saves_and_verifies(
     shown = "".join(capsys.readouterr().out.split())
     assert "[red]v[/red]" in shown and "1of3pathsarefound" in shown and "Whichismeant?" in shown
     assert main(["paths", data, "--media-root", str(root), "--rules", save, "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["total"], told["found"], told["missing"], told["ambiguous"]) == (3, 1, 1, 1)
+    reported = json.loads(capsys.readouterr().out)
+    assert (reported["total"], reported["found"], reported["missing"], reported["ambiguous"]) == (3, 1, 1, 1)
     assert Path(tmp_path, "user-cache", "paths").is_dir()
 
 

@@ -77,7 +77,7 @@ def test_every_mix_is_a_config_with_its_own_rows_and_columns(example_folders: Fo
     )
 
 
-def test_media_are_the_bytes_that_lie_on_the_disk(example_folders: Folders) -> None:
+def test_media_are_the_bytes_on_the_disk(example_folders: Folders) -> None:
     root = Path(example_folders["ola"])
     rows = {row["id"]: row for row in undecoded(ola(example_folders, "all", split="train"))}
     patch = (root / "video_data" / "patch_000000").read_bytes()
@@ -195,7 +195,7 @@ def test_the_stock_call_lists_a_folder_too(example_folders: Folders) -> None:
     assert {split: len(part) for split, part in rows.items()} == {"train": 2, "test": 1}
 
 
-def test_rejected_rows_are_written_down_counted_and_told(
+def test_rejected_rows_are_written_down_counted_and_logged(
     example_folders: Folders, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for streaming in (False, True):
@@ -285,7 +285,7 @@ def test_bad_input_is_one_clear_line(options: dict[str, Any], said: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_a_media_root_that_is_no_folder_is_told(example_folders: Folders) -> None:
+def test_a_media_root_that_is_not_a_folder_is_named(example_folders: Folders) -> None:
     with pytest.raises((DataError, datasets.exceptions.DatasetGenerationError)) as caught:
         datasets.load_dataset("aria", data_files=annotation_files(example_folders["aria"]), media_root="/nowhere")
     assert "/nowhere" in str(caught.value) + str(caught.value.__cause__)

@@ -88,7 +88,7 @@ def test_a_file_that_is_not_to_be_made_is_missed(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_system_without_locks_is_named_and_nothing_is_held_in_their_place(tmp_path: Path) -> None:
+def test_a_file_system_without_locks_is_named_and_nothing_is_locked(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     done = subprocess.run([sys.executable, "-c", WITHOUT_FLOCK, path], capture_output=True, text=True)
     if done.returncode == 77:

@@ -98,7 +98,7 @@ def test_polygons_are_drawn_and_measured_as_pycocotools_does(
 
 
 @pytest.mark.parametrize(
-    ("polygons", "told"),
+    ("polygons", "message"),
     [
         ([[1.0, 2.0, 3.0, 4.0]], "at least 6"),
         ([[1.0] * 7], "at least 6"),
@@ -108,8 +108,8 @@ def test_polygons_are_drawn_and_measured_as_pycocotools_does(
         ([[1e300] * 6], "reaches further"),
     ],
 )
-def test_polygons_that_cannot_be_drawn_are_told(polygons: list[list[float]], told: str) -> None:
-    with pytest.raises(MediaError, match=told):
+def test_polygons_that_cannot_be_drawn_are_reported(polygons: list[list[float]], message: str) -> None:
+    with pytest.raises(MediaError, match=message):
         mask_arrays.to_array(Mask(0, 8, 8, None, polygons))
 
 

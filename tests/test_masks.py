@@ -125,7 +125,7 @@ def test_hostile_counts_give_a_finding_or_fill_the_picture(text: str, height: in
 
 
 @pytest.mark.parametrize(
-    ("counts", "told"),
+    ("counts", "message"),
     [
         ("", "sum to 0"),
         ("a", "ends inside a number"),
@@ -140,10 +140,10 @@ def test_hostile_counts_give_a_finding_or_fill_the_picture(text: str, height: in
         (encoded(large(0))["counts"] + "oooooooo0", "more than 35 bits"),
     ],
 )
-def test_counts_that_do_not_fill_the_picture_are_told_with_their_place(counts: str, told: str) -> None:
+def test_counts_that_do_not_fill_the_picture_are_reported_with_their_place(counts: str, message: str) -> None:
     finding = only({"size": [360, 500], "counts": counts})
     assert (finding.code, finding.pointer) == ("MX304", "/m")
-    assert told in finding.message
+    assert message in finding.message
 
 
 def test_one_bad_mask_among_many_gives_one_finding_at_its_place() -> None:
@@ -206,7 +206,7 @@ def test_null_is_a_mask_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "told"),
+    ("payload", "message"),
     [
         ([], "an empty list"),
         ({}, "an empty object"),
@@ -233,10 +233,10 @@ def test_null_is_a_mask_that_is_not_there() -> None:
         ({"size": [2, 2], "counts": None}, "counts are None"),
     ],
 )
-def test_what_is_no_mask_is_told_by_what_it_looks_like(payload: Any, told: str) -> None:
+def test_a_payload_that_is_no_mask_is_described(payload: Any, message: str) -> None:
     finding = only(payload, 720, 1280)
     assert finding.code == "MX302"
-    assert told in finding.message
+    assert message in finding.message
 
 
 def test_rle_of_different_sizes_has_no_union() -> None:

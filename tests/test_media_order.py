@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared_clips import CLIPS, SIZE, build, files, write, write_annotations
-from test_engine import digests
 
+from build_data import digests
 from dataset_rows import undecoded
 from modalmix.builders.build import Settings
 from modalmix.builders.build.reorder_plan import reordered
@@ -48,7 +48,7 @@ def clip_of(row: dict[str, Any]) -> int:
     return (len(row["videos"][0]["bytes"]) - SIZE) // 100
 
 
-def test_rows_of_a_clip_from_three_annotation_files_stand_together_at_the_place_of_the_first(
+def test_rows_of_a_clip_from_three_annotation_files_are_together_at_the_place_of_the_first(
     data: Path, tmp_path: Path
 ) -> None:
     report = build(data, tmp_path / "out")
@@ -77,8 +77,8 @@ def test_records_that_are_moved_come_with_all_that_they_said(data: Path, tmp_pat
 def test_a_record_comes_back_from_the_disk_as_it_was() -> None:
     for found in ({"a": float("nan"), "b": 2**70}, {"a": "\ud800"}, {"a": [1.5, None, {"ä": True}], "": -(2**63)}):
         findings = [finding(next(iter(CODE)), "twice", "/a").placed("x.json", 7)]
-        record, told = decoded(encoded(found, findings))
-        assert repr(record) == repr(found) and told == findings
+        record, reported = decoded(encoded(found, findings))
+        assert repr(record) == repr(found) and reported == findings
 
 
 def test_any_number_of_workers_brings_the_same_rows_together(data: Path, tmp_path: Path) -> None:

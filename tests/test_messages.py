@@ -168,7 +168,7 @@ def test_the_written_question_gives_way_to_the_text_that_upstream_trains_on() ->
         ("<image>\nWritten.", None, "<audio><image>\nWritten."),
     ],
 )
-def test_media_that_text_q_has_no_placeholder_for_stand_in_front(question: str, text_q: str, expected: str) -> None:
+def test_media_without_a_placeholder_in_text_q_come_first(question: str, text_q: str, expected: str) -> None:
     sample = row(question, "One.", images=["i"], audio_q=["q"], text_q=text_q)
     assert views.messages(sample, "text")[0]["content"] == expected
 

@@ -64,7 +64,7 @@ def test_each_medium_has_what_its_header_says_beside_it(example_folders: Folders
     )
 
 
-def test_metadata_columns_stand_right_behind_their_media_in_every_mix_and_streaming(
+def test_metadata_columns_follow_their_media_in_every_mix_and_streaming(
     example_folders: Folders, tmp_path: Path
 ) -> None:
     built(example_folders["ola"], tmp_path / "out", metadata=True)
@@ -80,19 +80,19 @@ def test_metadata_columns_stand_right_behind_their_media_in_every_mix_and_stream
     )
 
 
-def test_reading_in_place_tells_the_same(example_folders: Folders, tmp_path: Path) -> None:
+def test_reading_in_place_gives_the_same_metadata(example_folders: Folders, tmp_path: Path) -> None:
     there = by_place(built(example_folders["ola"], tmp_path / "out", metadata=True))
     folder = example_folders["ola"]
     here = modalmix.builders.load_dataset(
         "ola", data_dir=folder, media_root=modalmix_roots(folder), metadata=True, split="train"
     )
-    told = [name for name in here.features if name.endswith("_metadata")]
-    assert len(told) == 5
+    reported = [name for name in here.features if name.endswith("_metadata")]
+    assert len(reported) == 5
     for place, row in by_place(list(undecoded(here))).items():
-        assert {name: row[name] for name in told} == {name: there[place][name] for name in told}
+        assert {name: row[name] for name in reported} == {name: there[place][name] for name in reported}
 
 
-def test_what_cannot_be_read_is_null_and_members_of_archives_tell_as_files_do(tmp_path: Path) -> None:
+def test_unreadable_metadata_are_null_and_members_of_archives_have_the_metadata_of_files(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "clips").mkdir(parents=True)
     for i in range(3):

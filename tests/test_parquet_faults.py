@@ -95,7 +95,7 @@ def test_a_range_inside_a_file_that_has_grown_is_no_change(tmp_path: Path) -> No
     assert [images[0]["bytes"] for images in pq.read_table(path)["images"].to_pylist()] == [b"789", b"", b"2345"]
 
 
-def test_a_changed_file_is_told_across_processes() -> None:
+def test_a_changed_file_is_an_error_across_processes() -> None:
     error = pickle.loads(pickle.dumps(MediaChanged("a.jpg", 10, 7, "why", True, "images", 3)))
     assert (error.path, error.expected, error.found, error.reason, error.unreadable, error.column, error.cell) == (
         "a.jpg", 10, 7, "why", True, "images", 3,
@@ -120,7 +120,7 @@ def test_a_write_that_fails_is_no_fault_of_the_media_and_can_be_tried_again(tmp_
     assert path.read_bytes() == write(tmp_path / "expected.parquet", [group, group]).read_bytes()
 
 
-def test_a_full_disk_is_told_at_once() -> None:
+def test_a_full_disk_is_an_error_at_once() -> None:
     with pytest.raises(OSError, match="No space left"):
         ShardWriter("/dev/full", SCHEMA, media=MEDIA)
 

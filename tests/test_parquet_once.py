@@ -125,6 +125,6 @@ def test_indices_are_decoded_by_the_rules_of_the_specification(values: int, data
 @given(st.integers(0, 2**31 - 65), st.integers(0, 2**31 - 1))
 def test_a_dictionary_header_is_the_thrift_struct_it_stands_for(size: int, values: int) -> None:
     number = thrift_compact.I32
-    told = {1: (number, values), 2: (number, 0)}
-    expected = {1: (number, 2), 2: (number, size), 3: (number, size), 7: (thrift_compact.STRUCT, told)}
+    reported = {1: (number, values), 2: (number, 0)}
+    expected = {1: (number, 2), 2: (number, size), 3: (number, size), 7: (thrift_compact.STRUCT, reported)}
     assert pages.dictionary_header(size, values) == thrift_compact.encode(expected)

@@ -82,7 +82,7 @@ def test_a_consumer_that_stops_early_ends_the_thread(collected: bool) -> None:
     assert source.closed.wait(10) and source.interrupted == 1 and source.made < 20
 
 
-def test_a_forked_process_is_told_that_it_has_no_such_thread() -> None:
+def test_a_forked_process_gets_an_error_as_it_has_no_such_thread() -> None:
     source = Source(1000)
     items = ahead(iter(source), lambda _: 10, source.interrupt, 100)
     next(items)

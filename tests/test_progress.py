@@ -93,7 +93,7 @@ def before(data: Path) -> BuildProgress:
     return BuildProgress(tasks, list(map(size_of, tasks)))
 
 
-def test_a_task_that_is_begun_anew_takes_the_place_of_what_it_had_told(data: Path) -> None:
+def test_a_task_that_starts_again_replaces_its_earlier_progress(data: Path) -> None:
     progress = before(data)
     progress.update(TaskState(0, 500, 7, 9000, Counts(read=8, rejected=1)), 1)
     progress.update(TaskState(1, 300, 2, 1000), 0)

@@ -112,9 +112,9 @@ def test_errors_of_workers_come_as_themselves(cluster: Any, data: Path, tmp_path
     on_ray: dict[str, Any] = {"engine": "ray", "address": cluster.address}
     ray.init(cluster.address, log_to_driver=False)  # a driver's own connection is used, and stays
     try:
-        with pytest.raises(RejectedRow, match="MX202") as told:
+        with pytest.raises(RejectedRow, match="MX202") as reported:
             build.build(str(data), str(tmp_path / "a"), settings=strict, **on_ray, card=cards.write)
-        assert type(told.value) is RejectedRow and "\n" not in str(told.value)
+        assert type(reported.value) is RejectedRow and "\n" not in str(reported.value)
         with pytest.raises(DataError, match=r"nowhere") as missing:
             build.build(str(tmp_path / "nowhere.json"), str(tmp_path / "b"), **on_ray, card=cards.write)
         assert type(missing.value) is DataError
@@ -158,7 +158,7 @@ def elsewhere(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         nodes.shutdown()
 
 
-def test_data_may_lie_where_only_workers_see_them(
+def test_data_may_be_where_only_workers_see_them(
     elsewhere: Elsewhere, bucket: str, undisturbed: dict[str, str]
 ) -> None:
     there, out = elsewhere.folder / "data", f"{bucket}/elsewhere/built"
@@ -167,7 +167,7 @@ def test_data_may_lie_where_only_workers_see_them(
     assert digests(out) == undisturbed
 
 
-def test_an_output_that_a_node_does_not_see_is_told_before_the_work_begins(elsewhere: Elsewhere) -> None:
+def test_an_output_that_a_node_does_not_see_is_an_error_before_the_work_starts(elsewhere: Elsewhere) -> None:
     out = elsewhere.folder / "built"
     with pytest.raises(DataError, match=r"does not see .*name a folder that all nodes share, or an object store"):
         build.build(
@@ -181,11 +181,11 @@ def test_an_output_that_a_node_does_not_see_is_told_before_the_work_begins(elsew
     assert out.exists() and not list(out.rglob("*.parquet")) and not list(out.rglob("probe*"))
 
 
-def test_a_cluster_that_cannot_be_reached_is_told_in_a_line(data: Path, tmp_path: Path) -> None:
+def test_a_cluster_that_cannot_be_reached_is_an_error_in_one_line(data: Path, tmp_path: Path) -> None:
     for address in ("127.0.0.1:1", "nowhere.invalid:6379"):
-        with pytest.raises(DataError, match=f"no Ray cluster at '{address}'") as told:
+        with pytest.raises(DataError, match=f"no Ray cluster at '{address}'") as reported:
             build.build(str(data), str(tmp_path / "built"), engine="ray", address=address, card=cards.write)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(reported.value)
     with pytest.raises(DataError, match=r"an address .* needs the engine ray"):
         build.build(str(data), str(tmp_path / "built"), address="127.0.0.1:1", card=cards.write)
     with pytest.raises(DataError, match="there is no engine 'spark'"):

@@ -147,7 +147,7 @@ def test_a_refreshed_index_equals_a_new_one(
     assert {path for path in again.entries.folders if path} == {path for path in anew.entries.folders if path}
 
 
-def test_members_stand_where_unpacking_their_archive_would_put_them(root: Path, cache: str) -> None:
+def test_members_have_the_paths_that_unpacking_their_archive_would_give_them(root: Path, cache: str) -> None:
     tar(root / "part/videos_1.tar.gz", {"academic/a.mp4": b"first"}, "w:gz")
     tar(root / "part/videos_2.tar", {"./academic/b.mp4": b"second"})
     for _ in range(2):
@@ -167,7 +167,7 @@ def test_an_archive_that_changed_is_listed_anew(root: Path, cache: str) -> None:
     assert "a.mp4" not in files(index(str(root), cache))
 
 
-def test_a_member_that_leads_out_is_not_in_the_index_and_is_told(root: Path, cache: str) -> None:
+def test_a_member_outside_the_root_is_not_in_the_index_and_is_reported(root: Path, cache: str) -> None:
     tar(root / "x.tar", {"../../evil.mp4": b"1", "good.mp4": b"1", "/etc/passwd": b"1"})
     found = index(str(root), cache)
     assert files(found).keys() == {"x.tar", "good.mp4"}

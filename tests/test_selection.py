@@ -219,7 +219,7 @@ def test_conditions_say_what_they_say(text: str, holds: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("frame_count < 3", "names 'frame_count'; there are id, file, row, "),
         ("__import__('os').system('true')", "conditions do not do"),
@@ -239,15 +239,15 @@ def test_conditions_say_what_they_say(text: str, holds: bool) -> None:
         ("1" + " + 1" * 20_000 + " > chars", "80,009 characters, of at most 10,000"),
     ],
 )
-def test_what_is_no_condition_is_told(text: str, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_an_invalid_condition_is_an_error(text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         condition(text)
 
 
 @pytest.mark.parametrize(
     "text", ["id < 3", "'a' * 9 == id", "len(row) == 1", "row / 0 > 1", "matches('(', id)", "len() > 0"]
 )
-def test_a_condition_that_cannot_be_asked_names_the_record(text: str) -> None:
+def test_a_condition_that_cannot_be_evaluated_names_the_record(text: str) -> None:
     with pytest.raises(DataError, match=r"cannot be asked of a/b\.json:7"):
         condition(text).holds(SUBJECT)
 
@@ -259,7 +259,7 @@ def test_no_text_does_harm(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--where", "frame_count < 3"], "names 'frame_count'; there are id, file, row, "),
         (["--where", "id < 3"], "cannot be asked of a.json:0"),
@@ -269,11 +269,11 @@ def test_no_text_does_harm(text: str) -> None:
     ],
 )
 def test_a_wrong_choice_is_one_line_and_exit_code_2(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(["build", str(data), "--out", str(tmp_path / "out"), *arguments]) == 2
     said = capsys.readouterr().err
-    assert told in said and said.count("\n") == 1
+    assert message in said and said.count("\n") == 1
 
 
 def test_another_condition_is_refused_where_a_build_has_begun(data: Path, tmp_path: Path) -> None:

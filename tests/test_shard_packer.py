@@ -78,7 +78,7 @@ def test_no_row_group_of_other_rows_is_larger_than_the_limit_unless_a_row_is(tmp
     assert group_rows(tmp_path, packed(tmp_path, rows)) == [1, 3, 1, 5, 2]
 
 
-def test_a_picture_that_is_shown_with_every_clip_does_not_keep_clips_together(tmp_path: Path) -> None:
+def test_a_picture_in_every_row_does_not_keep_clips_together(tmp_path: Path) -> None:
     logo = clip(tmp_path, "logo.png", 2 * KB)
     rows = [asked(i, clip(tmp_path, f"{i}.mp4", 40 * KB), images=[logo]) for i in range(6)]
     assert group_rows(tmp_path, packed(tmp_path, rows)) == [2, 2, 2]

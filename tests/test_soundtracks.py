@@ -218,14 +218,14 @@ def test_links_out_of_the_folder_are_not_followed(tone: Path, tmp_path: Path) ->
     assert statuses(outcomes) == {"in.mp4": "written", "out.mp4": "failed", "sub/a.mp4": "written"}
 
 
-def test_the_output_may_lie_among_the_videos_and_belongs_to_one_run(tree: Path) -> None:
+def test_the_output_may_be_among_the_videos_and_belongs_to_one_run(tree: Path) -> None:
     out = tree / "wavs"
     assert len(extract(str(tree), str(out), workers=1)) == 6
     with soundtracks._alone_in(str(out)), pytest.raises(DataError, match="another run"):
         extract(str(tree), str(out), workers=1)
 
 
-def test_the_command_tells_failures_by_its_exit_code(
+def test_the_exit_code_of_the_command_reports_failures(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "out")
@@ -234,8 +234,8 @@ def test_the_command_tells_failures_by_its_exit_code(
     assert "broken.mp4" in shown and "silent.mp4" in shown and "already written" in shown
     (tree / "broken.mp4").unlink()
     assert main(["audio", str(tree), "--out", out, "--json"]) == 0, "a video without sound is no error"
-    told = json.loads(capsys.readouterr().out)
-    assert sorted(one["status"] for one in told) == ["silent", "there", "there", "there", "there"]
+    reported = json.loads(capsys.readouterr().out)
+    assert sorted(one["status"] for one in reported) == ["silent", "there", "there", "there", "there"]
     assert main(["audio", str(tmp_path / "none"), "--out", out]) == 2
     (tmp_path / "empty").mkdir()
     assert main(["audio", str(tmp_path / "empty"), "--out", out]) == 2

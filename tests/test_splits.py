@@ -53,7 +53,7 @@ def rows(out: Path) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def test_one_picture_never_stands_in_two_splits(data: Path, tmp_path: Path) -> None:
+def test_one_picture_is_never_in_two_splits(data: Path, tmp_path: Path) -> None:
     report = build.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE), card=cards.write)
     by_split = rows(tmp_path / "out")
     assert list(by_split) == ["train", "validation", "test"] and all(by_split.values())
@@ -66,7 +66,7 @@ def test_one_picture_never_stands_in_two_splits(data: Path, tmp_path: Path) -> N
     assert "split by media, seed 42: `train` 0.6" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_by_id_one_id_never_stands_in_two_splits(data: Path, tmp_path: Path) -> None:
+def test_by_id_one_id_is_never_in_two_splits(data: Path, tmp_path: Path) -> None:
     build.build(str(data), str(tmp_path / "out"), settings=Settings(splits=THREE, split_by="id"), card=cards.write)
     by_split = rows(tmp_path / "out")
     pictures = [{picture for _, picture in part if picture} for part in by_split.values()]
@@ -120,7 +120,7 @@ def test_workers_and_interruptions_change_nothing(data: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("train=0.9", "add up to 0.9"),
         ("train=0.9,test=0.2", "add up to 1.1"),
@@ -133,6 +133,6 @@ def test_workers_and_interruptions_change_nothing(data: Path, tmp_path: Path) ->
         ("a=nan,b=1", "must be above 0"),
     ],
 )
-def test_splits_that_cannot_be_are_refused_with_a_word(text: str, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_splits_that_cannot_be_are_refused_with_a_word(text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         parsed_splits(text)

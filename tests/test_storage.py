@@ -125,18 +125,18 @@ def test_a_shard_is_sent_again_only_if_the_store_says_it_is_another(
     assert digests(out) == undisturbed
 
 
-def test_a_second_build_into_an_object_store_is_told_and_stops(data: Path, bucket: str) -> None:
-    out, told = f"{bucket}/second/built", []
+def test_a_second_build_into_an_object_store_stops_and_says_why(data: Path, bucket: str) -> None:
+    out, reported = f"{bucket}/second/built", []
 
     def during(standing: object) -> None:
-        if not told:
+        if not reported:
             for overwrite in (False, True):
                 with pytest.raises(DataError, match=r"another build is at work in 's3://.*: process \d+ of"):
                     build.build(str(data), out, settings=SMALL, overwrite=overwrite, card=cards.write)
-            told.append("told")
+            reported.append("told")
 
     build.build(str(data), out, settings=SMALL, progress=during, card=cards.write)
-    assert told
+    assert reported
 
 
 def elsewhere(place: storage.Output, host: str = "gpu-7", pid: int = 12) -> None:
@@ -218,10 +218,12 @@ def test_parts_hold_an_object_store_against_the_whole_but_not_against_each_other
         ("hf://datasets/ns/name", "use modalmix push"),
     ],
 )
-def test_a_place_that_cannot_be_written_to_is_told_in_a_line(data: Path, bucket: str, out: str, reason: str) -> None:
-    with pytest.raises((DataError, OSError), match=reason) as told:
+def test_an_output_that_cannot_be_written_is_an_error_in_one_line(
+    data: Path, bucket: str, out: str, reason: str
+) -> None:
+    with pytest.raises((DataError, OSError), match=reason) as reported:
         build.build(str(data), out, settings=SMALL, card=cards.write)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)
 
 
 def test_other_peoples_objects_are_left_alone(data: Path, bucket: str) -> None:
@@ -259,13 +261,13 @@ def test_a_build_that_was_killed_while_it_cleaned_up_is_finished(
 
 
 def test_a_build_at_work_is_not_overwritten(data: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
-    out, told = str(tmp_path / "built"), []
+    out, reported = str(tmp_path / "built"), []
 
     def during(standing: object) -> None:
-        if not told:
+        if not reported:
             with pytest.raises(DataError, match="another build is at work"):
                 build.build(str(data), out, settings=SMALL, overwrite=True, card=cards.write)
-            told.append("told")
+            reported.append("told")
 
     build.build(str(data), out, settings=SMALL, progress=during, card=cards.write)
-    assert told and digests(out) == undisturbed
+    assert reported and digests(out) == undisturbed

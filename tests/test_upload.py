@@ -61,7 +61,7 @@ def test_only_the_shard_that_changed_is_sent(world: World, tmp_path: Path) -> No
     assert done["verification"]["rows"] == {"image": "0"}
 
 
-def test_shards_that_are_no_longer_in_the_build_are_not_read_and_go_only_when_asked(
+def test_shards_that_are_no_longer_in_the_build_are_not_read_and_are_deleted_only_on_request(
     world: World, tmp_path: Path
 ) -> None:
     name = world.new()
@@ -150,12 +150,12 @@ def test_a_branch_is_made(world: World, tmp_path: Path) -> None:
     assert done["revision"] == "v2" and world.shards(name) == [] and len(world.shards(name, "v2")) >= 3
 
 
-def test_a_fault_that_stays_is_told_in_one_line(world: World, tmp_path: Path) -> None:
+def test_a_permanent_fault_is_an_error_in_one_line(world: World, tmp_path: Path) -> None:
     name = world.new()
     world.hub.fault("POST", rf"{name}/commit/", times=100, status=503)
-    with pytest.raises(RefusedError, match="503") as told:
+    with pytest.raises(RefusedError, match="503") as reported:
         world.call("push", folder=str(build(tmp_path)), repository=name)
-    assert "\n" not in str(told.value) and 50 < world.hub.pending() < 99
+    assert "\n" not in str(reported.value) and 50 < world.hub.pending() < 99
     world.hub.clear()
     assert world.shards(name) == []
 
@@ -164,9 +164,9 @@ def test_refusals_are_one_clear_line(world: World, ola: Path, tmp_path: Path) ->
     name = world.new()
 
     def refusal(folder: Path = ola, repository: str = name, **given: Any) -> str:
-        with pytest.raises(RefusedError) as told:
+        with pytest.raises(RefusedError) as reported:
             world.call("push", folder=str(folder), repository=repository, **given)
-        text = str(told.value)
+        text = str(reported.value)
         assert "\n" not in text and "hf_" not in text
         return text
 
@@ -228,8 +228,8 @@ def test_neither_the_token_nor_this_machine_is_in_what_was_sent_or_written(world
     out = build(tmp_path)
     done = world.call.modalmix("push", str(out), name)
     assert done.code == 0, done.err
-    told = done.out + done.err
-    assert "rows read back" in " ".join(told.split()) and "hf_test" not in told
+    reported = done.out + done.err
+    assert "rows read back" in " ".join(reported.split()) and "hf_test" not in reported
     for path in out.rglob("*"):
         assert path.is_dir() or b"hf_test" not in path.read_bytes(), path
     for path, entry in world.hub.files(name).items():

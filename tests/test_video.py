@@ -173,7 +173,7 @@ def test_frames_before_the_first_keyframe_are_coded_but_not_shown(made: dict[str
             assert [f.kind.name for f in video.findings if f.severity == "info"] == ["video-edit-list"]
 
 
-def test_damage_in_the_middle_is_told_and_moves_no_other_frame(made: dict[str, str], tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_reported_and_moves_no_other_frame(made: dict[str, str], tmp_path: Path) -> None:
     data = bytearray(Path(made["no B-frames"]).read_bytes())
     with av.open(made["no B-frames"]) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][18]
@@ -354,7 +354,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         open_video(tmp_path / "pipe.mp4")
 
 
-def test_a_header_gone_is_an_error(made: dict[str, str]) -> None:
+def test_a_missing_header_is_an_error(made: dict[str, str]) -> None:
     data = Path(made["plain"]).read_bytes()
     with pytest.raises(MediaError):
         open_video(data[: data.index(b"moov") - 4])
@@ -439,7 +439,7 @@ def test_the_index_sorts_by_time_and_finds_the_keyframe_to_begin_at() -> None:
     assert runs(index, [4, 7]) == [(0, 7, [4, 7])]
 
 
-def test_the_index_says_where_packets_do_not_tell_the_frames() -> None:
+def test_the_index_knows_if_packets_do_not_give_the_frames() -> None:
     headless = _packets((2, True), (0, False), (1, False))
     assert make(headless, Fraction(1)) is None  # frames before the first keyframe: does the decoder give them?
     counted = make(headless, Fraction(1), leading=True)

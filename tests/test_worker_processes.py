@@ -46,7 +46,7 @@ def echoing(setup: str) -> Callable[[Any, Send], Any]:
     return run
 
 
-def test_results_come_in_the_order_of_the_tasks_where_that_is_asked_for() -> None:
+def test_results_are_in_the_order_of_the_tasks_on_request() -> None:
     tasks = [("wait", 0.3), ("print", None), *[("wait", 0.0)] * 20]
     found = list(run_in_workers(echoing, "x", tasks, 3, ordered=True))
     assert [position for position, _ in found] == list(range(22))
@@ -92,8 +92,8 @@ def test_a_task_that_ends_all_its_workers_is_given_up() -> None:
 def test_a_crash_says_where_it_was(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(WorkerDied, match="signal 11"):
         list(run_in_workers(echoing, "x", [("die", signal.SIGSEGV)], 1, attempts=1))
-    told = capfd.readouterr().err
-    assert "Segmentation fault" in told and "test_worker_processes.py" in told
+    reported = capfd.readouterr().err
+    assert "Segmentation fault" in reported and "test_worker_processes.py" in reported
 
 
 class UnpicklableError(Exception):
@@ -110,10 +110,10 @@ class UnpicklableError(Exception):
     ],
 )
 def test_an_error_arrives_as_it_was_raised_and_ends_all_workers(error: Exception, kind: type[Exception]) -> None:
-    with pytest.raises(kind) as told:
+    with pytest.raises(kind) as reported:
         list(run_in_workers(echoing, "x", [("wait", 600), ("fail", error), ("wait", 600)], 3))
-    assert str(told.value) == str(error)
-    assert isinstance(told.value.__cause__, WorkerTraceback) and "in run" in str(told.value.__cause__)
+    assert str(reported.value) == str(error)
+    assert isinstance(reported.value.__cause__, WorkerTraceback) and "in run" in str(reported.value.__cause__)
 
 
 def failing(setup: None) -> Callable[[Any, Send], Any]:
@@ -128,7 +128,7 @@ def test_an_error_that_cannot_be_sent_arrives_in_words() -> None:
         list(run_in_workers(failing, None, [1], 1))
 
 
-def test_workers_that_cannot_begin_are_told() -> None:
+def test_workers_that_cannot_start_are_an_error() -> None:
     with pytest.raises(DataError, match="there is no plan"):
         list(run_in_workers(echoing, "broken", [("wait", 0.0)], 1))
     with pytest.raises(OSError, match=r"worker processes do not start \(signal 9\)"):

@@ -42,9 +42,9 @@ def test_a_clean_copy_of_any_format_has_no_errors_left(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "data.json").write_text(json.dumps(records))
     options = Options(format=name, media_root=(example_folders[name],))
-    told = check(str(tmp_path / "in"), options, depth="quick")
-    assert told.diagnosis.errors
-    copies = write_clean(told, str(tmp_path / "out"), options, fix=fix)["data.json"]
+    result = check(str(tmp_path / "in"), options, depth="quick")
+    assert result.diagnosis.errors
+    copies = write_clean(result, str(tmp_path / "out"), options, fix=fix)["data.json"]
     assert copies.read == len(records) == copies.written + copies.left_out + copies.not_selected
     written = json.loads((tmp_path / "out" / "data.json").read_text())
     assert len(written) == copies.written
@@ -63,10 +63,11 @@ def test_the_example_of_every_format_is_clean_once_it_was_cleaned(
 ) -> None:
     for name in formats():
         options = Options(media_root=(example_folders[name],))
-        told = check(example_folders[name], options, depth="quick")
-        copies = write_clean(told, str(tmp_path / name), options, fix=True)
+        result = check(example_folders[name], options, depth="quick")
+        copies = write_clean(result, str(tmp_path / name), options, fix=True)
         assert (
-            sum(one.written for one in copies.values()) >= told.diagnosis.counts.read - told.diagnosis.counts.rejected
+            sum(one.written for one in copies.values())
+            >= result.diagnosis.counts.read - result.diagnosis.counts.rejected
         )
         assert check(str(tmp_path / name), options, depth="quick").diagnosis.errors == 0
 
