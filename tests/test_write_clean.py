@@ -11,7 +11,7 @@ import pytest
 from strategies_turns import copied
 
 from modalmix.builders.check import check
-from modalmix.builders.check.statistics import shown
+from modalmix.builders.check.statistics import value_text
 from modalmix.builders.check.write_clean import write_clean
 from modalmix.builders.formats import formats
 from modalmix.builders.pipeline.options import Options
@@ -73,7 +73,7 @@ def test_the_example_of_every_format_is_clean_once_it_was_cleaned(
 
 
 def test_values_are_shown_with_their_unit() -> None:
-    said = [shown("row bytes", value) for value in (0, 999, 1_000, 99_449, 999_499, 1_000_000, 5_043_498, 10**19)]
+    said = [value_text("row bytes", value) for value in (0, 999, 1_000, 99_449, 999_499, 1_000_000, 5_043_498, 10**19)]
     assert said == ["0 B", "999 B", "1.0 kB", "99.4 kB", "999 kB", "1.0 MB", "5.0 MB", "10,000 PB"]
-    assert shown("video milliseconds", 5_312) == "5.3 s" and shown("turns", 12_345) == "12,345"
-    assert shown("turns", 2.345, exact=False) == "2.3"
+    assert value_text("video milliseconds", 5_312) == "5.3 s" and value_text("turns", 12_345) == "12,345"
+    assert value_text("turns", 2.345, exact=False) == "2.3"

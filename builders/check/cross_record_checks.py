@@ -27,13 +27,13 @@ def mask_mismatches(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, N
     Returns:
         For each record: its place, the medium, and the frames and size of the medium.
     """
-    wanted, places = masks["medium"], masks["place"]
-    has_facts, frames, sizes = _of(facts, wanted)
+    media, places = masks["medium"], masks["place"]
+    has_facts, frames, sizes = _of(facts, media)
     beyond = (frames >= 0) & is_out_of_range(masks["frame"], frames)
     # only the first mask is kept: the format itself reports several sizes in one record
     other = (masks["size"] != 0) & (sizes != 0) & (masks["size"] != sizes)
     wrong = has_facts & (beyond | other)
-    return places[wrong], wanted[wrong], frames[wrong], sizes[wrong]
+    return places[wrong], media[wrong], frames[wrong], sizes[wrong]
 
 
 def too_many_frames(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]:
@@ -51,12 +51,12 @@ def too_large(large: Columns) -> tuple[Numbers, Numbers]:
     return large["place"][wrong], large["bytes"][wrong]
 
 
-def _of(facts: Columns, wanted: Numbers) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], Numbers, Numbers]:
+def _of(facts: Columns, media: Numbers) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], Numbers, Numbers]:
     """Whether has_facts are facts about each medium, its frames, and its size."""
-    media = facts["medium"]
-    if not len(media):
-        return np.zeros(len(wanted), dtype=bool), wanted * 0, wanted * 0
-    order = np.argsort(media)
-    ordered = media[order]
-    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-    return ordered[at] == wanted, facts["frames"][order][at], facts["size"][order][at]
+    with_facts = facts["medium"]
+    if not len(with_facts):
+        return np.zeros(len(media), dtype=bool), media * 0, media * 0
+    order = np.argsort(with_facts)
+    ordered = with_facts[order]
+    at = np.minimum(np.searchsorted(ordered, media), len(ordered) - 1)
+    return ordered[at] == media, facts["frames"][order][at], facts["size"][order][at]

@@ -86,25 +86,25 @@ class CrossRecordFindings:
             low, high = np.searchsorted(places, [place(file, row), stop]).tolist()
             if low == high:
                 continue
-            wanted: dict[int, list[tuple[int, int, int]]] = {}
+            affected: dict[int, list[tuple[int, int, int]]] = {}
             for j in range(low, high):
-                wanted.setdefault(placed(int(places[j]))[1], []).append((int(codes[j]), int(about[j]), int(at[j])))
-            for record in self._read_again(slice_, wanted):
+                affected.setdefault(placed(int(places[j]))[1], []).append((int(codes[j]), int(about[j]), int(at[j])))
+            for record in self._read_again(slice_, affected):
                 yield file, slice_, record
 
-    def _read_again(self, slice_: Slice, wanted: dict[int, list[tuple[int, int, int]]]) -> Iterator[AffectedRecord]:
+    def _read_again(self, slice_: Slice, affected: dict[int, list[tuple[int, int, int]]]) -> Iterator[AffectedRecord]:
         read_as = reading(self.options, slice_)
         stem = slice_.file.rpartition("/")[2].split(".")[0]
-        left = len(wanted)
+        left = len(affected)
         for block in read(slice_):
             starts = None
             for number, record in enumerate(block.records, block.row):
-                if number not in wanted:
+                if number not in affected:
                     continue
                 left -= 1
                 format_, sample = read_as(record)
                 found: list[Finding] = []
-                for code, about, at in wanted[number]:
+                for code, about, at in affected[number]:
                     found += self._finding(code, about, at, format_, sample)
                 id_ = sample.id if sample.id is not None else f"{stem}:{number}"
                 starts = starts or (block.starts() if block.starts is not None else None)

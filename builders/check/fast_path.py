@@ -273,7 +273,7 @@ class FastPath:
             paths = list(map(itemgetter(key), records))
             if set(map(type, paths)) != {str}:
                 return None
-            column = list(map(self.paths.known[key].get, paths))
+            column = list(map(self.paths.media[key].get, paths))
             if not all(column):
                 column = [self.paths.at(key, path) for path in paths]
                 if not all(column):

@@ -10,7 +10,7 @@ from html import escape
 from ..core.findings import CATALOGUE
 from .diagnosis import Diagnosis
 from .findings_page import upstream
-from .statistics import UNITS, Spread, shown
+from .statistics import UNITS, Spread, value_text
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
@@ -102,7 +102,7 @@ def _findings(diagnosis: Diagnosis) -> str:
     ):
         kind = CATALOGUE[code]
         trained = f"<dt>upstream</dt><dd>{escape(upstream()[kind.name].upstream)}</dd>"
-        shown = "".join(
+        examples = "".join(
             f"<pre>{escape(_place(example.file, example.row, example.id, example.pointer))}\n{escape(example.message)}</pre>"
             for example in diagnosis.examples.get(code, ())
         )
@@ -110,7 +110,7 @@ def _findings(diagnosis: Diagnosis) -> str:
             f'<details{" open" if kind.severity == "error" else ""}><summary><code class="{kind.severity}">{code}</code>'
             f'<span>{escape(kind.name)}</span><span class="n">{count:,}</span></summary><div><dl>'
             f"<dt>means</dt><dd>{escape(kind.meaning)}</dd>{trained}<dt>fix</dt><dd>{escape(kind.fix)}</dd></dl>"
-            f"{shown}</div></details>"
+            f"{examples}</div></details>"
         )
     return "".join(parts)
 
@@ -125,27 +125,29 @@ def _bars(title: str, counts: dict[str, int]) -> str:
         return ""
     most = max(max(counts.values()), 1)
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    shown, rest = ordered[:40], ordered[40:]
+    bars, rest = ordered[:40], ordered[40:]
     if rest:
-        shown.append((f"{len(rest):,} more", sum(count for _, count in rest)))
+        bars.append((f"{len(rest):,} more", sum(count for _, count in rest)))
     rows = "".join(
         f'<tr><td>{escape(name)}</td><td class="r">{count:,}</td><td style="width:45%">'
         f'<div class="bar" style="width:{min(100.0, 100 * count / most):.1f}%"></div></td></tr>'
-        for name, count in shown
+        for name, count in bars
     )
     return f"<h2>{title}</h2><table>{rows}</table>"
 
 
 def _plots(spreads: dict[str, Spread]) -> str:
-    known = [(name, spreads[name]) for name in UNITS if name in spreads and spreads[name].count]
-    if not known:
+    present = [(name, spreads[name]) for name in UNITS if name in spreads and spreads[name].count]
+    if not present:
         return ""
-    return f'<h2>What is in it</h2><section class="plots">{"".join(_plot(name, spread) for name, spread in known)}</section>'
+    return (
+        f'<h2>Contents</h2><section class="plots">{"".join(_plot(name, spread) for name, spread in present)}</section>'
+    )
 
 
 def _plot(name: str, spread: Spread) -> str:
     heading = f"<figcaption>{escape(UNITS[name])}</figcaption>"
-    least, most = shown(name, spread.least), shown(name, spread.most)
+    least, most = value_text(name, spread.least), value_text(name, spread.most)
     if spread.least == spread.most:  # one bar shows nothing more
         return f"<figure>{heading}<small>always {most}</small></figure>"
     bins = spread.bins()
@@ -157,16 +159,16 @@ def _plot(name: str, spread: Spread) -> str:
         for i, (low, high, count) in enumerate(bins)
         if count
     )
-    ends = f'<text x="0" y="84">{least}</text><text x="300" y="84" text-anchor="end">{most}</text>'
-    says = f"median {shown(name, spread.quantile(0.5))} · 95 % up to {shown(name, spread.quantile(0.95))}"
+    labels = f'<text x="0" y="84">{least}</text><text x="300" y="84" text-anchor="end">{most}</text>'
+    says = f"median {value_text(name, spread.quantile(0.5))} · 95 % up to {value_text(name, spread.quantile(0.95))}"
     return (
         f"<figure>{heading}<small>{says}</small>"
         f'<svg viewBox="0 0 300 90" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(UNITS[name])}: {least} to {most}, {says}">'
-        f"{bars}{ends}</svg></figure>"
+        f"{bars}{labels}</svg></figure>"
     )
 
 
 def _range(name: str, low: int, high: int) -> str:
-    first, last = shown(name, low), shown(name, high)
+    first, last = value_text(name, low), value_text(name, high)
     return first if first == last else f"{first} – {last}"

@@ -147,8 +147,8 @@ def media_headers(
     with ThreadPoolExecutor(threads, thread_name_prefix="headers") as pool:
         while batch := list(islice(media, _BATCH)):
             keys = [key_of(items[0], _medium_of(medium)) for _, medium, items in batch]
-            known = iter(cache.get([key for key in keys if key is not None]))
-            headers = [None if key is None else next(known) for key in keys]
+            cached = iter(cache.get([key for key in keys if key is not None]))
+            headers = [None if key is None else next(cached) for key in keys]
             unknown = [i for i, header in enumerate(headers) if header is None]
             # some at a time: a future costs as much as a picture's header
             pending = deque(

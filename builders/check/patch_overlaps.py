@@ -113,8 +113,8 @@ def confirmed(
     found = np.zeros(len(places), bool)
     for low in range(0, len(places), _AT_ONCE):
         some = slice(low, low + _AT_ONCE)
-        wanted = np.unique(np.concatenate((places[some], others[some])))
-        parts = dict(_parts_of(wanted, slices, options, rewriters))
+        of_records = np.unique(np.concatenate((places[some], others[some])))
+        parts = dict(_parts_of(of_records, slices, options, rewriters))
         for i, (a, b) in enumerate(zip(places[some].tolist(), others[some].tolist(), strict=True), low):
             found[i] = a in parts and b in parts and crossing(parts[a], parts[b])
     return found
@@ -136,15 +136,15 @@ def crossing(one: Parts, other: Parts) -> bool:
 
 
 def _parts_of(
-    wanted: Numbers, slices: ScannedSlices, options: Options, rewriters: Rewriters
+    of_records: Numbers, slices: ScannedSlices, options: Options, rewriters: Rewriters
 ) -> Iterator[tuple[int, Parts]]:
     for i, (file, slice_, row) in enumerate(slices):
         following = slices[i + 1] if i + 1 < len(slices) else None
         end = place(file, following[2]) if following is not None and following[0] == file else place(file + 1, 0)
-        low, high = np.searchsorted(wanted, [place(file, row), end]).tolist()
+        low, high = np.searchsorted(of_records, [place(file, row), end]).tolist()
         if low == high:
             continue
-        left = set(wanted[low:high].tolist())
+        left = set(of_records[low:high].tolist())
         read_as, rewriter = reading(options, slice_), rewriters.of(slice_)
         for block in read(slice_):
             for number, record in enumerate(block.records, block.row):

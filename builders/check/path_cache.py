@@ -12,7 +12,7 @@ from ..paths import Rewriter
 
 KEYS = {"image": "image", "video": "video", "audio": "audio", "audio_q": "audio"}
 """The keys of media, and the medium under each."""
-_MOST_PATHS = 50_000
+_MAX_PATHS = 50_000
 
 
 class FoundMedium(msgspec.Struct, eq=False):
@@ -40,28 +40,28 @@ class PathCache:
         rewriter: where media are looked up.
 
     Attributes:
-        known: key → path → the medium; False where looking it up gives a finding, or a list of frames.
+        media: key → path → the medium; False where looking it up gives a finding, or a list of frames.
     """
 
     def __init__(self, rewriter: Rewriter) -> None:
         self.rewriter = rewriter
-        self.known: dict[str, dict[str, FoundMedium | Literal[False]]] = {key: {} for key in KEYS}
+        self.media: dict[str, dict[str, FoundMedium | Literal[False]]] = {key: {} for key in KEYS}
 
     def begin(self) -> None:
         """Begins a slice: no record of it is added yet."""
-        for known in self.known.values():
-            for found in known.values():
+        for of_key in self.media.values():
+            for found in of_key.values():
                 if found:
                     found.number = None
 
     def at(self, key: str, path: str) -> FoundMedium | Literal[False]:
         """The medium of a path under a key; False where looking it up gives a finding, or a list of frames."""
-        known = self.known[key]
-        found = known.get(path)
+        of_key = self.media[key]
+        found = of_key.get(path)
         if found is None:
-            if len(known) >= _MOST_PATHS:
-                known.clear()
-            found = known[path] = self._look_up(key, path)
+            if len(of_key) >= _MAX_PATHS:
+                of_key.clear()
+            found = of_key[path] = self._look_up(key, path)
         return found
 
     def _look_up(self, key: str, path: str) -> FoundMedium | Literal[False]:

@@ -212,13 +212,13 @@ class _Check:
                     os.unlink(findings)
                     yield part
             return
-        located: PathCache | None = None
+        paths: PathCache | None = None
         for task in tasks:
             limit = None if max_errors is None else max(max_errors - self.scanned.counts.rejected, 1)
             rewriter = self.rewriters.of(task.slice_)
-            if located is None or located.rewriter is not rewriter:
-                located = PathCache(rewriter)
-            yield scan_slice(task.slice_, task.file, self.options, located, self.spool, depth=self.depth, limit=limit)
+            if paths is None or paths.rewriter is not rewriter:
+                paths = PathCache(rewriter)
+            yield scan_slice(task.slice_, task.file, self.options, paths, self.spool, depth=self.depth, limit=limit)
 
     def _types(self, file: int, of_keys: dict[str, dict[str, FirstRecord]], scanned: SliceResult) -> None:
         """Adds a finding where the values of a key change their type within the file."""

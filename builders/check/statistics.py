@@ -64,11 +64,11 @@ class Spread(msgspec.Struct):
 
     def quantile(self, part: float) -> int:
         """The value that `part` (0 to 1) of the values do not exceed; 0 where there are none."""
-        wanted = part * self.count
+        rank = part * self.count
         seen = 0
         for value in sorted(self.histogram):
             seen += self.histogram[value]
-            if seen >= wanted and seen:
+            if seen >= rank and seen:
                 return max(value, self.least)
         return 0
 
@@ -126,7 +126,7 @@ UNITS = {
 """The names of the distributions, in the order of reports, and what their numbers are."""
 
 
-def shown(name: str, value: float, *, exact: bool = True) -> str:
+def value_text(name: str, value: float, *, exact: bool = True) -> str:
     """A value as text for people: bytes and durations with a unit, other numbers with commas.
 
     Args:

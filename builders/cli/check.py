@@ -112,7 +112,7 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ..check.statistics import UNITS, shown
+    from ..check.statistics import UNITS, value_text
     from .tables import show_findings
 
     counts = diagnosis.counts
@@ -143,9 +143,10 @@ def _show(console: Console, diagnosis: Diagnosis) -> None:
             table.add_column(name, justify="right")
         for name, spread in counted:
             least, median, high, most = (
-                shown(name, value) for value in (spread.least, spread.quantile(0.5), spread.quantile(0.95), spread.most)
+                value_text(name, value)
+                for value in (spread.least, spread.quantile(0.5), spread.quantile(0.95), spread.most)
             )
-            table.add_row(UNITS[name], least, median, shown(name, spread.mean, exact=False), high, most)
+            table.add_row(UNITS[name], least, median, value_text(name, spread.mean, exact=False), high, most)
         console.print(table)
 
 

@@ -161,8 +161,8 @@ def _media(record: Mapping[str, Any]) -> tuple[list[Reference], list[Reference],
         return images, [], None, findings
     path = video.get("path") if isinstance(video, dict) else None
     if not isinstance(path, str):
-        wanted = '{"path": path, "num_frames": number}'
-        findings.append(finding("record-shape", f"video is {quote(video)}, not {wanted}", "/video"))
+        expected = '{"path": path, "num_frames": number}'
+        findings.append(finding("record-shape", f"video is {quote(video)}, not {expected}", "/video"))
         return images, [], None, findings
     num_frames = _positive(video["num_frames"]) if "num_frames" in video else None
     if num_frames is None and "num_frames" in video:

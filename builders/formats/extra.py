@@ -39,7 +39,7 @@ def same(a: object, b: object) -> bool:
     if a is b:
         return True
     try:
-        # `==` goes first: it is cheap, and it alone tells null from NaN, which msgspec both writes as null.
+        # `==` goes first: it is cheap, and it alone distinguishes null from NaN, which msgspec both writes as null.
         if a != b:
             return False
         return isinstance(a, str) or msgspec.json.encode(a) == msgspec.json.encode(b)

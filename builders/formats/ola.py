@@ -297,8 +297,8 @@ def _read_one(value: object, at: str, findings: list[Finding]) -> Reference | No
     size = value.get("size")
     sizes = _sizes(size if isinstance(size, list) else [size])
     if sizes is None or (video and not isinstance(size, list)) or (not video and len(sizes) != 1):
-        wanted = "a list of one size per frame" if video else "one size"
-        findings.append(finding("patch-shape", f"size is {quote(size)}, not {wanted}", f"{at}/size"))
+        expected = "a list of one size per frame" if video else "one size"
+        findings.append(finding("patch-shape", f"size is {quote(size)}, not {expected}", f"{at}/size"))
         return None
     if start + sum(sizes) >= _INT64:
         findings.append(finding("patch-shape", f"the patch would end at byte {start + sum(sizes)}", f"{at}/size"))

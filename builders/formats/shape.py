@@ -1,6 +1,6 @@
 r"""Shapes: what recognition sees of a record, and in which terms a format says how well it fits.
 
-A shape holds the keys of a record, the kind of each value, and the few words of it that tell formats apart.  Records of one
+A shape holds the keys of a record, the kind of each value, and the few words of it that distinguish formats.  Records of one
 file have few shapes, so that a decision is made once for each shape, not once for each record::
 
     {"id": 7, "video": "a.mp4", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, …]}

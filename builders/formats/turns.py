@@ -281,8 +281,8 @@ def count_findings(sample: Sample, found: Mapping[str, int] | None = None) -> li
     if (tags := found.get("video", 0)) != videos:
         findings.append(finding("placeholder-count", f"{tags} <video> for {videos} video(s)"))
     if (tags := found.get("audio", 0)) not in (audios, spoken):
-        wanted = f"{audios} or {spoken}" if spoken > audios else f"{audios}"
-        findings.append(finding("placeholder-count", f"{tags} <audio> for {wanted} sound(s)"))
+        expected = f"{audios} or {spoken}" if spoken > audios else f"{audios}"
+        findings.append(finding("placeholder-count", f"{tags} <audio> for {expected} sound(s)"))
     if (tags := found.get("region", 0)) != masks:
         findings.append(finding("region-count", f"{tags} <region> for {masks} object(s)"))
     return findings

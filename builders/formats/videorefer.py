@@ -405,7 +405,7 @@ def _read_objects(
                 findings.append(finding("mask-frame-key", frame, at if name is None else at + pointer(name)))
                 continue
             mask, wrong = parse_mask(payload, frame, height, width, place)
-            findings += [f for f in wrong if not (bad and f.code == "MX303")]  # that there is no size is known already
+            findings += [f for f in wrong if not (bad and f.code == "MX303")]  # the missing size is reported already
             if mask is not None:
                 of_object.append(mask)
                 names.append(name or "")
@@ -467,8 +467,8 @@ def _frame_of(name: str | None, payload: object, still: bool, before: list[Mask]
     if still:
         return f"{quote(name)} is a second frame of a picture" if before else 0
     if name is None:
-        told = payload is None or isinstance(payload, (dict, list))  # anything else is no mask in the first place
-        return "a mask without a frame: an object of a video is {frame: mask}" if told else 0
+        may_be_mask = payload is None or isinstance(payload, (dict, list))  # anything else gives a finding of its own
+        return "a mask without a frame: an object of a video is {frame: mask}" if may_be_mask else 0
     frame = _frame(name)
     if frame is None:
         return f"{quote(name)} is no frame index"
@@ -491,7 +491,7 @@ def _pixels(record: Mapping[str, Any], key: str) -> tuple[int | None, list[Findi
 
 
 def _one_size(masks: list[tuple[Mask, str]]) -> list[Finding]:
-    """Whether all masks are of one size, where the record does not tell it; the trainer stacks them."""
+    """Whether all masks have one size, where the record does not give it; the trainer stacks them."""
     sized = [(mask, at) for mask, at in masks if mask.height is not None]
     for mask, at in sized[1:]:
         first = sized[0][0]
