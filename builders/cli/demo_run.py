@@ -53,7 +53,7 @@ def run(out: str, console: Console) -> None:
     datasets.disable_progress_bars()
     logging.getLogger("modalmix").setLevel(logging.ERROR)  # the table has the rejected records
     for name, folder in folders.items():
-        table.add_row(name, *_one(name, folder, os.path.join(out, "built", name), os.path.join(out, "cache")))
+        table.add_row(name, *_table_row(name, folder, os.path.join(out, "built", name), os.path.join(out, "cache")))
     console.print(table)
     console.print("8 + 8: rows of the map-style dataset, and of the streaming one.", highlight=False)
     seconds = time.perf_counter() - began
@@ -67,7 +67,7 @@ def run(out: str, console: Console) -> None:
     )
 
 
-def _one(name: str, folder: str, built: str, cache: str) -> list[str]:
+def _table_row(name: str, folder: str, built: str, cache: str) -> list[str]:
     """The line of a format in the table; ``8 + 8`` are the rows of the map-style and of the streaming dataset."""
     given: dict[str, Any] = {"data_dir": folder, "media_root": _roots(folder), "cache_dir": cache}
     in_place = load_dataset(name, **given)
@@ -76,7 +76,7 @@ def _one(name: str, folder: str, built: str, cache: str) -> list[str]:
     report = build.build(folder, built, options, card=cards.write)
     parquet = datasets.load_dataset(built, cache_dir=cache)
     parquet_streamed = datasets.load_dataset(built, streaming=True, cache_dir=cache)
-    ways = [_digests(one) for one in (in_place, streamed, parquet, parquet_streamed)]
+    ways = [_digests(rows) for rows in (in_place, streamed, parquet, parquet_streamed)]
     if any(way != ways[0] for way in ways):
         raise RuntimeError(f"{name}: the rows differ between the ways of loading: {[len(way) for way in ways]}")
     counts = report.counts
@@ -134,5 +134,5 @@ def _cells(value: Any) -> Iterable[bytes]:
             with open(data, "rb") as file:
                 yield file.read()
     else:
-        for one in value or ():
-            yield from _cells(one)
+        for item in value or ():
+            yield from _cells(item)

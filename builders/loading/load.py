@@ -26,11 +26,11 @@ def load_dataset(
 ) -> Any:
     """`datasets.load_dataset` for the builders of this package, for folders and mixtures too.
 
-    Stock `load_dataset` lists every file below ``data_dir``, and knows neither ``{a,b}.json`` nor YAML mixtures.  This call
-    finds the annotation files first, puts them into splits by their names, and passes them on.
+    The `load_dataset` of `datasets` lists every file below ``data_dir``, and reads neither ``{a,b}.json`` nor YAML mixtures.  This
+    call finds the annotation files first, and assigns them to splits by their names.
 
     Args:
-        path: name of a builder; any other is passed on unchanged.
+        path: name of a builder; with any other name, this is the call of `datasets`.
         name: config: ``all``, a mix, or a folder of the upstream dataset (of ``llava_video``).
         data_dir: folder with annotation files; also the media root, unless ``media_root`` is given.
         data_files: annotation files, globs, ``{a,b}.json`` groups, YAML mixtures; or a mapping from split to those.
@@ -48,7 +48,10 @@ def load_dataset(
 
     if data_files is not None:
         by_split = data_files if isinstance(data_files, Mapping) else {TRAIN: data_files}
-        files = {split: [file for one in _listed(given) for file in _files(one)] for split, given in by_split.items()}
+        files = {
+            split: [file for entry in _as_list(entries) for file in _annotation_files(entry)]
+            for split, entries in by_split.items()
+        }
     else:
         assert data_dir is not None
         folder = os.path.join(data_dir, name) if name and name in _folders(path) else data_dir
@@ -56,22 +59,24 @@ def load_dataset(
         files = {split: [source.path for source in sources] for split, sources in found.items()}
         kwargs.setdefault("media_root", data_dir)
     escaped = {
-        split: [file if file.startswith(HUB) else glob.escape(file) for file in named] for split, named in files.items()
+        split: [file if file.startswith(HUB) else glob.escape(file) for file in paths] for split, paths in files.items()
     }
     return datasets.load_dataset(path, name, data_dir=data_dir, data_files=escaped, **kwargs)
 
 
-def _listed(given: str | Sequence[str]) -> Sequence[str]:
-    return [given] if isinstance(given, str) else given
+def _as_list(entries: str | Sequence[str]) -> Sequence[str]:
+    return [entries] if isinstance(entries, str) else entries
 
 
-def _files(one: str) -> list[str]:
-    """The annotation files one entry of ``data_files`` stands for; a mixture stands for itself."""
+def _annotation_files(entry: str) -> list[str]:
+    """The annotation files of an entry of ``data_files``; a mixture is kept as it is."""
     from ..annotations import sources
 
-    if one.startswith(HUB):
-        return [one]
-    return [os.path.abspath(one)] if one.endswith((".yaml", ".yml")) else [source.path for source in sources(one)]
+    if entry.startswith(HUB):
+        return [entry]
+    if entry.endswith((".yaml", ".yml")):
+        return [os.path.abspath(entry)]
+    return [source.path for source in sources(entry)]
 
 
 def _folders(builder: str) -> Sequence[str]:
