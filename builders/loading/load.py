@@ -26,8 +26,8 @@ def load_dataset(
 ) -> Any:
     """`datasets.load_dataset` for the builders of this package, for folders and mixtures too.
 
-    The `load_dataset` of `datasets` lists every file below ``data_dir``, and reads neither ``{a,b}.json`` nor YAML mixtures.  This
-    call finds the annotation files first, and assigns them to splits by their names.
+    The call of `datasets` lists every file below ``data_dir``, and reads neither ``{a,b}.json`` nor YAML mixtures.  This call
+    finds the annotation files first, and assigns them to splits by their names.
 
     Args:
         path: name of a builder; with any other name, this is the call of `datasets`.
