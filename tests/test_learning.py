@@ -390,7 +390,7 @@ def test_the_command_shows_saves_and_verifies(
     save = str(tmp_path / "rules.yaml")
     assert main(["paths", data, "--media-root", str(root), "--save", save]) == 1
     shown = "".join(capsys.readouterr().out.split())
-    assert "[red]v[/red]" in shown and "1of3pathsarefound" in shown and "Whichismeant?" in shown
+    assert "[red]v[/red]" in shown and "1of3pathsfound" in shown and "Whichismeant?" in shown
     assert main(["paths", data, "--media-root", str(root), "--rules", save, "--json"]) == 1
     reported = json.loads(capsys.readouterr().out)
     assert (reported["total"], reported["found"], reported["missing"], reported["ambiguous"]) == (3, 1, 1, 1)

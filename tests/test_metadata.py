@@ -60,7 +60,7 @@ def test_each_medium_has_what_its_header_says_beside_it(example_folders: Folders
         and json.loads((tmp_path / "out" / "report.json").read_text())["options"]["metadata"]
     )
     assert (
-        "`videos_metadata` | of each of the `videos`: `frames`, `fps`" in (tmp_path / "out" / "README.md").read_text()
+        "`videos_metadata` | for each item of `videos`: `frames`, `fps`" in (tmp_path / "out" / "README.md").read_text()
     )
 
 
@@ -128,7 +128,7 @@ def test_annotations_only_refers_to_media_where_they_are(example_folders: Folder
     assert os.path.isabs(path) and path.endswith("/cross/videos/lltmlYR56dI.mp4")
     assert row["videos_metadata"] == [VIDEO]
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "For the machine it was built on" in card and folder not in card
+    assert "only on the machine it was built on" in card and folder not in card
 
 
 def test_stock_readers_and_views_decode_what_is_referred_to(example_folders: Folders, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Temporary media: files for media bytes that lie in no file as they are, so that a player can seek in them."""
+"""Temporary media: files for media bytes that are part of no plain file, so that a player can seek in them."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class MaskError(ValueError):
 def errors_at(row: Row, pointer: str) -> Iterator[None]:
     """Turns any exception inside into a `CannotDecodeError` with the place of the row and the JSON pointer in it.
 
-    It catches every `Exception`: decoders meet arbitrary bytes and raise whatever their authors thought of.  One bad file
+    It catches every `Exception`: decoders meet arbitrary bytes and may raise anything.  One bad file
     must reject one sample; it must not end the training.
     """
     try:

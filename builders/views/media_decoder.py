@@ -123,7 +123,7 @@ class MediaDecoder:
         return result
 
     def _sampler_options(self, row: Row) -> Mapping[str, Any]:
-        """The sampler's options; the seed comes from the option and the row's name, wherever the row lies."""
+        """The sampler's options; the seed comes from the option and the row's name, wherever the row is."""
         options = self.options.sampling_options
         if self.options.sampling not in ("jitter", "clip"):
             return options
@@ -149,7 +149,7 @@ def _decode_video(
         if not mask_frames:
             frames = video.read(sampled)
             mask_pictures = frames[:0]
-        elif video.frames == video.coded_frames:  # every coded frame is shown, so one pass reads both
+        elif video.frames == video.coded_frames:  # the video shows every coded frame, so one pass reads both
             if options.needed:
                 indices = np.array(frame_sampling.with_needed(sampled, mask_frames), np.int64)
             both, positions = np.unique(

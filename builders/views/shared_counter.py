@@ -54,7 +54,7 @@ class SharedCounter:
                 numbers = _NUMBERS.pack(read + given + rejected, given_before + given, rejected_before + rejected)
                 os.pwrite(file, numbers, 0)
                 return int(rejected_before) + rejected
-        except FileNotFoundError:  # the process that created the file has ended, so nobody reads the numbers
+        except FileNotFoundError:  # the process that created the file has ended, so nothing reads the numbers
             return rejected
 
     def counts(self) -> ViewCounts:

@@ -345,7 +345,7 @@ class _RowRequest(NamedTuple):
     Attributes:
         row: index of the row.
         numbers: which samples of a grouped row; None for all.
-        positions: where these samples stand in the answer.
+        positions: the indices of these samples in the answer.
     """
 
     row: int
