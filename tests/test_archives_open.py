@@ -269,7 +269,7 @@ def test_an_archive_in_use_is_closed_only_afterwards(tmp_path: Path, monkeypatch
     monkeypatch.setattr(reader_pool, "MOST_OPEN", 1)
     first, second = (packed(tmp_path / str(i), "zip", {"a": b"%d" % i * 500}) for i in range(2))
     (item,) = items(first).values()
-    with reader_pool.opened(first) as reader:
+    with reader_pool.archive_reader(first) as reader:
         assert read_bytes(next(iter(items(second).values()))) == b"1" * 500
         assert {str(path) for path in open_files(tmp_path)} == {*first.paths, *second.paths}
         assert reader.read(item.start, item.size, item.packed) == b"0" * 500

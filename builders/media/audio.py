@@ -5,12 +5,12 @@
     cell ──data_of──► path or bytes ──► libsndfile (wav flac mp3 ogg opus aiff …) ─┐
                                     └─► FFmpeg (m4a aac, sound tracks of videos) ──┴─► blocks ──mix──► soxr ──► Sound
 
-libsndfile decodes what it knows, for it is the fastest; `audio_pyav` decodes the rest.  Both give blocks of bounded size, so
+libsndfile decodes the formats it has, for it is the fastest; `audio_pyav` decodes the rest.  Both give blocks of bounded size, so
 that a header that lies about its length costs nothing and a small file that unpacks to days of silence is refused.  The rate
 is changed by soxr: the resampler that FFmpeg, decord and torchcodec use by default lets frequencies above the new limit
 through as tones that are not there, 15 dB down; soxr puts them 130 dB down.
 
-What is said by the file and not held by it (a download that broke off) raises; no silence is made up for what is missing.
+A file that holds less than it says (a download that broke off) raises; no silence fills what is missing.
 """
 
 from __future__ import annotations
@@ -144,11 +144,11 @@ def chunks(sound: Sound, seconds: float = 30.0, *, maximum: int | None = 25) -> 
     count = max(1, -(-len(samples) // length))
     kept = count if maximum is None else min(count, maximum)
     taken = min(len(samples), kept * length)
-    pieces = np.zeros((kept, length), np.float32)
-    pieces.reshape(-1)[:taken] = samples[:taken]
+    chunks_ = np.zeros((kept, length), np.float32)
+    chunks_.reshape(-1)[:taken] = samples[:taken]
     lengths = np.full(kept, length, np.int64)
     lengths[-1] = taken - (kept - 1) * length
-    return Chunks(pieces, lengths, len(samples) - taken, rate)
+    return Chunks(chunks_, lengths, len(samples) - taken, rate)
 
 
 def decoded(
@@ -167,10 +167,10 @@ def decoded(
     if not 0 <= first < float("inf") or (end is not None and not first <= end):
         raise ValueError(f"start is {start!r} and end {end!r}: they must be seconds, 0 ≤ start ≤ end")
     data = data_of(cell)
-    with _opened(data) as file:
-        gone = missing_bytes(file)
-        if gone:
-            raise MediaError(f"the sound breaks off: {gone:,} bytes are not there")
+    with _open_regular(data) as file:
+        missing = missing_bytes(file)
+        if missing:
+            raise MediaError(f"the sound breaks off: {missing:,} bytes are not there")
         try:
             yield from _by_libsndfile(file, mono, first, end)
             return
@@ -180,10 +180,10 @@ def decoded(
 
 
 class _NotForLibsndfileError(Exception):
-    """Libsndfile does not know the format."""
+    """Libsndfile does not read the format."""
 
 
-def _opened(data: str | bytes) -> AbstractContextManager[Any]:
+def _open_regular(data: str | bytes) -> AbstractContextManager[Any]:
     """The file open for reading; only regular files, for a pipe or a terminal would wait for ever.
 
     It is opened here and not by libsndfile, which would believe the suffix of a name (``.raw``, ``.vox``).
@@ -223,10 +223,10 @@ def _by_libsndfile(raw: BinaryIO, mono: bool, start: float, end: float | None) -
         channels = file.channels
         read = 0
         while True:
-            wanted = step if left is None else min(step, left - read)
+            count = step if left is None else min(step, left - read)
             # the header's count only sizes the buffer: it may be wrong either way, and reading goes on to the end
             promised = file.frames - at - read
-            buffer = np.empty((min(wanted, promised if promised > 0 else _BEYOND), channels), np.float32)
+            buffer = np.empty((min(count, promised if promised > 0 else _BEYOND), channels), np.float32)
             try:
                 block = file.read(out=buffer) if len(buffer) else buffer
             except (soundfile.LibsndfileError, RuntimeError) as error:

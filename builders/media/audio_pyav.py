@@ -1,4 +1,4 @@
-"""Sound tracks: the sound of a video, and of sound files that only FFmpeg knows, decoded in process by PyAV.
+"""Sound tracks: the sound of a video, and of sound files that only FFmpeg reads, decoded in process by PyAV.
 
 Files are hostile: only containers that hold their own media are opened (a playlist could name other files or hosts), and
 nothing but the file itself is read.
@@ -57,7 +57,7 @@ def decoded(data: str | bytes, mono: bool, start: float, end: float | None) -> I
     import av
 
     try:
-        with _opened(data) as container:
+        with _open_container(data) as container:
             stream = container.streams.best("audio")
             if stream is None:
                 raise NoSoundError("the file has no sound track")
@@ -69,7 +69,7 @@ def decoded(data: str | bytes, mono: bool, start: float, end: float | None) -> I
         raise MediaError(f"the sound cannot be decoded: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _opened(data: str | bytes) -> Any:
+def _open_container(data: str | bytes) -> Any:
     import av
 
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
@@ -80,7 +80,7 @@ def _opened(data: str | bytes) -> Any:
 
 def _blocks(container: Any, stream: Any, mono: bool, start: float, end: float | None) -> Iterator[tuple[int, Samples]]:
     track: _Track | None = None
-    held = given = position = last = first = 0  # positions are samples from the sound's first
+    buffered = given = position = last = first = 0  # positions are samples from the sound's first
     for frame in _frames(container, stream, start):
         if track is None:
             track = _Track.of(frame)
@@ -97,24 +97,24 @@ def _blocks(container: Any, stream: Any, mono: bool, start: float, end: float | 
         count = frame.samples
         if position + count > first:
             begin, stop = max(first - position, 0), min(last - position, count)
-            if held + count > buffer.shape[1]:
-                if held:
-                    yield track.rate, track.mixed(buffer[:, :held], mono)
-                given, held = given + held, 0
+            if buffered + count > buffer.shape[1]:
+                if buffered:
+                    yield track.rate, track.mixed(buffer[:, :buffered], mono)
+                given, buffered = given + buffered, 0
                 if count > buffer.shape[1]:
                     buffer = np.empty((len(buffer), count), buffer.dtype)
             if track.planar:  # without to_ndarray, whose cost for frames of 1,024 samples is that of decoding them
                 for row, plane in zip(buffer, frame.planes, strict=False):
-                    row[held : held + stop - begin] = np.frombuffer(plane, buffer.dtype, count)[begin:stop]
+                    row[buffered : buffered + stop - begin] = np.frombuffer(plane, buffer.dtype, count)[begin:stop]
             else:
                 packed = np.frombuffer(frame.planes[0], buffer.dtype, count * len(buffer)).reshape(count, len(buffer))
-                buffer[:, held : held + stop - begin] = packed[begin:stop].T
-            held += stop - begin
+                buffer[:, buffered : buffered + stop - begin] = packed[begin:stop].T
+            buffered += stop - begin
         position += count
     if track is None:
         raise MediaError("none of the sound can be decoded")
-    if held or not given:
-        yield track.rate, track.mixed(buffer[:, :held], mono)
+    if buffered or not given:
+        yield track.rate, track.mixed(buffer[:, :buffered], mono)
     if end is None and stream.duration is not None:
         promised = float(stream.duration * stream.time_base)
         if position / track.rate < promised - max(_TOLERANCE, 0.01 * promised):

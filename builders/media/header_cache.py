@@ -58,11 +58,11 @@ class HeaderCache:
                     continue
         return found
 
-    def put(self, learned: Iterable[tuple[tuple[str, str], Header]]) -> None:
+    def put(self, headers: Iterable[tuple[tuple[str, str], Header]]) -> None:
         """Keeps headers, all in one transaction."""
         if self._database is None:
             return
-        rows = [(key, stamp, msgspec.msgpack.encode(header)) for (key, stamp), header in learned]
+        rows = [(key, stamp, msgspec.msgpack.encode(header)) for (key, stamp), header in headers]
         connection = self._database.connection
         with self._database.lock:
             try:

@@ -98,7 +98,7 @@ def read_image(
     from PIL import Image
 
     data = _encoded(cell)
-    with _opened(data) as image:
+    with _open_image(data) as image:
         as_stored = size in (None, (image.height, image.width))  # Pillow scales what it has decoded itself at less cost
         pixels = _by_simplejpeg(data, image) if as_stored else None
         if pixels is None:
@@ -125,7 +125,7 @@ def _encoded(cell: Cell) -> bytes:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
+def _open_image(data: bytes) -> Iterator[Image.Image]:
     """The picture with its header read; what Pillow raises in here becomes a `MediaError`."""
     from PIL import Image, UnidentifiedImageError
 

@@ -165,9 +165,9 @@ def read_bytes(item: Item, cache: str | None = None) -> bytes:
         data = read_range(item.path, item.size, item.start)
     else:
         from .archives.decompress import undamaged
-        from .archives.reader_pool import opened
+        from .archives.reader_pool import archive_reader
 
-        with opened(item.archive, cache) as archive, undamaged(item.archive):
+        with archive_reader(item.archive, cache) as archive, undamaged(item.archive):
             data = archive.read(item.start, item.size, item.packed)
     if len(data) != item.size:
         raise OSError(f"{item.path}: expected {item.size} bytes at {item.start}, found {len(data)}")

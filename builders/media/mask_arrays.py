@@ -175,8 +175,8 @@ def box(mask: Mask) -> Box | None:
     if not _drawable(mask):
         return None
     found = runs(mask)
-    ends = np.cumsum(found)
-    lasts = ends[1::2] - 1
+    stops = np.cumsum(found)
+    lasts = stops[1::2] - 1
     firsts = lasts - found[1::2] + 1
     inside = firsts <= lasts
     firsts, lasts = firsts[inside], lasts[inside]
@@ -229,9 +229,9 @@ def _filled(each: Sequence[Runs]) -> Picture:
     """The pixels of several pictures after each other, column by column."""
     colours = np.zeros(sum(map(len, each)), np.bool_)
     start = 0
-    for one in each:
-        colours[start + 1 : start + len(one) : 2] = True
-        start += len(one)
+    for runs_of_mask in each:
+        colours[start + 1 : start + len(runs_of_mask) : 2] = True
+        start += len(runs_of_mask)
     return colours.repeat(each[0] if len(each) == 1 else np.concatenate(each))
 
 

@@ -1,8 +1,8 @@
-"""Headers: what a media file says about itself, learned by opening it once, and kept.
+"""Reading headers: what a media file says about itself, by opening it once; the result is kept.
 
-A `Header` is learned without decoding more than one frame.  `header_of` asks first the results of this process, then the cache
+Reading a `Header` decodes one frame at most.  `header_of` asks first the results of this process, then the cache
 on disk (`HeaderCache`), which ``modalmix check`` fills for every file of a dataset: rows about masks, the build among them, then
-open nothing.  A cached header counts as long as the file's size and modification time are those it had.
+open nothing.  A cached header is used as long as the file's size and modification time are those it had.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ def _sound(source: str | bytes, content: str) -> Header:
     try:
         # libsndfile takes no file name of bytes that are no UTF-8; an open file it always takes
         with open(source, "rb") if isinstance(source, str) else io.BytesIO(source) as file:
-            gone = missing_bytes(file)
+            missing = missing_bytes(file)
             with soundfile.SoundFile(file) as sound:
                 seconds = sound.frames / sound.samplerate if sound.samplerate else 0.0
-                return Header("audio", content, 0, 0, 0, 0.0, seconds, sound.samplerate, sound.channels, gone)
+                return Header("audio", content, 0, 0, 0, 0.0, seconds, sound.samplerate, sound.channels, missing)
     except (OSError, RuntimeError, ValueError):
         return _container(source, content)
 
@@ -106,9 +106,9 @@ def _container(source: str | bytes, content: str) -> Header:
 
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
     try:
-        gone = missing_bytes(source)
-        opened = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
-        with av.open(opened, options=options, metadata_errors="replace") as container:
+        missing = missing_bytes(source)
+        file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
+        with av.open(file, options=options, metadata_errors="replace") as container:
             rate = channels = 0
             seconds = float(container.duration or 0) / 1e6
             if container.streams.audio:
@@ -116,28 +116,28 @@ def _container(source: str | bytes, content: str) -> Header:
                 rate, channels = int(sound.codec_context.sample_rate or 0), int(sound.codec_context.channels or 0)
             if not container.streams.video:
                 if not rate:
-                    return Header(content=content, missing=gone, error="it has neither pictures nor sound")
-                return Header("audio", content, 0, 0, 0, 0.0, max(seconds, 0.0), rate, channels, gone)
+                    return Header(content=content, missing=missing, error="it has neither pictures nor sound")
+                return Header("audio", content, 0, 0, 0, 0.0, max(seconds, 0.0), rate, channels, missing)
             stream = container.streams.video[0]
             frames = int(stream.frames or sum(1 for packet in container.demux(stream) if packet.size))
             height, width = int(stream.codec_context.height), int(stream.codec_context.width)
             fps = float(stream.average_rate or 0)
             if not frames:
-                return Header("video", content, 0, height, width, fps, 0.0, rate, channels, gone)
+                return Header("video", content, 0, height, width, fps, 0.0, rate, channels, missing)
             container.seek(0)
             first: Any = next(container.decode(stream), None)
             if first is None:
-                return Header(content=content, missing=gone, error="none of its frames can be decoded")
+                return Header(content=content, missing=missing, error="none of its frames can be decoded")
             if first.rotation % 180:
                 height, width = width, height
             seconds = max(seconds, 0.0) or (frames / fps if fps else 0.0)
-            return Header("video", content, frames, height, width, fps, seconds, rate, channels, gone)
+            return Header("video", content, frames, height, width, fps, seconds, rate, channels, missing)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         return Header(content=content, error=f"it cannot be opened: {_line(error)}")
 
 
 def _line(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error)  # without the path, which is told beside it
+    text = getattr(error, "strerror", None) or str(error)  # without the path, which the message has already
     return " ".join(str(text).split())[:300] or type(error).__name__
 
 
@@ -153,12 +153,12 @@ def header_of(path: str, medium: Medium) -> Header:
     if disk is None:
         disk = _DISK.setdefault(os.getpid(), HeaderCache(create=False))
     key = key_of(item, medium)
-    known = disk.get([key])[0] if key else None
-    return known or read_header(item, medium)
+    cached = disk.get([key])[0] if key else None
+    return cached or read_header(item, medium)
 
 
 def header_of_item(item: Item, medium: Medium) -> Header:
-    """The header of any item: a whole file's as `header_of` gives it; of a part of one or a member, its bytes tell."""
+    """The header of any item: a whole file's as `header_of` gives it; of a part of one or a member, by its bytes."""
     if item.whole and item.archive is None:
         return header_of(item.path, medium)
     return _header_of_part(item, medium)

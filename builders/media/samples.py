@@ -40,14 +40,14 @@ def mixed(block: Samples, weights: Samples | None, mono: bool, *, check: bool) -
     Raises:
         MediaError: NaN or infinite samples, which resampling would spread over the whole sound.
     """
-    one = block if not mono or len(block) > 1 else block[0]
+    mixed_block = block if not mono or len(block) > 1 else block[0]
     if mono and weights is not None:
-        one = weights @ block
+        mixed_block = weights @ block
     elif mono and len(block) == 2:  # much faster than mean() over an axis of two, and the same
-        one = block[0] + block[1]
-        one *= np.float32(0.5)
+        mixed_block = block[0] + block[1]
+        mixed_block *= np.float32(0.5)
     elif mono and len(block) > 2:
-        one = block.mean(axis=0, dtype=np.float32)
-    if check and not np.isfinite(one).all():
+        mixed_block = block.mean(axis=0, dtype=np.float32)
+    if check and not np.isfinite(mixed_block).all():
         raise MediaError("the sound has samples that are no numbers")
-    return one
+    return mixed_block

@@ -80,7 +80,7 @@ class VideoReader:
 
     @property
     def findings(self) -> list[Finding]:
-        """What is to say about the file: truncated, damaged, an edit list.  Damage shows only in what has been decoded."""
+        """What is wrong with the file: truncated, damaged, an edit list.  Damage shows only in what has been decoded."""
         return self._source.findings
 
     @property
@@ -112,11 +112,11 @@ class VideoReader:
             IndexError: an index outside of the video.
             MediaError: a frame that does not decode, more than `MAX_BYTES` of pictures, or more time than was given.
         """
-        wanted = _checked(indices, self.coded_frames if coded else self.frames)
-        if not wanted:
+        checked = _checked(indices, self.coded_frames if coded else self.frames)
+        if not checked:
             return np.empty((0, self.height, self.width, 3), np.uint8)
-        with _one_error():
-            return self._source.read(wanted, coded, Deadline(self._seconds))
+        with _media_errors():
+            return self._source.read(checked, coded, Deadline(self._seconds))
 
     def times(self, indices: Sequence[int]) -> list[float]:
         """When frames are shown, in seconds after the first one.
@@ -131,7 +131,7 @@ class VideoReader:
         return self._source.times(_checked(indices, self.frames))
 
     def _shape(self) -> tuple[int, int, int]:
-        with _one_error():
+        with _media_errors():
             return self._source.shape(Deadline(self._seconds))
 
 
@@ -142,20 +142,20 @@ def open_video(
 
     Args:
         cell: a file as a path, bytes, an item or a cell of a dataset; or a list of those, each a picture, one a frame.
-        backend: ``auto`` is ``pyav``, which is right on every file the others are right on, and faster; or one of `BACKENDS` by
+        backend: ``auto`` is ``pyav``, which reads every file that the others read, and faster; or one of `BACKENDS` by
             name.  A list of pictures has no choice.
         seconds: time that opening, and then each `VideoReader.read`, may take; checked between packets.
         threads: of the decoder.  One is best where several videos are decoded at once, as in a data loader.
 
     Raises:
-        MediaError: not a video, damaged so that no frame is left, over a bound, or refused by the backend asked for.
+        MediaError: not a video, damaged so that no frame is left, over a bound, or refused by the chosen backend.
         ValueError: there is no such backend.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is none of {', '.join(BACKENDS)}")
     if threads < 1:
         raise ValueError(f"threads={threads}: a decoder has at least one")
-    with _one_error():
+    with _media_errors():
         # an item is a tuple, a path and bytes are sequences too
         if isinstance(cell, Sequence) and not isinstance(cell, (Item, str, bytes)):
             from .backends.frame_folder import PictureList
@@ -176,8 +176,8 @@ def _checked(indices: Sequence[int], frames: int) -> list[int]:
 
 
 @contextmanager
-def _one_error() -> Iterator[None]:
-    """Whatever a library says about a file, said as one `MediaError` in one line."""
+def _media_errors() -> Iterator[None]:
+    """Turns whatever a library raises about a file into a `MediaError` of one line."""
     import av
 
     try:

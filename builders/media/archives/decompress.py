@@ -1,4 +1,4 @@
-"""Streams: the bytes of an archive in order, decompressed, with what went wrong as one kind of error."""
+"""Decompression: the bytes of an archive in order, decompressed, with what went wrong as one kind of error."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .archive import Archive, BombError, DamageError, Limits
 from .joined_file import Whole
 
 _CHUNK = 1 << 20
-_PLAIN_BUFFER = 64 << 10
+_HEADER_BUFFER = 64 << 10
 
 
-class Plain:
-    """A tar that is not compressed: going past bytes costs nothing."""
+class Uncompressed:
+    """A tar that is not compressed: skipping bytes costs nothing."""
 
     def __init__(self, file: Whole) -> None:
         """At the beginning of `file`."""
@@ -30,7 +30,7 @@ class Plain:
         place = self._at - self._buffer_at
         if size <= 4096:
             if place < 0 or place + size > len(self._buffer):
-                self._buffer, self._buffer_at, place = self._file.pread(_PLAIN_BUFFER, self._at), self._at, 0
+                self._buffer, self._buffer_at, place = self._file.pread(_HEADER_BUFFER, self._at), self._at, 0
             data = self._buffer[place : place + size]
         else:
             data = self._file.pread(min(size, self._file.size - self._at), self._at)
@@ -38,14 +38,14 @@ class Plain:
         return data
 
     def skip(self, size: int) -> bool:
-        """Goes past bytes, if they are there."""
+        """Skips bytes, if they are there."""
         if self._at + size > self._file.size:
             return False
         self._at += size
         return True
 
 
-class Inflated:
+class Decompressed:
     """A compressed tar: every byte has to come out."""
 
     def __init__(self, file: Any, packed: int, limits: Limits) -> None:
@@ -53,7 +53,7 @@ class Inflated:
 
         Args:
             file: has ``read(n)`` and ``readinto``.
-            packed: bytes of the archive, which the limits are held against.
+            packed: bytes of the archive, which the limits refer to.
             limits: what may come out.
         """
         self._file = file
@@ -84,7 +84,7 @@ class Inflated:
         return data
 
     def skip(self, size: int) -> bool:
-        """Goes past bytes.
+        """Skips bytes.
 
         Raises:
             DamageError: the compressed bytes are damaged.
@@ -119,11 +119,11 @@ def damage(at: int) -> Iterator[None]:
         raise DamageError(f"its compressed bytes are damaged after {at:,} bytes came out: {error}") from error
 
 
-def in_order(archive: Archive, file: Whole, limits: Limits) -> Plain | Inflated:
+def in_order(archive: Archive, file: Whole, limits: Limits) -> Uncompressed | Decompressed:
     """The bytes of a tar from its beginning, by the fastest way through."""
     if archive.kind == "tar":
-        return Plain(file)
-    return Inflated(decompressing(archive, file), file.size, limits)
+        return Uncompressed(file)
+    return Decompressed(decompressing(archive, file), file.size, limits)
 
 
 def decompressing(archive: Archive, file: Whole) -> Any:
@@ -133,8 +133,8 @@ def decompressing(archive: Archive, file: Whole) -> Any:
     from isal import igzip
 
     file.seek(0)
-    opened: Any = igzip.IGzipFile
-    return opened(fileobj=io.BufferedReader(file, 256 << 10), mode="rb")
+    igzip_file: Any = igzip.IGzipFile
+    return igzip_file(fileobj=io.BufferedReader(file, 256 << 10), mode="rb")
 
 
 def from_zstd(file: Any, start: int) -> Any:

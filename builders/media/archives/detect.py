@@ -1,13 +1,13 @@
-"""Recognition: which files are archives, and which are pieces of one.
+"""Detection: which files are archives, and which are pieces of one.
 
-A name only says which files are worth a look; what they are is read off their first bytes. Large archives come in pieces::
+A name only says which files to check; their first bytes say what they are. Large archives come in pieces::
 
     X.tar.0  X.tar.1  X.tar.2          Ola's LibriSpeech.tar.0 …
     X.tar.gz.00  X.tar.gz.01  …        VideoRefer-700K's panda_70m_split.tar.gz.00 …
     X.zip.001  X.tar.part-aa           split, 7-Zip and others
 
 Both readings of such names occur: one archive cut by bytes (only the first piece starts with a header), or archives of their
-own. `group` finds out which, piece by piece.
+own. `group` decides, piece by piece.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _GZIP, _ZSTD, _ZIP, _PARQUET = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", (b"PK\x03\x
 _HEAD = 256 << 10  # bytes that hold the first block of zstd (up to 128 KB of output) for certain
 _ZIP_END = b"PK\x05\x06"
 
-Opened = Callable[[str], BinaryIO]
+Opener = Callable[[str], BinaryIO]
 
 
 def _on_disk(path: str) -> BinaryIO:
@@ -50,7 +50,7 @@ def kind(path: str) -> str | None:
     """What kind of archive a file is: one of `archive.KINDS`, or None where its name is not that of an archive.
 
     The first bytes decide: a ``.tar`` that is really gzip is ``tar.gz``. A file that begins like no archive (a damaged download,
-    a later piece) is of the kind its name says, so that listing it tells what is wrong.
+    a later piece) is of the kind its name says, so that listing it says what is wrong.
 
     Raises:
         OSError: the file cannot be read.
@@ -81,17 +81,17 @@ def kind_by_head(head: bytes) -> str | None:
     return "tar" if is_header(head) else None
 
 
-def group(paths: Iterable[str], opened: Opened = _on_disk) -> list[Archive]:
+def group(paths: Iterable[str], open_file: Opener = _on_disk) -> list[Archive]:
     """The archives among files, each with its pieces.
 
     Pieces are files of one folder whose names differ only in a counter behind ``.tar``, ``.tar.gz``, …. A piece starts an archive
     of its own if it begins as one (for tar in gzip or zstd: if a tar header comes out first; for zip: if it also ends as one)
     and, for plain tar, if the piece before does not run on into it. A piece missing in between ends an archive: what follows is
-    given apart, and listing it tells that its beginning is missing.
+    given apart, and listing it says that its beginning is missing.
 
     Args:
         paths: files; those with other names are left out.
-        opened: opens one of them, for reading from any place.
+        open_file: opens one of them, for reading from any place.
 
     Raises:
         OSError: a file cannot be read.
@@ -104,7 +104,7 @@ def group(paths: Iterable[str], opened: Opened = _on_disk) -> list[Archive]:
         if match is None:
             continue
         if match["piece"] is None:
-            archives.append(Archive((path,), _begins(path, opened) or _BY_NAME[match["suffix"].lower()]))
+            archives.append(Archive((path,), _begins(path, open_file) or _BY_NAME[match["suffix"].lower()]))
         else:
             order = match["order"]
             shape = name[: -len(order)]
@@ -115,18 +115,18 @@ def group(paths: Iterable[str], opened: Opened = _on_disk) -> list[Archive]:
         named = _BY_NAME[match["suffix"].lower()] if match else "tar"
         found.sort()
         if not width or found[0][0] == 0:  # letters count from aa
-            archives += _joined(found, named, opened)
+            archives += _joined(found, named, open_file)
     return sorted(archives, key=lambda archive: archive.paths)
 
 
-def _joined(pieces: list[tuple[int, str]], named: str, opened: Opened) -> list[Archive]:
+def _joined(pieces: list[tuple[int, str]], named: str, open_file: Opener) -> list[Archive]:
     archives: list[Archive] = []
     run: list[str] = []
     run_kind = named
     last = -1
     for ordinal, path in pieces:
-        starts = _starts(path, opened)
-        if run and starts == "tar" and run_kind == "tar" and not _ended(run, opened):
+        starts = _starts(path, open_file)
+        if run and starts == "tar" and run_kind == "tar" and not _ended(run, open_file):
             starts = None  # cut right before a header
         if starts is not None or not run or ordinal != last + 1:
             if run:
@@ -147,18 +147,18 @@ def _ordinal(order: str) -> int:
     return value
 
 
-def _begins(path: str, opened: Opened) -> str | None:
+def _begins(path: str, open_file: Opener) -> str | None:
     """The kind of archive a file's first bytes are of."""
-    with opened(path) as file:
+    with open_file(path) as file:
         return kind_by_head(file.read(BLOCK))
 
 
-def _starts(path: str, opened: Opened) -> str | None:
+def _starts(path: str, open_file: Opener) -> str | None:
     """The kind of archive a piece starts for certain, however unlikely its first bytes are by chance; None for none."""
-    begins = _begins(path, opened)
+    begins = _begins(path, open_file)
     if begins in ("tar", "parquet", None):
         return begins
-    with opened(path) as file:
+    with open_file(path) as file:
         head = file.read(_HEAD)
         if begins == "zip":
             file.seek(max(0, file.seek(0, os.SEEK_END) - (1 << 16) - 22))
@@ -182,14 +182,14 @@ def _first_block(head: bytes, kind: str) -> bytes:
         return b""
 
 
-def _ended(run: list[str], opened: Opened) -> bool:
+def _ended(run: list[str], open_file: Opener) -> bool:
     """Whether a tar of these pieces cannot run on into a next one: its end mark is there, or its size is no multiple of 512.
 
     Where a file was cut right before a header and the member before ends in zeros, both readings list the same members.
     """
     size = 0
     for path in run:
-        with opened(path) as file:
+        with open_file(path) as file:
             last = file.seek(0, os.SEEK_END)
             size += last
             if path == run[-1]:

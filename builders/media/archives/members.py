@@ -1,4 +1,4 @@
-"""Listing: the members of an archive of any kind, and the bytes of many in one pass."""
+"""The members of an archive of any kind, and the bytes of many in one pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterator
 from ...core.findings import Finding
 from . import tar, zipfiles
 from .archive import DEFAULT_LIMITS, Archive, BombError, DamageError, Gate, Limits, Member
-from .decompress import Inflated, in_order
+from .decompress import Decompressed, in_order
 from .joined_file import Joined, Whole
 from .seek_index import gzip_file, points_path, save_points
 
@@ -27,9 +27,9 @@ def members(
 
     Args:
         archive: from `group`.
-        cache: folder for seek points; see `seeking.cache_folder`.
+        cache: folder for seek points; see `modalmix.builders.core.cache_dir`.
         limits: what is taken for a bomb.
-        id_column: of a Parquet file whose cells have no paths; see `columns`.
+        id_column: of a Parquet file whose cells have no paths; see `parquet_members`.
 
     Yields:
         Members, and findings about what is refused. A damaged archive, or a bomb, ends with a finding after the members before.
@@ -59,11 +59,11 @@ def read_through(
 ) -> Iterator[tuple[Member, bytes] | Finding]:
     """The bytes of many members in one pass, in the archive's order, at the speed of decompression.
 
-    At any time one member's bytes are held; members that are not wanted are gone past without being put together.
+    At any time one member's bytes are held; the bytes of other members are skipped.
 
     Args:
         archive: from `group`.
-        wanted: the `start` of the members that are asked for (a set, or a mapping by `start`); None for all.
+        wanted: the `start` of the members to read (a set, or a mapping by `start`); None for all.
         limits: what is taken for a bomb.
         id_column: see `members`.
 
@@ -71,16 +71,16 @@ def read_through(
         Members with their bytes, and the findings that `members` yields. The pass goes on to the archive's end.
     """
 
-    def wants(member: Member) -> bool:
+    def select(member: Member) -> bool:
         return wanted is None or member.start in wanted
 
     try:
         with Joined(archive.paths) as file:
-            for one in pass_through(archive, file, wants, limits=limits, id_column=id_column):
-                if isinstance(one, Finding):
-                    yield one
-                elif one[1] is not None:
-                    yield one[0], one[1]
+            for found in pass_through(archive, file, select, limits=limits, id_column=id_column):
+                if isinstance(found, Finding):
+                    yield found
+                elif found[1] is not None:
+                    yield found[0], found[1]
     except OSError as error:
         yield Gate(archive, limits).refuse("archive-damaged", f"it cannot be read: {error}")
 
@@ -88,17 +88,17 @@ def read_through(
 def pass_through(
     archive: Archive,
     file: Whole,
-    wants: Callable[[Member], bool],
+    select: Callable[[Member], bool],
     *,
     limits: Limits = DEFAULT_LIMITS,
     id_column: str | None = None,
 ) -> Iterator[tuple[Member, bytes | None] | Finding]:
-    """Every member of an archive in its order, those that are wanted with their bytes.
+    """Every member of an archive in its order, the selected ones with their bytes.
 
     Args:
         archive: what is read, as findings name it.
         file: its bytes, which are read from the beginning to the end, and hardly ever back.
-        wants: asked of each member when it comes by.
+        select: says of a member whether its bytes are needed.
         limits: what is taken for a bomb.
         id_column: see `members`.
 
@@ -110,7 +110,7 @@ def pass_through(
     """
     gate = Gate(archive, limits)
     try:
-        yield from _walk(archive, file, gate, wants, id_column)
+        yield from _walk(archive, file, gate, select, id_column)
     except DamageError as error:
         yield gate.refuse("archive-bomb" if isinstance(error, BombError) else "archive-damaged", str(error))
 
@@ -119,7 +119,7 @@ def _find_points(archive: Archive, file: Joined, gate: Gate, cache: str | None) 
     """The members of a ``tar.gz`` whose seek points are not in the cache; afterwards they are."""
     unpacked, _ = gzip_file(archive, file, cache)
     try:
-        stream = Inflated(unpacked, file.size, gate.limits)
+        stream = Decompressed(unpacked, file.size, gate.limits)
         for found in tar.walk(stream, gate, _no_bytes):
             yield found if isinstance(found, Finding) else found[0]
         while stream.skip(1 << 20):  # what comes after the last member, so that the points are all there
@@ -130,22 +130,22 @@ def _find_points(archive: Archive, file: Joined, gate: Gate, cache: str | None) 
 
 
 def _walk(
-    archive: Archive, file: Whole, gate: Gate, wants: Callable[[Member], bool], id_column: str | None
+    archive: Archive, file: Whole, gate: Gate, select: Callable[[Member], bool], id_column: str | None
 ) -> Iterator[tuple[Member, bytes | None] | Finding]:
     if archive.kind == "parquet":
         from . import parquet_members
 
         for source in archive.paths if isinstance(file, Joined) else (file,):
-            yield from parquet_members.walk(parquet_members.opened(source), gate, wants, id_column)
+            yield from parquet_members.walk(parquet_members.open_parquet(source), gate, select, id_column)
     elif archive.kind == "zip":
-        for one in zipfiles.walk(file, gate):
-            if isinstance(one, Finding) or not wants(one):
-                yield one if isinstance(one, Finding) else (one, None)
+        for found in zipfiles.walk(file, gate):
+            if isinstance(found, Finding) or not select(found):
+                yield found if isinstance(found, Finding) else (found, None)
                 continue
-            data = file.pread(one.packed or one.size, one.start)
+            data = file.pread(found.packed or found.size, found.start)
             try:
-                yield one, zipfiles.inflate(data, one.size) if one.packed else data
+                yield found, zipfiles.inflate(data, found.size) if found.packed else data
             except OSError as error:
-                yield gate.refuse("member-size", f"{one.name!r}: {error}")
+                yield gate.refuse("member-size", f"{found.name!r}: {error}")
     else:
-        yield from tar.walk(in_order(archive, file, gate.limits), gate, wants)
+        yield from tar.walk(in_order(archive, file, gate.limits), gate, select)

@@ -62,8 +62,8 @@ class MediaColumn(NamedTuple):
 
     Attributes:
         name: of the top-level column.
-        data: steps to the binary values.
-        path: steps to their names; None where there are none.
+        data: the fields that lead to the binary values, the column first.
+        path: likewise to their names; None where there are none.
     """
 
     name: str
@@ -75,16 +75,16 @@ class IdColumn(NamedTuple):
     """Where a row's id is.
 
     Attributes:
-        steps: to a text column.
+        fields: that lead to a text column.
         key: of the JSON object that the text is; None where the text is the id.
     """
 
-    steps: tuple[str, ...]
+    fields: tuple[str, ...]
     key: str | None
 
 
-def opened(source: str | Whole) -> pq.ParquetFile:
-    """A Parquet file, whose pages are read as they are needed.
+def open_parquet(source: str | Whole) -> pq.ParquetFile:
+    """Opens a Parquet file, whose pages are read as they are needed.
 
     Args:
         source: its path, or what it is read from.
@@ -115,15 +115,15 @@ def media_columns(schema: pa.Schema) -> list[MediaColumn]:
 
 
 def walk(
-    file: pq.ParquetFile, gate: Gate, wants: Callable[[Member], bool], id_column: str | None
+    file: pq.ParquetFile, gate: Gate, select: Callable[[Member], bool], id_column: str | None
 ) -> Iterator[tuple[Member, bytes | None] | Finding]:
     """The cells of all media columns, row by row.
 
     Args:
         file: from `reader_pool`.
-        gate: what is taken.
-        wants: says of a member whether its bytes are asked for.
-        id_column: name of the id column, with dots between the steps.
+        gate: what is accepted.
+        select: says of a member whether its bytes are needed.
+        id_column: name of the id column, with dots between the fields.
 
     Raises:
         DamageError: the file cannot be read on.
@@ -138,9 +138,9 @@ def walk(
             names = ", ".join(repr(column.name) for column in media if column.path is None)
             yield gate.refuse("member-id", f"no column names the cells of {names}; pass id_column")
     media_ids = [(index, column) for index, column in enumerate(media) if column.path or id_at]
-    columns = sorted({".".join(steps) for _, one in media_ids for steps in (one.data, one.path) if steps})
+    columns = sorted({".".join(fields) for _, column in media_ids for fields in (column.data, column.path) if fields})
     if id_at:
-        columns.append(".".join(id_at.steps))
+        columns.append(".".join(id_at.fields))
     row = out = 0
     packed = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
     for batch in batches(file, columns, range(file.num_row_groups)):
@@ -169,7 +169,7 @@ def walk(
                     yield refused
                 else:
                     member = Member(name, (row + i) * len(media) + index, size)
-                    yield member, data[i].as_py() if wants(member) else None
+                    yield member, data[i].as_py() if select(member) else None
         row += len(batch)
 
 
@@ -178,25 +178,27 @@ def find_id(file: pq.ParquetFile) -> IdColumn | None:
     leaves = list(_text_leaves(file.schema_arrow))
     if not leaves:
         return None
-    sample = next(batches(file, [".".join(steps) for steps in leaves], range(file.num_row_groups), _SAMPLE_ROWS), None)
+    sample = next(
+        batches(file, [".".join(fields) for fields in leaves], range(file.num_row_groups), _SAMPLE_ROWS), None
+    )
     if sample is None:
         return None
     values: dict[IdColumn, list[Any]] = {}
-    for steps in leaves:
-        texts = _texts(leaf(sample, steps))
-        values[IdColumn(steps, None)] = [*texts]
-        objects = [one for one in map(_object, texts) if one]
+    for fields in leaves:
+        texts = _texts(leaf(sample, fields))
+        values[IdColumn(fields, None)] = [*texts]
+        objects = [value for value in map(_object, texts) if value]
         if objects and len(objects) == len(texts):
             for key in objects[0]:
-                values[IdColumn(steps, key)] = [one.get(key) for one in objects]
+                values[IdColumn(fields, key)] = [value.get(key) for value in objects]
     usable: dict[IdColumn, list[str]] = {}
     for at, found in values.items():
-        known = [text for text in found if isinstance(text, str) and text]
-        if len(known) == len(found) == len(set(known)):
-            usable[at] = known
-    for wanted in _ID_NAMES:
+        ids = [text for text in found if isinstance(text, str) and text]
+        if len(ids) == len(found) == len(set(ids)):
+            usable[at] = ids
+    for name in _ID_NAMES:
         for at, ids in usable.items():
-            if (at.key or at.steps[-1]) == wanted and max(map(len, ids)) <= 255:
+            if (at.key or at.fields[-1]) == name and max(map(len, ids)) <= 255:
                 return at
     for at, ids in usable.items():
         if all(map(_FILE_NAME.fullmatch, ids)) or all(map(_YOUTUBE_ID.fullmatch, ids)):
@@ -222,26 +224,26 @@ def batches(
         raise DamageError(f"its pages are damaged: {error}") from error
 
 
-def leaf(batch: pa.RecordBatch, steps: tuple[str, ...]) -> pa.Array:
-    """The values at some steps into structs.
+def leaf(batch: pa.RecordBatch, fields: tuple[str, ...]) -> pa.Array:
+    """The values of a field inside of structs.
 
     Raises:
         DamageError: there is no such column.
     """
     try:
-        array = batch.column(steps[0])
-        for step in steps[1:]:
-            array = pc.struct_field(array, step)
+        array = batch.column(fields[0])
+        for field in fields[1:]:
+            array = pc.struct_field(array, field)
         return array
     except _DAMAGE as error:
-        raise DamageError(f"it has no column {'.'.join(steps)!r}") from error
+        raise DamageError(f"it has no column {'.'.join(fields)!r}") from error
 
 
 def _ids(batch: pa.RecordBatch, at: IdColumn) -> list[str | None]:
-    texts: list[Any] = _texts(leaf(batch, at.steps))
+    texts: list[Any] = _texts(leaf(batch, at.fields))
     if at.key is not None:
         objects = [_object(text) or {} for text in texts]
-        texts = [one.get(at.key) for one in objects]
+        texts = [value.get(at.key) for value in objects]
     return [str(text) if isinstance(text, (str, int)) and text != "" else None for text in texts]
 
 
@@ -287,12 +289,12 @@ def _text_leaves(schema: pa.Schema) -> Iterator[tuple[str, ...]]:
     def inside(field: pa.Field, before: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         if "." in field.name:
             return  # no name a column could be selected by
-        steps = (*before, field.name)
+        fields = (*before, field.name)
         if _is_text(field.type):
-            yield steps
+            yield fields
         elif pa.types.is_struct(field.type):
             for inner in field.type:
-                yield from inside(inner, steps)
+                yield from inside(inner, fields)
 
     for field in schema:
         yield from inside(field, ())

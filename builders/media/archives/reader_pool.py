@@ -1,6 +1,6 @@
-"""Open archives: those read last stay open, shared by all threads of a process; a bounded number, closed when their turn is over.
+"""Open archives: those read last stay open, a bounded number of them, shared by all threads of a process.
 
-A forked process starts with none of its own, so that no lock a thread of the parent held, and no position, comes along.
+A forked process starts with none of its own, so that it inherits no lock that a thread of the parent held, and no position.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from .archive import DEFAULT_LIMITS, Archive, DamageError
-from .decompress import Inflated, from_zstd
+from .decompress import Decompressed, from_zstd
 from .joined_file import Joined, Signature, signature
-from .parquet_members import batches, leaf, media_columns
-from .parquet_members import opened as opened_parquet
-from .seek_index import gzip_file, one_builder, save_points, zstd_frames
+from .parquet_members import batches, leaf, media_columns, open_parquet
+from .seek_index import gzip_file, save_points, single_builder, zstd_frames
 from .zipfiles import inflate
 
 MOST_OPEN = 16
@@ -59,13 +58,13 @@ class GzipReader(Reader):
         super().__init__(archive, cache)
         self._unpacked, ready = gzip_file(archive, self.file, cache)
         if not ready:
-            with one_builder(archive, cache):
+            with single_builder(archive, cache):
                 self._unpacked, ready = gzip_file(archive, self.file, cache)
                 if not ready:
                     self._find_points()
 
     def _find_points(self) -> None:
-        stream = Inflated(self._unpacked, self.file.size, DEFAULT_LIMITS)
+        stream = Decompressed(self._unpacked, self.file.size, DEFAULT_LIMITS)
         try:
             while stream.skip(1 << 30):
                 pass
@@ -125,7 +124,7 @@ class ParquetReader(Reader):
     def __init__(self, archive: Archive, cache: str | None) -> None:
         """Opens it."""
         super().__init__(archive, cache)
-        self._parquet = opened_parquet(archive.paths[0])
+        self._parquet = open_parquet(archive.paths[0])
         self._columns = media_columns(self._parquet.schema_arrow)
         self._ends: list[int] = []
         for group in range(self._parquet.num_row_groups):
@@ -198,7 +197,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
-def opened(archive: Archive, cache: str | None = None) -> Iterator[Reader]:
+def archive_reader(archive: Archive, cache: str | None = None) -> Iterator[Reader]:
     """An open archive, which stays open until it is not used any more and `MOST_OPEN` others were.
 
     An archive that has changed on the disk is opened anew.

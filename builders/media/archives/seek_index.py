@@ -1,8 +1,8 @@
-"""Seeking: where decompression can begin inside of a compressed tar, so that a member is read without all before it.
+"""The seek index: where decompression can begin inside of a compressed tar, so that a member is read without all before it.
 
 gzip has no such places of its own: `indexed_gzip` notes one every 4 MB while it decompresses (the 32 KB before it, and the bit),
-and they are kept in the cache, keyed by size, modification time and inode, so that an archive is gone through once a machine.
-zstd has one at each frame; where frames begin is read off the block headers (RFC 8878, 3.1.1) without decompressing.
+and they are kept in the cache, keyed by size, modification time and inode, so that each machine finds them once.
+zstd has one at each frame; the block headers say where frames begin (RFC 8878, 3.1.1) without decompressing.
 
 Chosen over rapidgzip by measurement (``tests/benchmarks/archives.py``): that builds its points in half the processor time and
 reads single members about as fast, but it takes two to three times the memory, and its threads abort an interpreter that ends
@@ -52,21 +52,21 @@ def gzip_file(archive: Archive, file: Joined, cache: str | None) -> tuple[Any, b
     """
     import indexed_gzip
 
-    def opened(buffer: int) -> Any:
+    def open_gzip(buffer: int) -> Any:
         return indexed_gzip.IndexedGzipFile(
             fileobj=file, spacing=SPACING, readbuf_size=_PACKED_BYTES, buffer_size=buffer
         )
 
     path = points_path(archive, cache)
     if os.path.exists(path):
-        ready = opened(_SEEKING_BUFFER)
+        ready = open_gzip(_SEEKING_BUFFER)
         try:
             ready.import_index(path)
             return ready, True
         except (OSError, ValueError):  # cut off, or of another version: made anew
             ready.close()
             file.seek(0)
-    return opened(_BUILDING_BUFFER), False
+    return open_gzip(_BUILDING_BUFFER), False
 
 
 def save_points(unpacked: Any, archive: Archive, cache: str | None) -> None:
@@ -83,7 +83,7 @@ def save_points(unpacked: Any, archive: Archive, cache: str | None) -> None:
 
 
 @contextmanager
-def one_builder(archive: Archive, cache: str | None) -> Iterator[None]:
+def single_builder(archive: Archive, cache: str | None) -> Iterator[None]:
     """Lets one process at a time find the seek points of an archive; the others wait for it and load them."""
     path = f"{points_path(archive, cache)}.lock"
     try:

@@ -40,7 +40,7 @@ class Stream(Protocol):
         """
 
     def skip(self, size: int) -> bool:
-        """Goes past the next bytes; false where there are not that many.
+        """Skips the next bytes; false where there are not that many.
 
         Raises:
             DamageError: they cannot be read.
@@ -85,17 +85,17 @@ def number(field: bytes) -> int:
 
 
 def walk(
-    stream: Stream, gate: Gate, wants: Callable[[Member], bool]
+    stream: Stream, gate: Gate, select: Callable[[Member], bool]
 ) -> Iterator[tuple[Member, bytes | None] | Finding]:
-    """The members of a tar stream, each after its last byte has been met.
+    """The members of a tar stream, each after its last byte.
 
     Args:
         stream: at the first header.
-        gate: what is taken.
-        wants: says of a member whether its bytes are asked for; all others are gone past.
+        gate: what is accepted.
+        select: says of a member whether its bytes are needed; those of others are skipped.
 
     Yields:
-        A member with its bytes, or None for one that was not asked for; or a finding about something refused.
+        A member with its bytes, or None for one that is not selected; or a finding about something refused.
 
     Raises:
         DamageError: it cannot be read on; the members before were given.
@@ -145,7 +145,7 @@ def walk(
         long_name, local = None, {}
         if kind in b"123456" or (kind in b"0\0" and raw.endswith(b"/")):
             if kind in b"12346":
-                yield gate.refuse("member-kind", f"{_shown(raw)} is {_REFUSED[kind]}")
+                yield gate.refuse("member-kind", f"{_quoted(raw)} is {_REFUSED[kind]}")
             if kind in b"0\0":
                 offset = _past(stream, size, offset, raw)
             continue  # links and folders have no bytes, whatever their size says
@@ -167,7 +167,7 @@ def walk(
                 yield refused
             continue
         member = Member(name, start, size)
-        if wants(member):
+        if select(member):
             data: bytes | None = stream.read(size)
             if data is None or len(data) < size:
                 raise DamageError(f"it ends inside {name!r}: {size:,} bytes at byte {start:,}")
@@ -192,15 +192,15 @@ def _after_end(stream: Stream) -> tuple[bytes, int]:
 
 
 def _past(stream: Stream, size: int, offset: int, raw: bytes) -> int:
-    """Goes past a member's bytes; gives the offset of the next header."""
+    """Skips a member's bytes; gives the offset of the next header."""
     if not stream.skip(size):
-        raise DamageError(f"it ends inside {_shown(raw)}: {size:,} bytes at byte {offset:,}")
+        raise DamageError(f"it ends inside {_quoted(raw)}: {size:,} bytes at byte {offset:,}")
     stream.skip(-size % BLOCK)  # the last padding may be missing
     return offset + size + -size % BLOCK
 
 
 def _past_sparse_map(stream: Stream, offset: int) -> int:
-    """Goes past the blocks in which GNU tar lists the holes of a file that has many."""
+    """Skips the blocks in which GNU tar lists the holes of a file that has many."""
     while True:
         block = stream.read(BLOCK)
         offset += BLOCK
@@ -245,5 +245,5 @@ def _short_name(block: bytes) -> bytes:
     return name
 
 
-def _shown(raw: bytes) -> str:
+def _quoted(raw: bytes) -> str:
     return repr(raw[:200].decode("utf-8", "backslashreplace"))

@@ -7,8 +7,8 @@
 ``pictures``  a video that comes as a list of pictures (chosen by the cell, not by name)
 ============  ==========================================================================================
 
-`containers` looks at the boxes of a file, `index` says which packet is which frame, `pyav` opens, scans and decodes,
-`decord_torchcodec` has decord and torchcodec, `files` puts them together, `frame_folder` has the frame lists.
+`frame_index` says which packet is which frame, `pyav` opens, scans and decodes, `decord_torchcodec` has decord and torchcodec,
+`video_file` puts them together, `frame_folder` has the frame lists.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import MediaError
 
 
 class Deadline:
-    """A moment after which work on a file is given up: nothing here may hang on a file somebody made."""
+    """A moment after which work on a file ends: no file may make a reader hang."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -1,7 +1,7 @@
 """decord and torchcodec behind one function: pictures by the index they count with.
 
-Both are opened beside PyAV's index, which says what they would get wrong; a file they are known to be wrong on is refused by
-name of the reason.  Who is wrong where, measured against ffmpeg's own frames: decord counts coded frames whatever the edit list
+Both are opened beside PyAV's index, which says what they would get wrong; a file that they read wrongly is refused with
+the reason.  What each does wrong, measured against ffmpeg's own frames: decord counts coded frames whatever the edit list
 says, gives nothing of a truncated file, and hangs on MPEG-TS; torchcodec shows wrong frames of MPEG-TS.
 """
 

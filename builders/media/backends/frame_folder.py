@@ -1,4 +1,4 @@
-"""A video that comes as pictures: a folder of frames, a patch; sampled by somebody before, at a rate nobody wrote down."""
+"""A video that comes as pictures: a folder of frames, a patch; sampled upstream, at a rate that is not written down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .pyav import Pictures
 
 
 class PictureList:
-    """Pictures as the frames of a video; the same interface as `files.VideoFile`, with no times.
+    """Pictures as the frames of a video; the same interface as `video_file.VideoFile`, with no times.
 
     Attributes:
         backend: ``pictures``.

@@ -1,10 +1,10 @@
-"""Video by PyAV: scanned without decoding, then decoded from the keyframe before each wanted frame, and no further than it.
+"""Video by PyAV: scanned without decoding, then decoded from the keyframe before each selected frame, and no further than it.
 
-Three things make it as fast as the file allows: no packet is decoded after the last wanted one of a stretch (the decoder is
-drained instead), frames that no other frame refers to are skipped unless they are wanted, and one converter to RGB is kept.
-What the packets do not tell for certain (`index.make`), and containers in which seeking is not exact, are decoded from the start.
+Three things make it as fast as the file allows: no packet is decoded after the last selected one of a stretch (the decoder is
+drained instead), frames that no other frame refers to are skipped unless they are selected, and one converter to RGB is kept.
+What the packets leave open (`frame_index.make`), and containers in which seeking is not exact, are decoded from the start.
 
-Only demuxers that read one file are let in: a playlist or a concat script that calls itself ``.mp4`` would read other files.
+Only demuxers that read one file are allowed: a playlist or a concat script that calls itself ``.mp4`` would read other files.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Stream:
         format: first name of the demuxer (``mov``, ``matroska``, …).
         number: index of the stream in the container.
         alone: whether the container has no other video stream.
-        header_frames: number of frames the header tells; 0 where it does not.
-        rate: frames per second the header tells; None where it does not.
+        header_frames: number of frames the header gives; 0 where it does not.
+        rate: frames per second the header gives; None where it does not.
         height: of a frame in pixels, before it is turned.
         width: likewise.
         time_base: seconds per unit of a time stamp.
-        index: the frames; None where only decoding tells them.
-        times: time stamp of each frame in the order they are shown in; None where the file does not tell it.
+        index: the frames; None where only decoding finds them.
+        times: time stamp of each frame in the order they are shown in; None where the file does not say it.
         damaged: packets and frames that the decoder complained about, so far.
     """
 
@@ -172,9 +172,9 @@ class Stream:
         self.damaged += sum(1 for frame in frames if frame.is_corrupt)
         return frames
 
-    def frames(self, wanted: Iterable[int], deadline: Deadline) -> Iterator[tuple[int, Any]]:
+    def frames(self, selected: Iterable[int], deadline: Deadline) -> Iterator[tuple[int, Any]]:
         """Frames by index, each once, in no order, as (index, PyAV frame); those that do not decode are left out."""
-        missing = set(wanted)
+        missing = set(selected)
         if self.index is None:
             for frame, picture in enumerate(self.decoded(deadline)):
                 if frame in missing:
@@ -199,12 +199,12 @@ class Stream:
                     return
 
     def _run(
-        self, index: FrameIndex, start: int, last: int, wanted: Sequence[int], deadline: Deadline
+        self, index: FrameIndex, start: int, last: int, selected: Sequence[int], deadline: Deadline
     ) -> Iterator[tuple[int, Any]]:
         """The wanted frames of one stretch of packets; ends early where the file does not lie as the index says."""
         skips = self._stream.codec_context.name in _UNREFERENCED
-        positions = {index.position[frame] for frame in wanted}
-        ranks = {index.pts[frame]: frame for frame in wanted}
+        positions = {index.position[frame] for frame in selected}
+        ranks = {index.pts[frame]: frame for frame in selected}
         position, skipping = -1, None
         for packet in self._from(index, start, deadline):
             deadline.check()
