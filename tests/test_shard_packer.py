@@ -13,7 +13,7 @@ import pytest
 
 from modalmix.builders.build import Packer
 from modalmix.builders.build.shard_packer import DoneShard
-from modalmix.builders.build.task_rows import Held
+from modalmix.builders.build.task_rows import InMemoryItem
 from modalmix.builders.core import storage
 from modalmix.builders.core.parquet_limits import ROW_BYTES
 from modalmix.builders.core.sample import Sample
@@ -24,9 +24,9 @@ from modalmix.builders.pipeline.rows import Row
 KB = 1_000
 
 
-def asked(number: int, *videos: Item | Held, images: Sequence[Item] = ()) -> Row:
+def asked(number: int, *videos: Item | InMemoryItem, images: Sequence[Item] = ()) -> Row:
     sample = Sample(id=str(number), turns=[("human", "What?"), ("gpt", "That.")])
-    media = Media(list(images), list(videos), [], [], [])  # type: ignore[arg-type]  # Held stands where an Item stands
+    media = Media(list(images), list(videos), [], [], [])  # type: ignore[arg-type]  # InMemoryItem stands where an Item stands
     return Row(str(number), None, "a.json", number, "video", sample, media, {"id": number}, [])
 
 
@@ -96,7 +96,7 @@ def test_a_shard_is_closed_by_what_it_stores(tmp_path: Path) -> None:
 
 def test_bytes_at_hand_are_one_medium_if_they_are_one_object(tmp_path: Path) -> None:
     data = bytes(range(250)) * 200
-    rows = [asked(i, Held("a.mp4", len(data), data)) for i in range(3)]
+    rows = [asked(i, InMemoryItem("a.mp4", len(data), data)) for i in range(3)]
     shard = packed(tmp_path, rows)
     assert len(data) < shard.bytes < 2 * len(data)
 

@@ -171,22 +171,22 @@ def test_the_lock_of_a_dead_process_of_this_host_is_no_obstacle(bucket: str) -> 
     dead = subprocess.Popen(["true"])
     dead.wait()
     elsewhere(place, socket.gethostname(), dead.pid)
-    with place.held(""):
+    with place.lock(""):
         pass
     elsewhere(place, socket.gethostname(), os.getpid())  # of a process that had the number of this one
-    with place.held(""):
+    with place.lock(""):
         pass
     assert place.size(f"{storage.STATE}/lock.json") is None
     living = subprocess.Popen(["sleep", "600"])
     try:
         elsewhere(place, socket.gethostname(), living.pid)
-        with pytest.raises(DataError, match=f"process {living.pid} of"), place.held(""):
+        with pytest.raises(DataError, match=f"process {living.pid} of"), place.lock(""):
             pass
     finally:
         living.kill()
     with pytest.raises(DataError, match="an unknown process"):
         place.write(f"{storage.STATE}/lock.json", b"{")
-        with place.held(""):
+        with place.lock(""):
             pass
 
 
@@ -202,11 +202,11 @@ def test_a_build_whose_lock_was_taken_stops(data: Path, bucket: str, monkeypatch
 
 def test_parts_hold_an_object_store_against_the_whole_but_not_against_each_other(bucket: str) -> None:
     place = storage.at(f"{bucket}/leases/built")
-    with place.held("-0-2"), place.held("-1-2"):
+    with place.lock("-0-2"), place.lock("-1-2"):
         for part in ("", "-0-2"):
-            with pytest.raises(DataError, match="another build"), place.held(part):
+            with pytest.raises(DataError, match="another build"), place.lock(part):
                 pass
-    with place.held(""), pytest.raises(DataError, match="another build"), place.held("-0-2"):
+    with place.lock(""), pytest.raises(DataError, match="another build"), place.lock("-0-2"):
         pass
 
 

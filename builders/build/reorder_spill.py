@@ -129,7 +129,7 @@ def make(out: Output, plan: Plan) -> None:
     """
     if out.size(_ALL) is not None:
         return
-    with out.alone(_ALL):
+    with out.file_lock(_ALL):
         if out.size(_ALL) is not None:
             return
         files = AnnotationFiles(plan)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..core.parquet_limits import ROW_BYTES
-from ..media.items import Held, Item, Media
+from ..media.items import InMemoryItem, Item, Media
 from ..pipeline.rows import Row
 
 MAX_ROWS = 16_384
@@ -60,7 +60,7 @@ class RowGroup:
             file that did not exist.
     """
 
-    def __init__(self, limit: int, weight: Callable[[Item | Held], int] = lambda item: item.size) -> None:
+    def __init__(self, limit: int, weight: Callable[[Item | InMemoryItem], int] = lambda item: item.size) -> None:
         """An empty row group for about `limit` bytes, in which an item counts its `weight`."""
         self._weight = weight
         self._limit = min(limit, ROW_BYTES)
@@ -104,7 +104,7 @@ class RowGroup:
         return size + text
 
 
-def key_of(item: Item | Held) -> Key:
+def key_of(item: Item | InMemoryItem) -> Key:
     """A key that is equal for items at the same place, whose bytes are therefore the same."""
     return (item.path, item.start, item.size, item.base64) if isinstance(item, Item) else id(item.data)
 

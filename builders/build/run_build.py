@@ -245,7 +245,7 @@ def _prepared(
     split_assignment.check(settings.splits)
     _check(out, overwrite)
     plan = engine.plan(data, options, settings)
-    with out.held(part, take_over=take_over) as check:
+    with out.lock(part, take_over=take_over) as check:
         if overwrite:
             _empty(out)
         before = planning.read(out)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..core.findings import finding
 from ..core.storage import Output
-from ..media.items import NO_BASE64, Held, Item, read_bytes
+from ..media.items import NO_BASE64, InMemoryItem, Item, read_bytes
 from ..pipeline import features, grouped_rows
 from ..pipeline.arrow_tables import MediaCells, grouped_table, media_items, named, referenced, table
 from ..pipeline.rejects import line
@@ -211,11 +211,11 @@ class Packer:
             self._completed(shard)
 
 
-def _reference_bytes(item: Item | Held) -> int:
+def _reference_bytes(item: Item | InMemoryItem) -> int:
     return 64 + len(item.path) if isinstance(item, Item) else 64
 
 
-def _cells(column: str, items: Sequence[Item | Held], modified: Mapping[str, int]) -> list[Cell]:
+def _cells(column: str, items: Sequence[Item | InMemoryItem], modified: Mapping[str, int]) -> list[Cell]:
     """The cells of a media column.  An item whose bytes are not a plain range of a file is read here, each one once.
 
     Raises:
@@ -224,7 +224,7 @@ def _cells(column: str, items: Sequence[Item | Held], modified: Mapping[str, int
     read: dict[Any, bytes] = {}
     cells: list[Cell] = []
     for index, item in enumerate(items):
-        if isinstance(item, Held):
+        if isinstance(item, InMemoryItem):
             cells.append(item.data)
         elif item.direct:
             cells.append(FileRange(item.path, item.start, item.size, item.whole, modified.get(item.path)))
@@ -239,8 +239,8 @@ def _cells(column: str, items: Sequence[Item | Held], modified: Mapping[str, int
     return cells
 
 
-def _is_affected(other: Item | Held, item: Item, alone: bool) -> bool:
+def _is_affected(other: Item | InMemoryItem, item: Item, alone: bool) -> bool:
     """Whether an item is the one that failed, or, unless that failed `alone`, is in the same file."""
-    if isinstance(other, Held):
+    if isinstance(other, InMemoryItem):
         return False
     return key_of(other) == key_of(item) or (not alone and other.path == item.path)

@@ -20,7 +20,7 @@ from ..core.counts import Counts
 from ..core.findings import Finding, finding
 from ..core.storage import Output
 from ..media.archives import Archive, read_through
-from ..media.items import Held, Item, Media
+from ..media.items import InMemoryItem, Item, Media
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import Reject, Row, rows
 from .build_plan import Plan, Task
@@ -108,16 +108,18 @@ def _in_archive_order(
 def _with(row: Row, archive: Archive, start: int, data: bytes) -> Row:
     """The row with the bytes of a member in place of the item that refers to it."""
 
-    def held(items: Sequence[Item]) -> list[Item]:
+    def replaced(items: Sequence[Item]) -> list[Item]:
         return [
-            Held(item.name, len(data), data, item.path, item.start, item.whole)  # type: ignore[misc]
+            InMemoryItem(item.name, len(data), data, item.path, item.start, item.whole)  # type: ignore[misc]
             if item.archive == archive and item.start == start
             else item
             for item in items
         ]
 
     media = row.media
-    frames: list[Sequence[Item]] = [held(items) for items in media.frames]
+    frames: list[Sequence[Item]] = [replaced(items) for items in media.frames]
     return row._replace(
-        media=Media(held(media.images), held(media.videos), frames, held(media.audios), held(media.audio_q))
+        media=Media(
+            replaced(media.images), replaced(media.videos), frames, replaced(media.audios), replaced(media.audio_q)
+        )
     )

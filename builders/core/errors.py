@@ -1,14 +1,14 @@
-"""Errors that a person can mend: each is one line for the terminal."""
+"""Errors that a person can fix: each is one line for the terminal."""
 
 from __future__ import annotations
 
 
 class DataError(ValueError):
-    """The data named by the user cannot be read as asked; one line that quotes what was seen and how to mend it."""
+    """An input or an option of the user is wrong; one line that quotes it and says how to fix it."""
 
 
 class HubError(DataError):
-    """A push, a verification or a download that is not done, and why, in one line."""
+    """A push, a verification or a download has failed; one line that says why."""
 
 
 def one_line(error: BaseException, token: str | None = None) -> str:
@@ -16,7 +16,7 @@ def one_line(error: BaseException, token: str | None = None) -> str:
 
     Args:
         error: what was raised.
-        token: replaced by ``***`` wherever it stands in the text.
+        token: a secret, which the text shows as ``***``.
     """
     text = " ".join(str(error).split()) or type(error).__name__
     if token:

@@ -20,7 +20,9 @@ from contextlib import contextmanager
 from filelock import lock_descriptor
 
 _POLL_SECONDS = 0.005
-_NOT_SUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+_NOT_SUPPORTED = frozenset({errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+"""EBADF: network file systems that emulate these locks refuse them for a folder, which cannot be open for writing."""
+
 _HELD = frozenset({errno.EACCES, errno.EAGAIN})  # some file systems say EACCES
 
 

@@ -49,16 +49,16 @@ class Item(NamedTuple):
         return self.archive is None and not self.base64
 
 
-class Held(NamedTuple):
-    """A media item whose bytes are at hand; it stands where an `Item` stands.
+class InMemoryItem(NamedTuple):
+    """A media item whose bytes are in memory; it takes the place of an `Item`.
 
     Attributes:
         name: as of an item.
         size: of the bytes.
         data: the bytes.
-        path: where they came from, as of an item; empty where that is no place on this machine.
-        start: likewise.
-        whole: likewise.
+        path: file of the bytes, as of an item; empty where it is not on this machine.
+        start: offset in that file, as of an item.
+        whole: whether the item is the whole file, as of an item.
     """
 
     name: str

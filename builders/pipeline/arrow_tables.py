@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ..core.sample import Mask
 from ..media.item_filesystem import urls_of
-from ..media.items import Held, Item, Media
+from ..media.items import InMemoryItem, Item, Media
 from .features import MEDIA_COLUMNS, of_media
 from .metadata_columns import SUFFIX
 from .metadata_columns import cells as metadata_cells
@@ -52,8 +52,8 @@ def named(groups: Groups) -> pa.StructArray:
 
 
 def at_hand(groups: Groups) -> pa.StructArray:
-    """Cells with file name and bytes, of items that hold these (`Held`)."""
-    held = cast(Sequence[Held], list(chain.from_iterable(groups)))
+    """Cells with file name and bytes, of items that hold these (`InMemoryItem`)."""
+    held = cast(Sequence[InMemoryItem], list(chain.from_iterable(groups)))
     cells = [_joined([one.data for one in held]), pa.array([one.name for one in held], pa.string())]
     return pa.StructArray.from_arrays(cells, fields=list(_CELL))
 

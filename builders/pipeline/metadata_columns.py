@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..media.header import Header, Medium
-from ..media.items import Held, Item
+from ..media.items import InMemoryItem, Item
 from ..media.read_header import header_of_item, read_header_of_bytes
 
 SUFFIX = "_metadata"
@@ -46,7 +46,7 @@ _FROM = {"duration": "seconds", "sampling_rate": "rate"}
 _LARGEST = 256 << 20
 
 
-def cells(items: Sequence[Item | Held], column: str, kind: pa.DataType) -> pa.StructArray:
+def cells(items: Sequence[Item | InMemoryItem], column: str, kind: pa.DataType) -> pa.StructArray:
     """The metadata of the items of a media column.
 
     Args:
@@ -57,7 +57,7 @@ def cells(items: Sequence[Item | Held], column: str, kind: pa.DataType) -> pa.St
     return pa.array([_told(item, column) for item in items], kind)
 
 
-def _told(item: Item | Held, column: str) -> dict[str, Any] | None:
+def _told(item: Item | InMemoryItem, column: str) -> dict[str, Any] | None:
     header = _header(item, _MEDIUM[column])
     there = header.rate > 0 if _MEDIUM[column] == "audio" else header.medium == _MEDIUM[column]
     if header.error or not there:
@@ -65,8 +65,8 @@ def _told(item: Item | Held, column: str) -> dict[str, Any] | None:
     return {name: getattr(header, _FROM.get(name, name)) or None for name in FIELDS[column]}
 
 
-def _header(item: Item | Held, medium: Medium) -> Header:
-    if isinstance(item, Held):
+def _header(item: Item | InMemoryItem, medium: Medium) -> Header:
+    if isinstance(item, InMemoryItem):
         return read_header_of_bytes(item.data, medium)
     if item.size > _LARGEST and not (item.whole and item.archive is None):
         return Header(error="it is too large to be held")

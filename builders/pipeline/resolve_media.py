@@ -9,7 +9,7 @@ from ..core.findings import Finding, finding
 from ..core.sample import Reference, Sample
 from ..formats import formats_with_masks
 from ..media.header import Header
-from ..media.items import Held, Item, Media
+from ..media.items import InMemoryItem, Item, Media
 from ..media.masks import media_findings
 from ..media.read_header import header_in_bytes, image_header, video_header
 from ..paths import Rewriter
@@ -75,9 +75,9 @@ def mask_findings(format_: str | None, sample: Sample, media: Media) -> list[Fin
     return media_findings(sample, frames=header.frames, height=header.height, width=header.width, pointer_of=pointer_of)
 
 
-def _header(item: Item | Held, medium: Literal["image", "video"]) -> Header | str | None:
+def _header(item: Item | InMemoryItem, medium: Literal["image", "video"]) -> Header | str | None:
     """What a medium says of itself, where it is at hand or a file; None where it would have to be put together first."""
-    if isinstance(item, Held):
+    if isinstance(item, InMemoryItem):
         return header_in_bytes(item.data, medium)
     if not item.whole:
         return None

@@ -85,7 +85,7 @@ class Output(Protocol):
     def fetch(self, path: str) -> str | None:
         """The path, on this machine, of a file or of a copy, until it is discarded; None if the file does not exist."""
 
-    def alone(self, path: str) -> AbstractContextManager[object]:
+    def file_lock(self, path: str) -> AbstractContextManager[object]:
         """Holds the lock of a file; an object store has none, and nothing is held there."""
 
     def is_whole(self, path: str, size: int, checksum: str, stamp: str) -> bool:
@@ -106,7 +106,7 @@ class Output(Protocol):
             last: a file in the folder that is removed after all others.
         """
 
-    def held(self, part: str, *, take_over: bool = False) -> AbstractContextManager[Callable[[], None]]:
+    def lock(self, part: str, *, take_over: bool = False) -> AbstractContextManager[Callable[[], None]]:
         """Holds the output against other builds.
 
         Args:

@@ -112,7 +112,7 @@ class Folder:
         full = self._full(path)
         return full if os.path.exists(full) else None
 
-    def alone(self, path: str) -> AbstractContextManager[object]:
+    def file_lock(self, path: str) -> AbstractContextManager[object]:
         """Holds a lock file beside it."""
         return locked(f"{self._full(path)}.lock")
 
@@ -135,7 +135,7 @@ class Folder:
         sync_folder(os.path.dirname(full))
 
     @contextmanager
-    def held(self, part: str, *, take_over: bool = False) -> Iterator[Callable[[], None]]:
+    def lock(self, part: str, *, take_over: bool = False) -> Iterator[Callable[[], None]]:
         """Locks the folder for one build, or for the parts of one."""
         os.makedirs(self._full(STATE), exist_ok=True)
         with ExitStack() as locks:

@@ -72,7 +72,7 @@ class Holder(msgspec.Struct, frozen=True):
 
 @contextmanager
 def locked(store: Objects, part: str, take_over: bool) -> Iterator[Callable[[], None]]:
-    """Holds the lock of a store; see `modalmix.builders.core.storage.Output.held`."""
+    """Holds the lock of a store; see `modalmix.builders.core.storage.Output.lock`."""
     path = f"{STATE}/lock{part}.json"
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     own = Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid(), now)

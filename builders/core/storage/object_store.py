@@ -149,7 +149,7 @@ class Store:
             return None
         return copy
 
-    def alone(self, path: str) -> AbstractContextManager[object]:
+    def file_lock(self, path: str) -> AbstractContextManager[object]:
         """Holds nothing."""
         return nullcontext()
 
@@ -170,7 +170,7 @@ class Store:
             except FileNotFoundError:
                 pass
 
-    def held(self, part: str, *, take_over: bool = False) -> AbstractContextManager[Callable[[], None]]:
+    def lock(self, part: str, *, take_over: bool = False) -> AbstractContextManager[Callable[[], None]]:
         """Takes the lock of the place, or of a part of its build."""
         return object_lock.locked(self, part, take_over)
 

@@ -21,7 +21,7 @@ from ...core.counts import Counts
 from ...core.findings import Finding, finding
 from ...media.archives import Archive, Member, pass_through
 from ...media.archives.detect import kind_by_head
-from ...media.items import Held, Item
+from ...media.items import InMemoryItem, Item
 from ...paths.rewriter import is_picture
 from ...pipeline.rows import Reject, Row
 from . import member_cache
@@ -169,7 +169,7 @@ class _Through:
         self.came: dict[int, str] = {}
         self.waiting: dict[tuple[int, int], _Waiting] = {}
         self.folder = ""
-        self.frames: list[Held] = []
+        self.frames: list[InMemoryItem] = []
         self.frames_bytes = 0
         self.fitting: dict[str, list[int]] = {}
         self.file: RemoteFile | None = None
@@ -200,7 +200,7 @@ class _Through:
                         yield _told(self.one, told)
                 if data is None:
                     continue
-                held = Held(member.name.rpartition("/")[2], len(data), data)
+                held = InMemoryItem(member.name.rpartition("/")[2], len(data), data)
                 if self._frame_of(member):
                     self.frames_bytes += held.size
                     if self.frames_bytes <= HELD_BYTES:
@@ -320,7 +320,7 @@ class _Through:
             if held <= HELD_BYTES:
                 return
             held -= one.held()
-            one.come = {key: Held("", 0, b"") for key in one.come}
+            one.come = {key: InMemoryItem("", 0, b"") for key in one.come}
             one.let_go = True
 
     def _apart(self) -> Iterator[Reject]:

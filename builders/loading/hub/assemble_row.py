@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...core.findings import Finding, finding, rejects
-from ...media.items import Held, Item, Media
+from ...media.items import InMemoryItem, Item, Media
 from ...pipeline.resolve_media import mask_findings
 from ...pipeline.rows import Reject, Row
 from .loose_files import CELL_BYTES, Come
@@ -27,8 +27,8 @@ def completed(row: Row, come: Callable[[Item], Come], verify_masks: bool) -> Row
         come: the bytes of each of its media.
         verify_masks: whether masks are compared with their picture or video.
     """
-    videos: list[Held] = []
-    folders: list[list[Held]] = []
+    videos: list[InMemoryItem] = []
+    folders: list[list[InMemoryItem]] = []
     for item in row.media.videos:
         one = come(item)
         if isinstance(one, list):
@@ -53,7 +53,7 @@ def completed(row: Row, come: Callable[[Item], Come], verify_masks: bool) -> Row
         return rejected(
             row, finding("media-unreadable", f"its media have {size:,} bytes, too many to hold; download them")
         )
-    done = row._replace(media=Media(images, videos, frames, audios, audio_q))  # type: ignore[arg-type]  # Held as Item
+    done = row._replace(media=Media(images, videos, frames, audios, audio_q))  # type: ignore[arg-type]  # InMemoryItem as Item
     if verify_masks and row.sample.masks and (told := mask_findings(row.format, row.sample, done.media)):
         placed = [one.placed(row.file, row.row) for one in told]
         if rejects(told):
@@ -67,7 +67,7 @@ def rejected(row: Row, one: Finding) -> Reject:
     return Reject(row.format, row.file, row.row, [*row.findings, one.placed(row.file, row.row)], row.record)
 
 
-def _file(come: Come) -> Held:
+def _file(come: Come) -> InMemoryItem:
     if isinstance(come, list):
         raise IsADirectoryError
     return come

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ...core.findings import Finding, finding
-from ...media.items import NO_BASE64, Held, Item
+from ...media.items import NO_BASE64, InMemoryItem, Item
 from ...paths.rewriter import is_picture
 from .remote_file import RemoteFile
 from .requested_paths import Wanted
@@ -32,7 +32,7 @@ CELL_BYTES = 2**31 - 1
 _GAP = 1 << 20
 """Bytes that are read and dropped rather than asked for anew behind them."""
 
-Come = Held | list[Held]
+Come = InMemoryItem | list[InMemoryItem]
 """A medium that has come: a file, or the frames of a video."""
 
 
@@ -90,7 +90,7 @@ class Reading:
         self._file: tuple[str, RemoteFile] | None = None
         self._starts: list[int] = []
         self._ends: list[int] = []
-        self._last: tuple[str, Held] | None = None
+        self._last: tuple[str, InMemoryItem] | None = None
 
     def expect(self, number: int, spans: Iterable[tuple[int, int]]) -> None:
         """Says which bytes of a patch will be asked for, so that neighbours come together.
@@ -149,13 +149,13 @@ class Reading:
             self._file = file.url, RemoteFile([file.url], [file.size], self._token)
         return self._file[1]
 
-    def _whole(self, file: File) -> Held:
+    def _whole(self, file: File) -> InMemoryItem:
         if self._last is None or self._last[0] != file.url:
             data = self._opened(file).pread(file.size, 0)
-            self._last = file.url, Held(file.name.rpartition("/")[2], len(data), data)
+            self._last = file.url, InMemoryItem(file.name.rpartition("/")[2], len(data), data)
         return self._last[1]
 
-    def _part(self, file: File, item: Item) -> Held | Finding:
+    def _part(self, file: File, item: Item) -> InMemoryItem | Finding:
         stop = item.start + item.size
         if stop > file.size:
             return finding("patch-out-of-range", f"bytes {item.start}–{stop} of {item.path!r}, which has {file.size}")
@@ -168,7 +168,7 @@ class Reading:
                 data = base64.b64decode(data, validate=True)
             except binascii.Error as error:
                 return finding("media-unreadable", f"bytes {item.start}–{stop} of {item.path!r} {NO_BASE64}: {error}")
-        return Held(f"{file.name.rpartition('/')[2]}.{item.start}", len(data), data)
+        return InMemoryItem(f"{file.name.rpartition('/')[2]}.{item.start}", len(data), data)
 
 
 def _by_file(one: tuple[int, File]) -> tuple[int, str, int]:
