@@ -5,6 +5,7 @@
     training(ds)      rows → decoded pictures, frames, sounds, masks, for Dataset and IterableDataset alike
     flatten(ds)       rows that are grouped by their media → one row for each sample
     messages(sample)  a row or a decoded sample → chat messages
+    model_inputs(processor, samples)  decoded samples → tokens and pixels of a model of transformers, with the frames' times
     collate(samples)  decoded samples → one ragged batch
     plain_text(text)  the text of a turn without the backslashes before tags that are no placeholders
 
@@ -19,6 +20,7 @@ from .collate import collate
 from .decode_options import DecodeOptions
 from .decode_row import decoded
 from .flatten import flatten
+from .model_inputs import model_inputs, video_metadata
 from .sample_outcomes import SampleRejected
 from .training_view import StreamView, TableView, training
 
@@ -31,7 +33,9 @@ __all__ = [
     "decoded",
     "flatten",
     "messages",
+    "model_inputs",
     "plain_text",
     "time_instruction",
     "training",
+    "video_metadata",
 ]

@@ -46,6 +46,8 @@ def messages(
             content is a text with the placeholders ``<image>``, ``<video>``, ``<audio>``.
         media: parts hold the sample's media under the name of their type (``{"type": "image", "image": …}``), as
             ``apply_chat_template(…, tokenize=True)`` needs them; otherwise the processor takes the media separately.
+            Messages have no place for the times of frames: for samples with videos use
+            `modalmix.builders.views.model_inputs`, which makes that call with the times.
         audio_q: of samples with a spoken question.  ``"upstream"``: ``text_q`` takes the place of the first turn, as in Ola's
             trainer (``_get_item`` in https://github.com/Ola-Omni/Ola/blob/f681820/ola/train/train.py#L877); placeholders of
             the turn that it lacks stand in front of it.  The turn stays where there is no ``text_q``, and where the sample
