@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from test_archives import WRITERS, archive_of, listed, zip_bytes
 
 from modalmix.builders.cli import example_data
-from modalmix.builders.media import archives
 from modalmix.builders.media.archives import Archive
 from modalmix.builders.media.item_filesystem import item_of, url_of, urls_of
-from modalmix.builders.media.items import Item, PatchItems, read_bytes
+from modalmix.builders.media.items import Item, PatchItems, item_of_member, read_bytes
 
 PICTURES = {
     f"pictures/{name}": example_data.picture(i) for i, name in enumerate(("a.png", "b c.png", "0:01:09.png", "ä#?.png"))
@@ -36,7 +35,7 @@ def own_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def items(folder: Path, writer: str = "tar.gz") -> list[Item]:
     name, _, pack = WRITERS[writer]
     archive = archive_of(folder / name, pack(PICTURES))
-    return [archives.item(archive, one) for one in listed(archive)[0]]
+    return [item_of_member(archive, one) for one in listed(archive)[0]]
 
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=20)
@@ -208,5 +207,5 @@ def test_base64_and_deflated_members_have_urls_too(tmp_path: Path) -> None:
         assert file.read() == b"hello"
     archive = archive_of(tmp_path / "a.zip", zip_bytes({"x.txt": b"hello" * 100}, zipfile.ZIP_DEFLATED))
     (member,) = listed(archive)[0]
-    with fsspec.open(url_of(archives.item(archive, member)), "rb") as file:
+    with fsspec.open(url_of(item_of_member(archive, member)), "rb") as file:
         assert file.read() == b"hello" * 100

@@ -120,10 +120,10 @@ def clock() -> float:
 
 def of_tar(peer: str, folder: Path) -> float:
     from modalmix.builders.media import archives
-    from modalmix.builders.media.items import read_bytes
+    from modalmix.builders.media.items import item_of_member, read_bytes
 
     archive = archives.Archive((str(folder / "X.tar"),), "tar")
-    items = [archives.item(archive, member) for member in archives.members(archive)]  # type: ignore[arg-type]
+    items = [item_of_member(archive, member) for member in archives.members(archive)]  # type: ignore[arg-type]
     picks = random.Random(1).choices(range(len(items)), k=READS["tar"])
     if peer == "tarfile":
         tar = tarfile.open(folder / "X.tar")  # noqa: SIM115  # ends with the process
@@ -177,7 +177,7 @@ def index(peer: str, folder: Path) -> float:
 
 def of_gzip(peer: str, folder: Path) -> float:
     from modalmix.builders.media import archives
-    from modalmix.builders.media.items import read_bytes
+    from modalmix.builders.media.items import item_of_member, read_bytes
 
     path = str(folder / "X.tar.gz")
     plain = archives.Archive((str(folder / "X.tar"),), "tar")
@@ -189,7 +189,7 @@ def of_gzip(peer: str, folder: Path) -> float:
         archive = archives.Archive((path,), "tar.gz")
         began = clock()
         for pick in picks:
-            read_bytes(archives.item(archive, pick))
+            read_bytes(item_of_member(archive, pick))
     elif peer == "rapidgzip":
         import rapidgzip
 
