@@ -153,14 +153,19 @@ def test_no_worker_outlives_the_caller(how: signal.Signals) -> None:
         [sys.executable, "-c", PARENT, here],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     assert parent.stdout is not None and parent.stderr is not None
     assert parent.stdout.readline() == b"begun\n"
     worker = int(parent.stdout.readline())
     time.sleep(0.2)  # it waits for the second task's end
-    parent.send_signal(how)
-    parent.communicate(timeout=60)
+    if how == signal.SIGINT:  # a terminal sends it to the whole group
+        os.killpg(parent.pid, how)
+    else:
+        parent.send_signal(how)
+    _, errors = parent.communicate(timeout=60)
+    assert errors.count(b"KeyboardInterrupt") == (how == signal.SIGINT), "the caller's own; workers print nothing"
     until = time.monotonic() + 60
     while is_running(worker) and time.monotonic() < until:
         time.sleep(0.02)
