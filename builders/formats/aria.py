@@ -117,7 +117,7 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
 
 
 def fit(shape: Shape) -> Recognition:
-    """How well a record fits that has no key that only one format has, and why."""
+    """How well a record fits, and why, apart from the keys that only one format has."""
     kind = shape.kinds.get("messages")
     if kind not in LISTS:
         return Recognition(NO, ["no messages"])

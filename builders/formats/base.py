@@ -56,7 +56,7 @@ class Format(Protocol):
 
     @staticmethod
     def fit(shape: Shape) -> Recognition:
-        """How well a record fits that has no key that only one format has, and why."""
+        """How well a record fits, and why, apart from the keys that only one format has."""
 
     @staticmethod
     def split_of(file: str) -> str:

@@ -2,7 +2,7 @@
 
 Each format can say which keys of a record follow from a sample's columns alone (its `columns` function).  `keep`
 compares that with the record itself: every key that is missing there, or has another value, goes verbatim into
-``extra``; so the round trip holds by construction, for records nobody has thought of too.
+``extra``; so the round trip holds by construction, for any record.
 
 ::
 
@@ -90,7 +90,7 @@ def keep_usual(
     order: tuple[str, ...],
     notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """What `keep` gives, where it is known which columns agree with the record.
+    """What `keep` gives, for columns that are known to agree with the record.
 
     Args:
         record: the record as parsed.

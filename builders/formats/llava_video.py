@@ -111,7 +111,7 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
     """The record of a sample.
 
     A sample of another format is written with the paths of its media, and its system prompt, which the trainer does not
-    read, as ``system_prompt``; sounds and masks have no place here and are left out (compare its `Sample.mix` with
+    read, as ``system_prompt``; sounds and masks are left out (compare its `Sample.mix` with
     `MODALITIES`).
     """
     extra = sample.extra
@@ -128,7 +128,7 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
 
 
 def fit(shape: Shape) -> Recognition:
-    """How well a record fits that has no key that only one format has, and why."""
+    """How well a record fits, and why, apart from the keys that only one format has."""
     if shape.kinds.get("conversations") not in LISTS:
         return Recognition(NO, ["no conversations"])
     if shape.has("video"):

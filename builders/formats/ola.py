@@ -118,15 +118,15 @@ class _Media(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def channel_order(path: str) -> Literal["RGB", "BGR"]:
-    """The order in which the trainer sees the channels of frames that lie in a video patch of this path.
+    """The order in which the trainer sees the colour channels of frames in a video patch with this path.
 
     ``read_video_patch`` (https://github.com/Ola-Omni/Ola/blob/f681820/ola/train/train.py#L692) decodes the frames with
     OpenCV, which gives BGR, and takes them for RGB, if the path of the patch holds one of five words; it decodes with
     Pillow otherwise, and always where the patch is base64.  The path is the one in the record: to move or rename a
-    patch would change the colours, so `read` notes ``{"channel_order": "BGR"}`` in ``extra``.
+    patch would change the colours, so `read` keeps ``{"channel_order": "BGR"}`` in ``extra``.
 
     Args:
-        path: path of the patch as the record has it; letters' case counts.
+        path: path of the patch as the record has it; case matters.
     """
     return "BGR" if any(word in path for word in _BGR_WORDS) else "RGB"
 
@@ -181,7 +181,7 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
     """The record of a sample.
 
     A sample of another format is written with the paths and patches of its media, and its system prompt, which the
-    trainer does not read, as ``system_prompt``; masks have no place here and are left out (compare its `Sample.mix`
+    trainer does not read, as ``system_prompt``; masks are left out (compare its `Sample.mix`
     with `MODALITIES`).
     """
     extra = sample.extra
@@ -201,7 +201,7 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
 
 
 def fit(shape: Shape) -> Recognition:
-    """How well a record fits that has no key that only one format has, and why."""
+    """How well a record fits, and why, apart from the keys that only one format has."""
     if shape.kinds.get("conversations") not in LISTS:
         return Recognition(NO, ["no conversations"])
     if shape.has("video"):
@@ -263,20 +263,20 @@ def _read_media(record: Mapping[str, Any], findings: list[Finding]) -> _Media:
     if "image" in record:
         value = record["image"]
         if isinstance(value, list):
-            found = [_read_one(one, pointer("image", i), findings) for i, one in enumerate(value)]
+            found = [_read_reference(item, pointer("image", i), findings) for i, item in enumerate(value)]
         else:
-            found = [_read_one(value, "/image", findings)]
+            found = [_read_reference(value, "/image", findings)]
         media.images.extend(reference for reference in found if reference is not None)
     for key in ("video", "video_long"):
-        if key in record and (video := _read_one(record[key], f"/{key}", findings)):
+        if key in record and (video := _read_reference(record[key], f"/{key}", findings)):
             media.videos.append(video)
-    for key, there in (("audio", media.audios), ("audio_q", media.audio_q)):
-        if key in record and (sound := _read_one(record[key], f"/{key}", findings)):
-            there.append(sound)
+    for key, references in (("audio", media.audios), ("audio_q", media.audio_q)):
+        if key in record and (sound := _read_reference(record[key], f"/{key}", findings)):
+            references.append(sound)
     return media
 
 
-def _read_one(value: object, at: str, findings: list[Finding]) -> Reference | None:
+def _read_reference(value: object, at: str, findings: list[Finding]) -> Reference | None:
     """A path, or a patch ``{"patch", "start_num", "size", "image_encoding"}``, or ``{"img_path"}`` for an image."""
     if isinstance(value, str):
         return Reference(value)
@@ -324,7 +324,7 @@ def _sizes(values: list[Any]) -> tuple[int, ...] | None:
     if not values:
         return None
     if set(map(type, values)) == {int} and min(values) >= 1 and max(values) < _INT64:
-        return tuple(values)  # as nearly always; videos have dozens
+        return tuple(values)  # the usual case; videos have dozens
     sizes = [_natural(value, 1) for value in values]
     return None if None in sizes else tuple(sizes)  # type: ignore[arg-type]
 
@@ -344,7 +344,8 @@ def _unsupported(media: _Media, long_video: bool) -> str:
 def _write_media(references: Sequence[Video], frames: bool = False) -> object:
     """Patches as objects (with a list of sizes for a video's frames), the rest as paths; a list if they are several."""
     values = [
-        _write_patch(one, frames) if isinstance(one, Reference) and one.sizes else path_of(one) for one in references
+        _write_patch(reference, frames) if isinstance(reference, Reference) and reference.sizes else path_of(reference)
+        for reference in references
     ]
     return values[0] if len(values) == 1 else values
 

@@ -1,7 +1,7 @@
 """Recognition: which format a record is in.
 
-Each format gives facts: keys that only it has (``OWN``), keys that it cannot read (``NEVER``), and how well a record fits that
-has no such key (``fit``).  No format names the keys of another: what one has alone speaks against all others.  Many records fit
+Each format gives facts: keys that only it has (``OWN``), keys that it cannot read (``NEVER``), and how well a record fits apart
+from these (``fit``).  No format names the keys of another: a key that one alone has speaks against all others.  Many records fit
 several formats (an image, a question, an answer are written alike in most); then the file decides
 (`modalmix.builders.pipeline.recognise_files`), the same for every slice of it.
 """
@@ -80,12 +80,12 @@ def _among_others(
         readers: the formats that can read the record.
     """
     title = formats()[name].TITLE
-    others = next((key for other in readers if other != name for key in own[other] if key not in own[name]), None)
+    foreign = next((key for other in readers if other != name for key in own[other] if key not in own[name]), None)
     mine = next(iter(own[name]), None)
-    if mine is not None and others is not None:
-        return Recognition(POSSIBLE, [f"has {mine}, which only {title} has, but {others} too, which it does not have"])
-    if others is not None:
-        return Recognition(UNLIKELY, [f"has {others}, which {title} does not have"])
+    if mine is not None and foreign is not None:
+        return Recognition(POSSIBLE, [f"has {mine}, which only {title} has, but {foreign} too, which it does not have"])
+    if foreign is not None:
+        return Recognition(UNLIKELY, [f"has {foreign}, which {title} does not have"])
     if mine is not None:
         what = mine if formats()[name].OWN[mine] == ANY else _phrase(shape, mine)
         return Recognition(CERTAIN, [f"has {what}, which only {title} has"])
@@ -108,8 +108,8 @@ def best_of(found: Iterable[Mapping[str, Recognition]]) -> str | None:
         name, best = next(iter(of_record.items()))
         if best.confidence >= CERTAIN:
             certain[name] += 1
-        for name, one in of_record.items():
-            sums[name].append(one.confidence)
+        for name, recognition in of_record.items():
+            sums[name].append(recognition.confidence)
     if any(certain.values()):
         return max(certain, key=lambda name: certain[name])
     totals = {name: math.fsum(confidences) for name, confidences in sums.items()}
@@ -157,4 +157,4 @@ class RecordFormat:
 
 def reasons(found: Mapping[str, Recognition]) -> str:
     """Why each format fits, or does not, on one line."""
-    return "; ".join(f"{name}: {', '.join(one.reasons)}" for name, one in found.items())
+    return "; ".join(f"{name}: {', '.join(recognition.reasons)}" for name, recognition in found.items())

@@ -1,4 +1,4 @@
-"""What most formats write alike: a record's id, and references that are a path or a list of paths."""
+"""What most formats write the same way: the id of a record, and references that are a path or a list of paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_paths(value: object, key: str) -> tuple[list[Reference], list[Finding]]
         key: its key, for the finding.
 
     Returns:
-        The references of the paths, and a finding ``record-shape`` for each value that is none.
+        The references of the paths, and a finding ``record-shape`` for each value that is not a path.
     """
     if isinstance(value, str):
         return [Reference(value)], []
@@ -33,19 +33,19 @@ def read_paths(value: object, key: str) -> tuple[list[Reference], list[Finding]]
 
 
 def of_own_format(sample: Sample, kept: Sequence[Sized], findings: list[Finding]) -> bool:
-    """Whether the media keys in a sample's ``extra`` are of the format that is to write it, and so can stand.
+    """Whether the media keys in a sample's ``extra`` belong to the format that writes it, and so can be written as they are.
 
     Args:
         sample: the sample to write.
         kept: images, videos, audios and spoken questions that the format reads in ``extra`` (or the first few of them).
-        findings: what it finds there.
+        findings: of reading them.
     """
-    numbers = [len(there) for there in (sample.images, sample.videos, sample.audios, sample.audio_q)][: len(kept)]
-    return numbers == [len(there) for there in kept] and (not rejects(findings) or rejects(sample.findings))
+    numbers = [len(items) for items in (sample.images, sample.videos, sample.audios, sample.audio_q)][: len(kept)]
+    return numbers == [len(items) for items in kept] and (not rejects(findings) or rejects(sample.findings))
 
 
 def path_of(video: Video) -> str:
-    """One path for a media item; a list of frames is named by the folder of its first one."""
+    """One path for a media item; a list of frames has the folder of its first frame."""
     if isinstance(video, Reference):
         return video.path
     return video[0].path.rpartition("/")[0] if video else ""
@@ -58,7 +58,7 @@ def write_paths(references: Sequence[Video]) -> str | list[str]:
 
 
 def text_of_id(value: object) -> str | None:
-    """An upstream id as text; None for a value that names nothing."""
+    """An upstream id as text; None for a value that is no text or number."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -15,7 +15,7 @@ _SPLITS = {
     "eval": "test",
     "evaluation": "test",
 }
-"""The words `datasets` itself goes by when it infers splits from file names (`datasets.data_files.SPLIT_KEYWORDS`)."""
+"""The words by which `datasets` itself infers splits from file names (`datasets.data_files.SPLIT_KEYWORDS`)."""
 
 
 def words_of(file: str) -> list[str]:

@@ -185,7 +185,7 @@ def _frame(turns: int, roles: Roles) -> _Frame | None:
 
 def _usual_text(text: str, tags: Mapping[str, str], found: dict[str, int]) -> str | None:
     """The canonical text, its placeholders added to those found; None where a tag is none, or has a backslash."""
-    if text[0] == "<" and text.count("<") == 1:  # nearly always: the one tag stands in front
+    if text[0] == "<" and text.count("<") == 1:  # nearly always: a single tag in front
         tag, _, rest = text[1:].partition(">")
         meaning = tags.get(tag)
         if meaning is not None:
@@ -295,13 +295,13 @@ def write_turns(turns: Sequence[Turn], tags: Mapping[str, str], roles: Roles = R
 
 
 def layout(text: str) -> tuple[str, ...]:
-    """A text as written, without its words: its tags, upstream or canonical, with what is around them.
+    """A text as written, without its words: its tags, upstream or canonical, and what surrounds them.
 
     Returns:
-        Text, tag, text, tag … text; empty where there is no tag.  A tag is without its brackets; of a text stands ``…``, with a
-        line break in front if it begins with one, or the text itself if it is blank.
+        Text, tag, text, tag … text; empty where there is no tag.  A tag is without its brackets; a text becomes ``…``, with a
+        line break in front if it begins with one; a blank text stays.
     """
-    if text[0] == "<" and text.count("<") == 1 and (front := _FRONT.match(text)):  # as nearly always
+    if text[0] == "<" and text.count("<") == 1 and (front := _FRONT.match(text)):  # the usual case
         return "", front[1], "\n…"
     pieces: list[str] = _TAG.split(text)
     if len(pieces) == 1:
@@ -341,7 +341,7 @@ def read_image_turns(
         vocabulary: see `read_turns`.
 
     Returns:
-        The turns, the findings, and whether the videos' tag is ``<video>``; `write_image_turns` wants to know.
+        The turns, the findings, and whether the videos' tag is ``<video>``, for `write_image_turns`.
     """
     if not (images and videos):
         return *read_turns(conversations, image_tag(images, videos, tags), roles, vocabulary), False
@@ -378,7 +378,7 @@ def image_tag(images: int, videos: int, tags: Mapping[str, str]) -> Mapping[str,
 
 
 def _slashes(text: str, at: int) -> int:
-    """How many backslashes stand right before a place."""
+    """The number of backslashes right before a place."""
     first = at
     while first and text[first - 1] == "\\":
         first -= 1

@@ -24,7 +24,7 @@ wrong trainer), each of them read and given back:
 ``annotation: [{f: {segmentation: m}}]``  VideoRefer's trainer, 700K and Bench; pictures too since 2024-12-31
 ``annotation: [{segmentation: m}]``       pictures in the trainer's first version
 ``annotation: [{f: m}]``                  rows of 700K without the segmentation level
-``annotation: [{f: {f: …}}]``             rows of 700K's QA part whose id starts with ytb_vos: one level more
+``annotation: [{f: {f: …}}]``             rows of 700K's QA part whose id starts with ytb_vos: an extra level
 ``masks: [{f: m}]``, ``masks: [m]``       VideoLLaMA3-based trainer and PixelRefer: videos, pictures
 ========================================  ============================================================================
 
@@ -115,9 +115,9 @@ _TAGS = {
 def read(record: Mapping[str, Any], roles: Roles = ROLES) -> Sample:
     """The sample of a record, of any layout.
 
-    Notes in ``extra``: ``turns``, where they do not stand under ``conversations`` (``conversation``: under this key;
-    ``bench``: built from a benchmark's question and answer), and ``masks``, how the objects are laid out where that
-    differs from the first layout above (``key``, ``bare``: no segmentation level, ``still``: no frame level,
+    Notes in ``extra``: ``turns``, where they are not under ``conversations`` (``conversation``: under this key;
+    ``bench``: built from a benchmark's question and answer), and ``masks``, the layout of the objects where it
+    differs from the first one above (``key``, ``bare``: no segmentation level, ``still``: no frame level,
     ``frames``: the frame keys where they are not the frames' plain numbers, ``nested``: the keys of one level more).
     """
     findings: list[Finding] = []
@@ -167,7 +167,7 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
     """The record of a sample, in the layout it came in.
 
     A sample of another format is written with the paths of its media (a list of frames as their folder) and its system
-    prompt, which the trainer does not read, as ``system_prompt``; sounds have no place here and are left out (compare
+    prompt, which the trainer does not read, as ``system_prompt``; sounds are left out (compare
     its `Sample.mix` with `MODALITIES`).
     """
     extra = dict(sample.extra)
@@ -184,7 +184,7 @@ def write(sample: Sample, roles: Roles = ROLES) -> dict[str, Any]:
 
 
 def fit(shape: Shape) -> Recognition:
-    """How well a record fits that has no key that only one format has, and why."""
+    """How well a record fits, and why, apart from the keys that only one format has."""
     objects = shape.keys_of(OWN)
     if shape.kinds.get("conversations") not in LISTS:
         if objects and any(key in shape.kinds for key in _BENCH):
@@ -290,7 +290,7 @@ def _bench_turns(record: Mapping[str, Any], media: str, objects: int) -> tuple[l
     options, more = _texts(record, "options")
     answer, missing = _texts(record, "Answer")
     findings += more + missing
-    asked = "\n".join([*(canonical(one, _REGION) for one in question), *(canonical(one, {}) for one in options)])
+    asked = "\n".join([*(canonical(text, _REGION) for text in question), *(canonical(text, {}) for text in options)])
     if objects and "<region>" not in asked:
         asked = f"{regions}\n{asked}"
     turns = [Turn("human", media + asked), *(Turn("gpt", canonical(word, {})) for word in answer)]
@@ -325,11 +325,11 @@ def _usual_objects(record: Mapping[str, Any], still: bool) -> tuple[list[list[Ma
     masks: list[list[Mask]] = []
     counts: list[str] = []
     first: list[int] | None = None
-    for one in objects:
-        if type(one) is not dict or not one:
+    for object_ in objects:
+        if type(object_) is not dict or not object_:
             return [], False
         of_object: list[Mask] = []
-        for name, level in one.items():
+        for name, level in object_.items():
             if type(level) is not dict or tuple(level) != ("segmentation",):
                 return [], False
             payload = level["segmentation"]
@@ -391,14 +391,14 @@ def _read_objects(
     written: list[list[str]] = []
     nested: list[str | None] = []
     like: tuple[bool, bool] | None = None
-    for i, one in enumerate(objects):
+    for i, object_ in enumerate(objects):
         at = f"/{key}/{i}"
-        outer, one = _unnested(one)
+        outer, object_ = _unnested(object_)
         if outer is not None:
             at += pointer(outer)
         of_object: list[Mask] = []
         names: list[str] = []
-        for name, payload, place, bare in _payloads(one, at):
+        for name, payload, place, bare in _payloads(object_, at):
             like = like or (bare, name is None)
             frame = _frame_of(name, payload, still, of_object)
             if isinstance(frame, str):
@@ -411,7 +411,7 @@ def _read_objects(
                 names.append(name or "")
                 if not wrong:
                     good.append((mask, place))
-        if isinstance(one, dict) and not one:
+        if isinstance(object_, dict) and not object_:
             findings.append(finding("mask-payload", "an object without a mask", at))
         masks.append(of_object)
         written.append(names)
@@ -432,23 +432,23 @@ def _read_objects(
     return masks, layout
 
 
-def _unnested(one: object) -> tuple[str | None, object]:
-    """The key of one level more than usual, or None, and the object below it."""
-    if type(one) is dict and len(one) == 1:
-        for outer, inner in one.items():
+def _unnested(object_: object) -> tuple[str | None, object]:
+    """The key of an extra level, or None, and the object below it."""
+    if type(object_) is dict and len(object_) == 1:
+        for outer, inner in object_.items():
             if type(inner) is dict and inner and all(_frame(name) is not None for name in inner):
                 return outer, inner
-    return None, one
+    return None, object_
 
 
-def _payloads(one: object, at: str) -> Iterator[tuple[str | None, object, str, bool]]:
+def _payloads(object_: object, at: str) -> Iterator[tuple[str | None, object, str, bool]]:
     """The masks of an object: frame key or None, payload, its JSON pointer, whether it has no segmentation level."""
-    if type(one) is not dict or "counts" in one or "size" in one:
-        yield None, one, at, True
-    elif "segmentation" in one:
-        yield None, one["segmentation"], f"{at}/segmentation", False
+    if type(object_) is not dict or "counts" in object_ or "size" in object_:
+        yield None, object_, at, True
+    elif "segmentation" in object_:
+        yield None, object_["segmentation"], f"{at}/segmentation", False
     else:
-        for name, value in one.items():
+        for name, value in object_.items():
             if type(value) is dict and "segmentation" in value:
                 yield name, value["segmentation"], f"{at}{pointer(name)}/segmentation", False
             else:
@@ -540,6 +540,6 @@ def _write_objects(masks: list[list[Mask]], layout: Mapping[str, Any]) -> list[A
         names = [str(mask.frame) for mask in of_object]
         if i < len(frames) and len(frames[i]) == len(names):
             names = frames[i]
-        one = dict(zip(names, payloads, strict=True))
-        objects.append({nested[i]: one} if i < len(nested) and nested[i] is not None else one)
+        object_ = dict(zip(names, payloads, strict=True))
+        objects.append({nested[i]: object_} if i < len(nested) and nested[i] is not None else object_)
     return objects
