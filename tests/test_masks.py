@@ -17,7 +17,7 @@ from modalmix.builders.core.mask_payloads import counts_findings, parse_mask, si
 from modalmix.builders.core.sample import Mask, Sample
 from modalmix.builders.formats import videorefer
 from modalmix.builders.media.mask_arrays import to_array
-from modalmix.builders.media.masks import media_findings
+from modalmix.builders.media.mask_findings import media_findings
 
 pictures = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1))
 

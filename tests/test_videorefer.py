@@ -12,7 +12,7 @@ from modalmix.builders.core.sample import NOTES, Mask, Reference, Sample, Turn
 from modalmix.builders.formats import videorefer
 from modalmix.builders.formats.recognition import recognise
 from modalmix.builders.formats.turns import Roles
-from modalmix.builders.media.masks import media_findings
+from modalmix.builders.media.mask_findings import media_findings
 
 MASK = Mask(3, 6, 8, square()["counts"])
 

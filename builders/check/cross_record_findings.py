@@ -16,7 +16,7 @@ from ..core.findings import CODE, Finding, finding
 from ..core.int_columns import Columns, Numbers, place, placed
 from ..core.sample import Sample
 from ..formats import formats_with_masks
-from ..media.masks import media_findings
+from ..media.mask_findings import media_findings
 from ..pipeline.options import Options
 from ..pipeline.rows import reading
 from .media_store import MediaStore

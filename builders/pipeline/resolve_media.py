@@ -10,7 +10,7 @@ from ..core.sample import Reference, Sample
 from ..formats import formats_with_masks
 from ..media.header import Header
 from ..media.items import InMemoryItem, Item, Media
-from ..media.masks import media_findings
+from ..media.mask_findings import media_findings
 from ..media.read_header import header_in_bytes, image_header, video_header
 from ..paths import Rewriter
 

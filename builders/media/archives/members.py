@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Container, Iterator
 
 from ...core.findings import Finding
-from . import tar, zipfiles
+from . import tar, zip_members
 from .archive import DEFAULT_LIMITS, Archive, BombError, DamageError, Gate, Limits, Member
 from .decompress import Decompressed, in_order
 from .joined_file import Joined, Whole
@@ -40,7 +40,7 @@ def members(
             if archive.kind == "tar.gz" and not os.path.exists(points_path(archive, cache)):
                 yield from _find_points(archive, file, gate, cache)
             elif archive.kind == "zip":
-                yield from zipfiles.walk(file, gate)
+                yield from zip_members.walk(file, gate)
             else:  # a tar.gz, too: seeking from member to member takes up to thirty times as long as isal does for all of it
                 for found in _walk(archive, file, gate, _no_bytes, id_column):
                     yield found if isinstance(found, Finding) else found[0]
@@ -138,13 +138,13 @@ def _walk(
         for source in archive.paths if isinstance(file, Joined) else (file,):
             yield from parquet_members.walk(parquet_members.open_parquet(source), gate, select, id_column)
     elif archive.kind == "zip":
-        for found in zipfiles.walk(file, gate):
+        for found in zip_members.walk(file, gate):
             if isinstance(found, Finding) or not select(found):
                 yield found if isinstance(found, Finding) else (found, None)
                 continue
             data = file.pread(found.packed or found.size, found.start)
             try:
-                yield found, zipfiles.inflate(data, found.size) if found.packed else data
+                yield found, zip_members.inflate(data, found.size) if found.packed else data
             except OSError as error:
                 yield gate.refuse("member-size", f"{found.name!r}: {error}")
     else:

@@ -18,7 +18,7 @@ from .decompress import Decompressed, from_zstd
 from .joined_file import Joined, Signature, signature
 from .parquet_members import batches, leaf, media_columns, open_parquet
 from .seek_index import gzip_file, save_points, single_builder, zstd_frames
-from .zipfiles import inflate
+from .zip_members import inflate
 
 MOST_OPEN = 16
 """Archives that stay open in a process. One of 5 GB in gzip holds some 40 MB of seek points."""
