@@ -49,7 +49,7 @@ def recognise(record: Mapping[str, Any]) -> dict[str, Recognition]:
 
 def recognise_shape(shape: Shape) -> dict[str, Recognition]:
     """How well a shape fits each format, and why; in the order of `recognise`."""
-    own = {name: format_.OWN and shape.keys_of(format_.OWN) for name, format_ in formats().items()}
+    own = {name: shape.keys_of(format_.OWN) for name, format_ in formats().items()}
     by_itself = {name: _by_itself(format_, shape, own[name]) for name, format_ in formats().items()}
     readers = [name for name, found in by_itself.items() if found.confidence > NO]
     found = {
