@@ -44,7 +44,7 @@ def sheet(details: SampleDetails, n: int) -> Json:
         "row": details.row,
         "format": details.format,
         "system": details.system,
-        "text_q": details.text_q,
+        "text_q": None if details.text_q is None else plain_text(details.text_q),
         "num_frames": details.num_frames,
         "raw": details.raw,
         "turns": [{"role": role, "parts": parts} for role, parts in chat],
