@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx
 
-from modalmix.builders.core.errors import one_line
+from modalmix.builders.core.errors import HubError, one_line
 from modalmix.builders.pipeline.hub_client import RemoteEntry
 from modalmix.builders.pipeline.hub_retry import Patience, retry, wait_after
-from modalmix.upload.journal import hashed_bytes
+from modalmix.upload.build import finished_build
+from modalmix.upload.journal import Journal, Pushed, hashed_bytes
 from modalmix.upload.planning import foreign, plan
 
 A, B = hashed_bytes(b"a"), hashed_bytes(b"b")
@@ -45,6 +48,25 @@ def test_a_repository_is_ours_when_its_card_has_a_section_of_ours() -> None:
     assert foreign(files, None) is None and foreign(files, "# Title") is None
     assert foreign([*files, "data/train.csv"], "# Title") == "data/train.csv"
     assert foreign([*files, "data/train.csv"], "<!-- modalmix: part main begins -->") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": "9.9", "counts": {}, "shards": [1]}'])
+def test_a_report_of_another_form_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(HubError, match=r"report\.json' cannot be read: ") as refused:
+        finished_build(str(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"hashes": 7}', '{"of": "another version"}'])
+def test_a_journal_of_another_form_counts_as_empty(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".push.json").write_text(text)
+    (tmp_path / "a").write_bytes(b"a")
+    journal = Journal(str(tmp_path))
+    assert journal.pushed("somebody/name").commit is None
+    assert journal.hashed("a").sha256 == A.sha256
+    journal.note("somebody/name", Pushed(commit="abc"))
+    assert Journal(str(tmp_path)).pushed("somebody/name").commit == "abc"
 
 
 def test_patience_ends_and_begins_anew_with_progress() -> None:

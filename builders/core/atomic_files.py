@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 
 def temporary_name(path: str) -> str:
-    """A name beside a path that nobody else uses, whatever process or thread it is; never longer than a file system allows."""
+    """A unique name beside a path, for one process and thread; never longer than a file system allows."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
 
@@ -25,8 +25,8 @@ def atomic_path(path: str, *, temporary: str | None = None) -> Iterator[str]:
 
     Args:
         path: of the file; one that is there is replaced.
-        temporary: the temporary path, in the folder of `path`.  Where one process at a time writes the file, a fixed one lets the
-            next overwrite what a killed one has left; None for one that nobody else uses.
+        temporary: the temporary path, in the folder of `path`.  Where one process at a time writes the file, a fixed path makes
+            the next process overwrite what a killed one has left.  None for a unique path.
     """
     temporary = temporary or temporary_name(path)
     try:
@@ -56,7 +56,7 @@ def atomic_file(path: str, *, temporary: str | None = None, fsync: bool = True) 
 
 
 def write_file(path: str, data: bytes, *, temporary: str | None = None, fsync: bool = True) -> None:
-    """Writes a file whole, or replaces it; whoever reads it sees the old bytes or the new ones.  See `atomic_file`."""
+    """Writes a file whole, or replaces it; a reader sees the old bytes or the new ones.  See `atomic_file`."""
     with atomic_file(path, temporary=temporary, fsync=fsync) as file:
         file.write(data)
 

@@ -35,15 +35,15 @@ def acquire(path: str, *, shared: bool = False, wait: bool = True, create: bool 
 
     Args:
         path: of either; it is not changed.
-        shared: others may hold it shared as well, and nobody exclusively.
-        wait: until whoever holds it releases it.
+        shared: several processes may hold it shared at once, but none exclusively.
+        wait: wait until it is free.
         create: make the file if there is none.
 
     Returns:
         A descriptor that is open for reading, and for a file for writing as well; `os.close` releases the lock.
 
     Raises:
-        LockedError: somebody else holds it, and `wait` is false.
+        LockedError: another process holds it, and `wait` is false.
         OSError: the file cannot be opened, or its file system has no locks.
     """
     flags = os.O_RDONLY if os.path.isdir(path) else os.O_RDWR | (os.O_CREAT if create else 0)

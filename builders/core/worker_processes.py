@@ -6,8 +6,7 @@
               (one thread a process)
 
 A worker is a Python of its own that runs `main`.  (It is not one of `multiprocessing`: nothing of the caller's main module is run
-again, and nothing is forked while threads run.)  Values go both ways pickled; a worker is a child of this program, and nobody
-else writes there.
+again, and nothing is forked while threads run.)  Values go both ways pickled; only a worker and its parent write to the pipes.
 
 - A worker that dies, of memory or by a signal, is replaced, and its task begins again; a task that ends several is given up.
 - The first error of a task ends all workers and is raised.
@@ -47,7 +46,7 @@ class WorkerDied(OSError):  # noqa: N818  what has happened, as in BrokenPipeErr
     """A task has ended several workers."""
 
 
-class WorkerTraceback(Exception):  # noqa: N818  the cause of an error, for whoever prints it
+class WorkerTraceback(Exception):  # noqa: N818  it is the cause of an error
     """The traceback of an error, in the worker that raised it."""
 
 
@@ -63,17 +62,18 @@ def run_in_workers(
     on_death: Callable[[Task, str], Result] | None = None,
     describe: Callable[[Task], str] = str,
 ) -> Iterator[tuple[int, Result]]:
-    """Runs tasks in processes; whoever stops taking results ends them.
+    """Runs tasks in processes, which end with the iteration over the results.
 
     Args:
         start: a function of a module, called in each worker with `setup`; it gives the function that runs a task.
         setup: what all tasks need.
         tasks: any number; they are taken as they are handed out.
-        count: how many workers at most.
-        attempts: how often a task is begun whose worker dies.
-        ordered: give the results in the order of the tasks; twice `count` are under way or wait to be given at most.
+        count: number of workers, at most.
+        attempts: number of times that a task is begun whose worker dies.
+        ordered: yield the results in the order of the tasks; at most twice `count` tasks are under way or not yet yielded.
         on_message: called with what a task sends and the number of its worker, from 0, in the thread that takes the results.
-        on_death: gives the result of a task that has ended all its workers, by how the last one ended; None to raise.
+        on_death: called with a task that has ended all its workers and with how the last one ended; gives its result.  None to
+            raise.
         describe: names a task, for the error that is raised then.
 
     Yields:
@@ -300,7 +300,7 @@ def main() -> None:
                 given.put((_received(asked),))
                 received += 1
         except EOFError:
-            if received > done:  # whoever started this worker has gone
+            if received > done:  # the parent process has ended
                 os._exit(1)
             given.put(None)
 

@@ -1,8 +1,8 @@
 """The lock of a build in an object store, which has no locks of its own: an object that is created only if it is not there.
 
 It is ``.build/lock.json`` (``lock-I-N.json`` for a part of a build) and names its holder.  A build removes it at its end.  The
-lock of a killed build of this host is removed by the next build on this host.  That of another host stays, because nobody here
-can see whether its build still runs; ``--take-over`` removes it.
+lock of a killed build of this host is removed by the next build on this host.  That of another host stays, because this host
+cannot see whether its build still runs; ``--take-over`` removes it.
 
 A build looks at its lock now and then, and stops once another build has taken it.  Until then both may write.  That does no harm:
 the plan in the same place admits only builds that write the same bytes under the same names.
@@ -132,7 +132,7 @@ def _refusal(store: Objects, holder: Holder | None) -> DataError:
     if holder is None:
         return DataError(f"another build has taken over {store.url!r}")
     return DataError(
-        f"another build is at work in {store.url!r}: {holder}; if it has ended, pass --take-over to go on in its place"
+        f"another build is at work in {store.url!r}: {holder}; if it has ended, pass --take-over to continue in its place"
     )
 
 
