@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from ..builders.core.errors import HubError
 from ..builders.pipeline.hub_client import CARD, DATASET, Head, Repository
@@ -44,10 +44,10 @@ def create(repository: Repository, private: bool | None) -> None:
 
 
 def is_public(repository: Repository) -> bool | None:
-    """Whether the repository is public; None if it does not exist, or this token may not see it."""
+    """Whether the repository is public; None if it does not exist, is still being created, or this token may not see it."""
     try:
         return not repository.api.repo_info(repository.name, repo_type=DATASET).private
-    except RepositoryNotFoundError:
+    except (RepositoryNotFoundError, RevisionNotFoundError):  # the latter for a moment, while its first branch is made
         return None
 
 
