@@ -23,6 +23,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -97,18 +98,25 @@ def peak() -> float:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
+def import_torch() -> None:
+    """Imports torch where it is installed, as the first stream does; that takes seconds."""
+    with suppress(ImportError):
+        import torch  # noqa: F401
+
+
 def run_one(peer: str, urls: str) -> None:
     import zlib
     from urllib.request import urlopen
 
     import datasets
-    from loading import bytes_of, undecoded
 
     import modalmix.builders
+    from dataset_rows import bytes_of, undecoded
     from modalmix.builders.formats import llava_video  # noqa: F401  imported before the clock starts, as datasets is
     from modalmix.builders.loading.hub import feeds  # noqa: F401
     from modalmix.upload import download
 
+    import_torch()
     datasets.disable_progress_bars()
     before, began, spent = peak(), time.perf_counter(), time.process_time()
     first, size = 0.0, 0

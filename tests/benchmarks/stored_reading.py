@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,9 @@ def loaded(folder: str, column: str, **options: Any) -> Any:
 
 def stream(folder: list[str], column: str) -> dict[str, float]:
     import datasets  # noqa: F401  before the clock starts
+
+    with suppress(ImportError):
+        import torch  # noqa: F401  a stream imports it where it is installed, which takes seconds
 
     began, before = time.perf_counter(), bytes_read()
     rows, first = 0, {}
