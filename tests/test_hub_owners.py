@@ -14,7 +14,7 @@ from hub import Hub
 from hub.client import Worker
 from hub.streams import create_repository, noise, requested_files, speech, tar
 
-from modalmix.builders.loading.hub.path_owners import Claims
+from modalmix.builders.loading.hub.path_owners import PathOwners
 
 pytestmark = pytest.mark.xdist_group("streaming")  # one Hub, not one in each process
 
@@ -110,7 +110,7 @@ def test_unseen_records_are_reported_if_no_cache_is_shared(
 
 
 def _claimed(archive: int) -> list[int | None]:
-    claims = Claims("k")
+    claims = PathOwners("k")
     return [claims.claim(path, archive) for path in range(300)]
 
 
@@ -118,11 +118,11 @@ def test_of_several_processes_one_has_a_claim() -> None:
     with get_context("fork").Pool(4) as pool:
         owners = pool.map(_claimed, range(8), chunksize=1)
     assert all(one == owners[0] for one in owners)
-    assert Claims("k").all() == dict(enumerate(owners[0]))
-    assert Claims("k").claim(300, None) is None and Claims("other").claim(0, 7) == 7
+    assert PathOwners("k").all() == dict(enumerate(owners[0]))
+    assert PathOwners("k").claim(300, None) is None and PathOwners("other").claim(0, 7) == 7
 
 
 def test_claims_hold_in_a_process_whose_cache_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODALMIX_CACHE", "/dev/null")
-    claims = Claims("k")
+    claims = PathOwners("k")
     assert (claims.claim(3, 1), claims.claim(3, 2), claims.all()) == (1, 1, {3: 1})

@@ -12,7 +12,7 @@ from collections.abc import Generator
 
 import pytest
 
-from modalmix.builders.loading.hub.prefetch import ahead
+from modalmix.builders.loading.hub.prefetch import prefetched
 
 
 class Source:
@@ -49,20 +49,20 @@ def settled(source: Source) -> int:
 
 def test_items_come_in_their_order() -> None:
     source = Source(1000)
-    assert list(ahead(iter(source), lambda _: 10, source.interrupt, 100)) == list(range(1000))
+    assert list(prefetched(iter(source), lambda _: 10, source.interrupt, 100)) == list(range(1000))
     assert source.closed.is_set() and not source.interrupted
 
 
 def test_no_more_waits_than_may() -> None:
     source = Source(1000)
-    items = ahead(iter(source), lambda _: 10, source.interrupt, 100)
+    items = prefetched(iter(source), lambda _: 10, source.interrupt, 100)
     assert next(items) == 0
     assert 10 <= settled(source) <= 12  # the one that was taken, ten that wait, one that is made
 
 
 def test_an_error_comes_after_what_came_before_it() -> None:
     source = Source(5, fails=True)
-    items = ahead(iter(source), lambda _: 10, source.interrupt)
+    items = prefetched(iter(source), lambda _: 10, source.interrupt)
     settled(source)
     assert [next(items) for _ in range(5)] == list(range(5))
     with pytest.raises(OSError, match="gone"):
@@ -72,7 +72,7 @@ def test_an_error_comes_after_what_came_before_it() -> None:
 @pytest.mark.parametrize("collected", [False, True])
 def test_a_consumer_that_stops_early_ends_the_thread(collected: bool) -> None:
     source = Source(1000)
-    items = ahead(iter(source), lambda _: 10, source.interrupt, 100)
+    items = prefetched(iter(source), lambda _: 10, source.interrupt, 100)
     next(items)
     if collected:
         del items
@@ -84,7 +84,7 @@ def test_a_consumer_that_stops_early_ends_the_thread(collected: bool) -> None:
 
 def test_a_forked_process_gets_an_error_as_it_has_no_such_thread() -> None:
     source = Source(1000)
-    items = ahead(iter(source), lambda _: 10, source.interrupt, 100)
+    items = prefetched(iter(source), lambda _: 10, source.interrupt, 100)
     next(items)
     child = os.fork()
     if not child:
@@ -103,14 +103,14 @@ def test_a_forked_process_gets_an_error_as_it_has_no_such_thread() -> None:
 def test_a_process_ends_while_items_are_being_made() -> None:
     code = """
 import time
-from modalmix.builders.loading.hub.prefetch import ahead
+from modalmix.builders.loading.hub.prefetch import prefetched
 def source():
     while not stop:
         time.sleep(0.01)
         yield b"item"
     print("was told")
 stop = []
-items = ahead(source(), len, lambda: stop.append(1))
+items = prefetched(source(), len, lambda: stop.append(1))
 next(items)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

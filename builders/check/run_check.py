@@ -28,7 +28,7 @@ from ..core.counts import Counts
 from ..core.findings import CODE, Finding, finding, rejects
 from ..core.int_columns import Columns, Numbers, members, place, repeats
 from ..core.report import modalmix_version
-from ..loading.hub.requested_paths import AWAITING, check_awaited
+from ..loading.hub.requested_paths import PENDING_REWRITER, check_streamable
 from ..media.header_cache import HeaderCache
 from ..paths import Rewriter
 from ..pipeline.infer_rules import archive_findings, looked_up
@@ -118,7 +118,7 @@ class _HubRewriters(Rewriters):
         super().__init__(DEFAULTS)
 
     def of(self, slice_: Slice | Source) -> Rewriter:
-        return AWAITING  # type: ignore[no-any-return]  # it stands where a rewriter stands
+        return PENDING_REWRITER  # type: ignore[no-any-return]  # it stands where a rewriter stands
 
 
 class _Check:
@@ -139,7 +139,7 @@ class _Check:
         self.sources = [source for sources in found.values() for source in sources]
         self.awaited = depth == "quick" and not options.media_root and any(source.url for source in self.sources)
         if self.awaited:
-            check_awaited(options)
+            check_streamable(options)
         self.files = {
             source.file: FileDiagnosis(
                 source.file,

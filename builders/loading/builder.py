@@ -37,7 +37,7 @@ from ..pipeline.selection import Selection, check
 from . import prepared
 
 if TYPE_CHECKING:
-    from .hub.stream_plan import Feed, Pass
+    from .hub.stream_plan import ArchivePass, StreamPlan
 
 logger = logging.getLogger("modalmix")
 
@@ -142,10 +142,12 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo(features=declared)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        if (feeds := self._feeds(dl_manager.is_streaming)) is not None:
+        if (stream_plans := self._stream_plans(dl_manager.is_streaming)) is not None:
             return [
-                datasets.SplitGenerator(name=split, gen_kwargs={"passes": list(feed.passes), "feed": feed})
-                for split, feed in feeds.items()
+                datasets.SplitGenerator(
+                    name=split, gen_kwargs={"passes": list(stream_plan.passes), "stream_plan": stream_plan}
+                )
+                for split, stream_plan in stream_plans.items()
             ]
         by_split = self._sources()
         every = [source for sources in by_split.values() for source in sources]
@@ -172,7 +174,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             for split, files in self.config.data_files.items()
         }
 
-    def _feeds(self, streaming: bool) -> dict[str, Feed] | None:
+    def _stream_plans(self, streaming: bool) -> dict[str, StreamPlan] | None:
         """The splits, where media are to be streamed from the Hub; None where they are on this disk."""
         config = self.config
         named = [str(file) for files in (config.data_files or {}).values() for file in files]
@@ -183,13 +185,13 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             return None
         from ..formats import formats
         from ..formats.split_names import split_by_name
-        from .hub import feeds as remote
+        from .hub import streams as remote
 
         if named:
             by_split = self._sources()
-            return remote.feeds(by_split, roots, self.options(), self._token, streaming)
+            return remote.stream_plans(by_split, roots, self.options(), self._token, streaming)
         split_of = formats()[self.FORMAT].split_of if self.FORMAT else split_by_name
-        return remote.release_feeds(
+        return remote.release_stream_plans(
             config.release, folders(config.subset), split_of, self.options(), self._token, streaming
         )
 
@@ -200,7 +202,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _slices(self, sources: Sequence[Source]) -> list[Slice]:
         total = sum(os.path.getsize(source.path) for source in sources)
         size = self.config.slice_bytes or min(max(total // 64, 1 << 20), 64 << 20)
-        return [piece for source in sources for piece in plan(source, slice_bytes=size)]
+        return [slice_ for source in sources for slice_ in plan(source, slice_bytes=size)]
 
     def options(self) -> Options:
         """The config as the row pipeline takes it."""
@@ -224,12 +226,14 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _generate_tables(self, streaming: bool = False, **kwargs: Any) -> Iterator[tuple[Key, pa.Table]]:
         return self._of_passes(**kwargs) if "passes" in kwargs else self._of_slices(streaming=streaming, **kwargs)
 
-    def _of_passes(self, passes: list[Pass], feed: Feed) -> Iterator[tuple[Key, pa.Table]]:
-        from .hub.feeds import tables
+    def _of_passes(self, passes: list[ArchivePass], stream_plan: StreamPlan) -> Iterator[tuple[Key, pa.Table]]:
+        from .hub.streams import tables
 
         schema, config = self.info.features.arrow_schema, self.config
         for shard, one in enumerate(passes):
-            for batch, made in enumerate(tables(feed, one, schema, config.on_error, config.rejected, self._token)):
+            for batch, made in enumerate(
+                tables(stream_plan, one, schema, config.on_error, config.rejected, self._token)
+            ):
                 yield Key(shard, batch), made
 
     def _of_slices(self, slices: list[Slice], options: Options, streaming: bool) -> Iterator[tuple[Key, pa.Table]]:

@@ -113,7 +113,7 @@ def run_one(peer: str, urls: str) -> None:
     import modalmix.builders
     from dataset_rows import bytes_of, undecoded
     from modalmix.builders.formats import llava_video  # noqa: F401  imported before the clock starts, as datasets is
-    from modalmix.builders.loading.hub import feeds  # noqa: F401
+    from modalmix.builders.loading.hub import streams  # noqa: F401
     from modalmix.upload import download
 
     import_torch()

@@ -44,7 +44,7 @@ def digest(row):
 def rows(node=None, world=1, take=None, shuffle=None, again=True, tries=20, **given):
     remote_file.PATIENCE = PATIENCE._replace(tries=tries)
     if again:
-        stream_state.known.cache_clear()
+        stream_state.stream_state.cache_clear()
     try:
         found = undecoded(open_dataset(**given))
     except modalmix.builders.core.errors.DataError as error:
@@ -65,7 +65,7 @@ def rows(node=None, world=1, take=None, shuffle=None, again=True, tries=20, **gi
     return {"rows": out, "shards": shards, "features": repr(found.features), "warnings": warnings[:]}
 
 def resumed(take, **given):
-    stream_state.known.cache_clear()
+    stream_state.stream_state.cache_clear()
     stream = undecoded(open_dataset(**given))
     first = []
     for row in stream:
@@ -79,7 +79,7 @@ def resumed(take, **given):
 
 def abandoned(fork, **given):
     # reads one row, leaves the stream open, and reads another stream, here or in a forked process
-    stream_state.known.cache_clear()
+    stream_state.stream_state.cache_clear()
     unfinished = iter(undecoded(open_dataset(**given)))
     first = digest(next(unfinished))
     if not fork:
@@ -96,7 +96,7 @@ def abandoned(fork, **given):
 
 def loaded(workers, **given):
     from torch.utils.data import DataLoader
-    stream_state.known.cache_clear()
+    stream_state.stream_state.cache_clear()
     return [digest(row) for row in DataLoader(undecoded(open_dataset(**given)), num_workers=workers, batch_size=None)]
 
 def inspected(data, cache):

@@ -1,4 +1,4 @@
-"""Remote: annotation files and archives that lie on the Hub, streamed without a copy of the archives on this disk.
+"""Streams from the Hub: annotation files and archives that lie on the Hub, streamed without a copy of the archives on this disk.
 
 ::
 

@@ -1,6 +1,6 @@
-"""Loose: media files that lie in no archive, and patches, of which any part can be asked for at any time.
+"""Loose files: media files that lie in no archive, and patches, of which any part can be asked for at any time.
 
-What lies in them is known from the listing, so a row never waits for them: it is given where its other media come by, or, if it
+What lies in them is known from the listing, so a row never waits for them: it is given where its other media are read, or, if it
 has none in an archive, by the pass of the file that leads it. Parts of a patch that follow each other closely come in one
 request, over one connection::
 
@@ -20,10 +20,10 @@ from ...core.findings import Finding, finding
 from ...media.items import NO_BASE64, InMemoryItem, Item
 from ...paths.rewriter import is_picture
 from .remote_file import RemoteFile
-from .requested_paths import Wanted
-from .stream_plan import Pass
+from .requested_paths import RequestedPaths
+from .stream_plan import ArchivePass
 
-HELD_BYTES = 256 << 20
+IN_MEMORY_BYTES = 256 << 20
 """Media that are held at a time, besides the row that is given."""
 
 CELL_BYTES = 2**31 - 1
@@ -32,8 +32,8 @@ CELL_BYTES = 2**31 - 1
 _GAP = 1 << 20
 """Bytes that are read and dropped rather than asked for anew behind them."""
 
-Come = InMemoryItem | list[InMemoryItem]
-"""A medium that has come: a file, or the frames of a video."""
+Received = InMemoryItem | list[InMemoryItem]
+"""A medium that was read: a file, or the frames of a video."""
 
 
 class File(NamedTuple):
@@ -45,7 +45,7 @@ class File(NamedTuple):
     by: int
 
 
-class Loose:
+class LooseFiles:
     """The loose files that records ask for.
 
     Attributes:
@@ -54,7 +54,7 @@ class Loose:
         others: further files that fit a path: its number, and the file.
     """
 
-    def __init__(self, wanted: Wanted, passes: Iterable[Pass]) -> None:
+    def __init__(self, requested: RequestedPaths, passes: Iterable[ArchivePass]) -> None:
         """Looks up which files are wanted."""
         self.files: dict[int, File] = {}
         self.folders: dict[int, list[File]] = {}
@@ -62,29 +62,29 @@ class Loose:
         by_folder: dict[str, list[File]] = {}
         for one in passes:
             for file in map(File, one.files, one.names, one.sizes, [one.number] * len(one.files)):
-                for number in wanted.fitting(file.name):
+                for number in requested.fitting(file.name):
                     if self.files.setdefault(number, file) is not file:
                         self.others.append((number, file))
                 if is_picture(file.name):
                     by_folder.setdefault(file.name.rpartition("/")[0], []).append(file)
         for folder, files in by_folder.items():
-            for number in wanted.fitting(folder) if folder else ():
+            for number in requested.fitting(folder) if folder else ():
                 if number not in self.files:
                     self.folders.setdefault(number, sorted(files, key=lambda file: file.name))
 
     def __contains__(self, number: int) -> bool:
         return number in self.files or number in self.folders
 
-    def led_by(self, one: Pass) -> list[int]:
+    def led_by(self, pass_: ArchivePass) -> list[int]:
         """The paths whose file, or first frame, is of a pass, in the order of the files."""
-        every = [*self.files.items(), *((number, files[0]) for number, files in self.folders.items())]
-        return [number for number, _ in sorted(((n, f) for n, f in every if f.by == one.number), key=_by_file)]
+        all_files = [*self.files.items(), *((number, files[0]) for number, files in self.folders.items())]
+        return [number for number, _ in sorted(((n, f) for n, f in all_files if f.by == pass_.number), key=_by_file)]
 
 
-class Reading:
+class LooseFileReader:
     """The bytes of loose files, for one pass: the connection, and what was read last."""
 
-    def __init__(self, loose: Loose, token: str | None) -> None:
+    def __init__(self, loose: LooseFiles, token: str | None) -> None:
         """Asks for nothing yet."""
         self._loose, self._token = loose, token
         self._file: tuple[str, RemoteFile] | None = None
@@ -99,7 +99,7 @@ class Reading:
             number: of its path.
             spans: first byte and end of each, in ascending order.
         """
-        self._opened(self._loose.files[number])
+        self._open(self._loose.files[number])
         self._starts, self._ends = [], []
         for start, end in spans:
             if self._ends and start <= self._ends[-1] + _GAP:
@@ -108,12 +108,12 @@ class Reading:
                 self._starts.append(start)
                 self._ends.append(end)
 
-    def come(self, number: int, item: Item) -> Come | Finding:
+    def received(self, number: int, item: Item) -> Received | Finding:
         """The bytes of a medium, or why there are none.
 
         Args:
             number: of its path.
-            item: as `wanted.awaited` names it.
+            item: as `requested.items_of_row` names it.
 
         Raises:
             DataError: the Hub does not give them.
@@ -126,9 +126,9 @@ class Reading:
                     "media-unreadable", f"{item.path!r} has {file.size:,} bytes, too many to hold; download it"
                 )
             return self._part(file, item) if item.size else self._whole(file)
-        if (size := sum(file.size for file in frames)) > HELD_BYTES:
-            said = f"the frames in {item.path!r} have {size:,} bytes, too many to hold; download them"
-            return finding("media-unreadable", said)
+        if (size := sum(file.size for file in frames)) > IN_MEMORY_BYTES:
+            message = f"the frames in {item.path!r} have {size:,} bytes, too many to hold; download them"
+            return finding("media-unreadable", message)
         return [self._whole(file) for file in frames]
 
     def interrupt(self) -> None:
@@ -142,7 +142,7 @@ class Reading:
         if file is not None:
             file[1].close()
 
-    def _opened(self, file: File) -> RemoteFile:
+    def _open(self, file: File) -> RemoteFile:
         if self._file is None or self._file[0] != file.url:
             self.close()
             self._starts, self._ends = [], []
@@ -151,7 +151,7 @@ class Reading:
 
     def _whole(self, file: File) -> InMemoryItem:
         if self._last is None or self._last[0] != file.url:
-            data = self._opened(file).pread(file.size, 0)
+            data = self._open(file).pread(file.size, 0)
             self._last = file.url, InMemoryItem(file.name.rpartition("/")[2], len(data), data)
         return self._last[1]
 
@@ -159,7 +159,7 @@ class Reading:
         stop = item.start + item.size
         if stop > file.size:
             return finding("patch-out-of-range", f"bytes {item.start}–{stop} of {item.path!r}, which has {file.size}")
-        remote = self._opened(file)
+        remote = self._open(file)
         run = bisect_right(self._starts, item.start) - 1
         remote.until = self._ends[run] if run >= 0 and stop <= self._ends[run] else stop
         data = remote.pread(item.size, item.start)

@@ -1,4 +1,4 @@
-"""Claims: which archive gives the rows about a path that several archives hold.
+"""Owners of paths: which archive gives the rows about a path that several archives hold.
 
 Nobody knows beforehand what an archive holds, so the first one in which a path comes by gives its rows, for ever: the claim is
 written down in the cache, where all workers and later epochs of a machine (and other machines that share the cache) see it.
@@ -20,8 +20,8 @@ from ...core.locks import locked
 _SIZE = 4
 
 
-class Claims:
-    """Who has claimed which paths. Where the cache cannot be written, what is known in this process counts."""
+class PathOwners:
+    """Which archive owns which path. Where the cache cannot be written, the owners in this process count."""
 
     def __init__(self, key: str) -> None:
         """Names them; nothing is opened for long, so processes may fork and threads share the object.
@@ -30,27 +30,27 @@ class Claims:
             key: of the paths and the archives.
         """
         self._path = os.path.join(cache_folder(), "claims", f"{key}.bin")
-        self._known: dict[int, int] = {}
+        self._owners: dict[int, int] = {}
 
     def all(self) -> dict[int, int]:
         """The claims so far: path → archive."""
         with suppress(OSError):
-            told = np.fromfile(self._path, "<i4")
-            self._known |= {int(path): int(told[path]) - 1 for path in np.flatnonzero(told)}
-        return self._known
+            stored = np.fromfile(self._path, "<i4")
+            self._owners |= {int(path): int(stored[path]) - 1 for path in np.flatnonzero(stored)}
+        return self._owners
 
     def claim(self, path: int, archive: int | None) -> int | None:
         """The archive that has claimed a path: this one, if none had; None where there is none to claim it."""
-        if path in self._known:  # a claim never changes
-            return self._known[path]
+        if path in self._owners:  # a claim never changes
+            return self._owners[path]
         owner = archive
         with suppress(OSError), self.locked() as file:
-            if told := int.from_bytes(os.pread(file, _SIZE, path * _SIZE), "little"):
-                owner = told - 1
+            if stored := int.from_bytes(os.pread(file, _SIZE, path * _SIZE), "little"):
+                owner = stored - 1
             elif archive is not None:
                 os.pwrite(file, (archive + 1).to_bytes(_SIZE, "little"), path * _SIZE)
         if owner is not None:
-            self._known[path] = owner
+            self._owners[path] = owner
         return owner
 
     def locked(self) -> AbstractContextManager[int]:

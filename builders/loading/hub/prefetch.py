@@ -1,4 +1,4 @@
-"""Ahead: what a source gives, made by a thread while the consumer is at work with what came before.
+"""Prefetching: a thread makes the next items of a source while the consumer works with those before.
 
 ::
 
@@ -28,7 +28,7 @@ _LAST_WAIT = 2.0
 """Seconds the process waits at its end for a thread that has been interrupted."""
 
 
-def ahead(
+def prefetched(
     source: Generator[T, None, None], size: Callable[[T], int], interrupt: Callable[[], None], most: int = BYTES
 ) -> Iterator[T]:
     """What a source gives, in its order.
@@ -70,7 +70,7 @@ class _Buffer(Generic[T]):
         self._failure: BaseException | None = None
         self._ended = self._stopped = False
         # a daemon, because the interpreter waits for others before it calls what is registered to be called at exit
-        self.thread = threading.Thread(target=self._fill, name="modalmix-ahead", daemon=True)
+        self.thread = threading.Thread(target=self._fill, name="modalmix-prefetch", daemon=True)
         self.thread.start()
         _running.add(self)
 

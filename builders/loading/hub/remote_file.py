@@ -126,7 +126,7 @@ class RemoteFile(Whole):
                     self._drop()
                 wait = None if self._interrupted.is_set() else wait_after(error, tries, PATIENCE)
                 if wait is None:
-                    self.failure = self._told(error, offset)
+                    self.failure = self._file_reject(error, offset)
                     raise self.failure from None
                 tries += 1
                 self._interrupted.wait(wait)
@@ -185,7 +185,7 @@ class RemoteFile(Whole):
         with suppress(Exception):  # a broken connection may break again while it is closed
             connection.close()
 
-    def _told(self, error: Exception, offset: int) -> DataError:
+    def _file_reject(self, error: Exception, offset: int) -> DataError:
         place: Place = self._places[min(bisect_right(self._starts, offset), len(self._places)) - 1]
         if isinstance(error, DataError):
             return error

@@ -1,6 +1,6 @@
-"""Wanted: which records ask for a file, found by the path they wrote, while archives are gone through.
+"""Requested paths: which records ask for a file, by the path they wrote, while archives are read.
 
-Only paths, and where their records lie, are held: a record is read again when its medium has come. A path fits a member of an
+Only paths, and where their records lie, are held: a record is read again when its medium was read. A path fits a member of an
 archive if one is the end of the other, by whole steps::
 
     written  academic_source/Charades/Q04US.mp4      member  academic_source/Charades/Q04US.mp4
@@ -58,8 +58,8 @@ class Only(Take, frozen=True, kw_only=True):
         return row in self.rows
 
 
-class Awaiting:
-    """Stands where a `Rewriter` stands: each path is the name of a medium that has yet to come by."""
+class PendingRewriter:
+    """Stands where a `Rewriter` stands: each path is the name of a medium that was not read yet."""
 
     roots: tuple[str, ...] = ()
 
@@ -104,11 +104,11 @@ class Awaiting:
         return items
 
 
-AWAITING: Any = Awaiting()
+PENDING_REWRITER: Any = PendingRewriter()
 
 
-def check_awaited(options: Options) -> None:
-    """Refuses what cannot be done before the media have come by.
+def check_streamable(options: Options) -> None:
+    """Refuses what cannot be done before the media are read.
 
     Raises:
         DataError: rules, folders for one kind of media, or conditions on the media themselves.
@@ -123,7 +123,7 @@ def check_awaited(options: Options) -> None:
         raise DataError(f"{on_media[0]!r} asks for what is known only of media on this disk, and these are on the Hub")
 
 
-class Wanted:
+class RequestedPaths:
     """The paths that the records of some annotation files wrote, each once, and the records of each.
 
     Attributes:
@@ -142,23 +142,23 @@ class Wanted:
         """
         self._options = options
         size = min(max(sum(os.path.getsize(source.path) for source in sources) // _SLICES, _LEAST), _MOST)
-        self._slices = [piece for source in sources for piece in plan(source, slice_bytes=size, exact=True)]
+        self._slices = [slice_ for source in sources for slice_ in plan(source, slice_bytes=size, exact=True)]
         numbers: dict[str, int] = {}
-        of, pieces, ordinals = array("i"), array("i"), array("q")
-        for number, piece in enumerate(self._slices):
-            for block in read(piece):
+        of, slice_numbers, ordinals = array("i"), array("i"), array("q")
+        for number, slice_ in enumerate(self._slices):
+            for block in read(slice_):
                 for row, record in enumerate(block.records, block.row):
-                    if not piece.take.selects(row):
+                    if not slice_.take.selects(row):
                         continue
                     for path in _paths(record):
                         of.append(numbers.setdefault(path, len(numbers)))
-                        pieces.append(number)
+                        slice_numbers.append(number)
                         ordinals.append(row)
         self.paths = list(numbers)
         paths = np.frombuffer(of, np.int32) if of else np.empty(0, np.int32)
         order = np.argsort(paths, kind="stable")
         self._starts = np.searchsorted(paths[order], np.arange(len(self.paths) + 1))
-        self._pieces = np.frombuffer(pieces, np.int32)[order] if pieces else np.empty(0, np.int32)
+        self._slice_numbers = np.frombuffer(slice_numbers, np.int32)[order] if slice_numbers else np.empty(0, np.int32)
         self._ordinals = np.frombuffer(ordinals, np.int64)[order] if ordinals else np.empty(0, np.int64)
         self._names = _Hashes(path.rpartition("/")[2] for path in self.paths)
         self._ends = _Hashes(_end(path) for path in self.paths)
@@ -188,28 +188,28 @@ class Wanted:
     def rows_of(self, number: int) -> Iterator[tuple[tuple[int, int], Row]]:
         """The rows that wrote a path, in the order of the records, each with its key: its slice and its ordinal."""
         low, high = self._starts[number], self._starts[number + 1]
-        return self.rows_at((int(self._pieces[i]), int(self._ordinals[i])) for i in range(low, high))
+        return self.rows_at((int(self._slice_numbers[i]), int(self._ordinals[i])) for i in range(low, high))
 
     def rows_at(self, keys: Iterable[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Row]]:
         """The rows of some keys, in the order of the records."""
-        by_piece: dict[int, set[int]] = {}
-        for piece, ordinal in keys:
-            by_piece.setdefault(piece, set()).add(ordinal)
-        for piece, some in by_piece.items():
-            only = msgspec.structs.replace(self._slices[piece], take=Only(rows=frozenset(some)))
-            for row in rows(only, self._options, Counts(), AWAITING):
+        by_slice: dict[int, set[int]] = {}
+        for slice_, ordinal in keys:
+            by_slice.setdefault(slice_, set()).add(ordinal)
+        for slice_, some in by_slice.items():
+            only = msgspec.structs.replace(self._slices[slice_], take=Only(rows=frozenset(some)))
+            for row in rows(only, self._options, Counts(), PENDING_REWRITER):
                 if isinstance(row, Row):
-                    yield (piece, row.row), row
+                    yield (slice_, row.row), row
 
-    def every(self, total: Counts) -> Iterator[Row | Reject]:
+    def all_rows(self, total: Counts) -> Iterator[Row | Reject]:
         """All rows and rejects, in the order of the records, no media at hand.
 
         Args:
-            total: counts what becomes of the records if all media come by.
+            total: counts what becomes of the records if all media are found.
         """
-        for piece in self._slices:
+        for slice_ in self._slices:
             counts = Counts()
-            yield from rows(piece, self._options, counts, AWAITING)
+            yield from rows(slice_, self._options, counts, PENDING_REWRITER)
             total.add(counts)
 
     def number(self, path: str) -> int:
@@ -253,7 +253,7 @@ def _paths(record: Mapping[str, Any]) -> Iterator[str]:
             stack += value
 
 
-def awaited(row: Row) -> list[Item]:
+def items_of_row(row: Row) -> list[Item]:
     """The media of a row; what leads it comes first, as in builds."""
     media = row.media
     groups = (media.images, media.videos, *media.frames, media.audios, media.audio_q)

@@ -25,7 +25,7 @@ _MOST_LOOSE = 64
 """Passes through media files that lie in no archive."""
 
 
-class Pass(msgspec.Struct, frozen=True):
+class ArchivePass(msgspec.Struct, frozen=True):
     """One archive, or some media files that lie in none, gone through once: a shard of a stream.
 
     Attributes:
@@ -49,7 +49,7 @@ class Pass(msgspec.Struct, frozen=True):
         return str(place_of(urls[0])) + (f" … ({len(urls):,} files)" if len(urls) > 1 else "") if urls else "no media"
 
 
-class Feed(msgspec.Struct, frozen=True):
+class StreamPlan(msgspec.Struct, frozen=True):
     """What a split is streamed from.
 
     Attributes:
@@ -60,10 +60,10 @@ class Feed(msgspec.Struct, frozen=True):
 
     sources: tuple[Source, ...]
     options: Options
-    passes: tuple[Pass, ...]
+    passes: tuple[ArchivePass, ...]
 
 
-def passes_under(roots: Sequence[str], token: str | None = None) -> tuple[Pass, ...]:
+def passes_under(roots: Sequence[str], token: str | None = None) -> tuple[ArchivePass, ...]:
     """A pass for each archive under some places on the Hub, in alphabetical order.
 
     Args:
@@ -87,7 +87,7 @@ def passes_under(roots: Sequence[str], token: str | None = None) -> tuple[Pass, 
 
 def of_release(
     name: str, subsets: Sequence[str], split_of: Callable[[str], str], options: Options, token: str | None = None
-) -> dict[str, Feed]:
+) -> dict[str, StreamPlan]:
     """The splits of an upstream release.
 
     Args:
@@ -101,10 +101,10 @@ def of_release(
         DataError: there is no such release or subset, or it holds nothing that can be streamed.
     """
     name, _, revision = name.partition("@")
-    known = all_releases()
-    if name not in known:
-        raise DataError(f"there is no release {name!r}: it is one of {', '.join(known)}")
-    release = cast(Release, known[name].download)
+    releases = all_releases()
+    if name not in releases:
+        raise DataError(f"there is no release {name!r}: it is one of {', '.join(releases)}")
+    release = cast(Release, releases[name].download)
     head = listed(release.repo, revision or None, token)
     files = {path: head[path] for path in chosen_files(release, head, subsets)}
     passes = _passes(_files(release.repo, str(head.commit), files, ""), token)
@@ -117,16 +117,17 @@ def of_release(
         raise DataError(
             f"{release.repo} holds no annotation files for {name}; pass data_files=… beside media_root='hf://…'"
         )
-    return {split: Feed(tuple(sources), options, passes) for split, sources in sorted(by_split.items())}
+    return {split: StreamPlan(tuple(sources), options, passes) for split, sources in sorted(by_split.items())}
 
 
-def local_part(name: str, subsets: Sequence[str]) -> str:
-    """What to do to have a release on this disk: the commands in one line."""
-    plain = name.partition("@")[0]
-    release = all_releases()[plain].download if plain in all_releases() else None
-    wanted = "".join(f" --subset {subset}" for subset in subsets)
+def how_to_download(name: str, subsets: Sequence[str]) -> str:
+    """How to get a release onto this disk: the commands in one line."""
+    plain_name = name.partition("@")[0]
+    release = all_releases()[plain_name].download if plain_name in all_releases() else None
+    subset_options = "".join(f" --subset {subset}" for subset in subsets)
     build = f", then {' && '.join(next_commands(release, 'DIR', subsets))}" if release else ""
-    return f"{plain} is not on this disk: pass streaming=True, or run modalmix download {plain}{wanted} --to DIR{build}"
+    command = f"modalmix download {plain_name}{subset_options} --to DIR{build}"
+    return f"{plain_name} is not on this disk: pass streaming=True, or run {command}"
 
 
 class _File(NamedTuple):
@@ -147,13 +148,13 @@ def _files(repository: str, commit: str, files: Mapping[str, RemoteEntry], root:
     }
 
 
-def _passes(files: Mapping[str, _File], token: str | None) -> tuple[Pass, ...]:
+def _passes(files: Mapping[str, _File], token: str | None) -> tuple[ArchivePass, ...]:
     """A pass for each archive among files, and some passes through the media files that lie in none.
 
     Only pieces of archives are looked into; all other files are what their names say.
     """
 
-    def opened(url: str) -> BinaryIO:
+    def open_url(url: str) -> BinaryIO:
         return cast(BinaryIO, RemoteFile([url], [files[url].size], token))
 
     archives: list[Archive] = []
@@ -164,22 +165,22 @@ def _passes(files: Mapping[str, _File], token: str | None) -> tuple[Pass, ...]:
             archives.append(Archive((url,), kind))
         else:
             others.append(url)
-    archives += group(others, opened)
-    passes: list[Pass] = []
+    archives += group(others, open_url)
+    passes: list[ArchivePass] = []
     for archive in sorted(archives, key=lambda one: one.paths):
         digests = "".join(files[path].digest for path in archive.paths)
         digest = digests if len(archive.paths) == 1 else hashlib.sha256(digests.encode()).hexdigest()
         sizes = tuple(files[path].size for path in archive.paths)
-        passes.append(Pass(len(passes), archive, sizes=sizes, digest=digest))
-    pieces = {path for archive in archives for path in archive.paths}
-    loose = sorted(url for url in files if url not in pieces and _may_be_loose(url.rpartition("/")[2]))
+        passes.append(ArchivePass(len(passes), archive, sizes=sizes, digest=digest))
+    parts = {path for archive in archives for path in archive.paths}
+    loose = sorted(url for url in files if url not in parts and _may_be_loose(url.rpartition("/")[2]))
     step = -(-len(loose) // _MOST_LOOSE) or 1
     for first in range(0, len(loose), step):
         some = tuple(loose[first : first + step])
         every = [files[url] for url in some]
         sizes, relative = tuple(one.size for one in every), tuple(one.name for one in every)
-        passes.append(Pass(len(passes), files=some, names=relative, sizes=sizes))
-    return tuple(passes) or (Pass(0),)
+        passes.append(ArchivePass(len(passes), files=some, names=relative, sizes=sizes))
+    return tuple(passes) or (ArchivePass(0),)
 
 
 def _may_be_loose(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Streaming: a builder's config as passes over what lies on the Hub, and a pass as Arrow tables."""
+"""Streams: a builder's config as passes over what lies on the Hub, and a pass as Arrow tables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ...pipeline.arrow_tables import at_hand, table
 from ...pipeline.options import Options
 from ...pipeline.rows import Reject, Row
 from .archive_rows import rows_of
-from .requested_paths import awaited, check_awaited
-from .stream_plan import Feed, Pass, local_part, of_release, passes_under
+from .requested_paths import check_streamable, items_of_row
+from .stream_plan import ArchivePass, StreamPlan, how_to_download, of_release, passes_under
 
 logger = logging.getLogger("modalmix")
 
@@ -25,13 +25,13 @@ _BYTES = 256 << 10
 """A row of one large medium is a table of its own, which takes over the bytes as they are."""
 
 
-def feeds(
+def stream_plans(
     by_split: Mapping[str, Sequence[Source]],
     roots: Sequence[str],
     options: Options,
     token: str | None,
     streaming: bool,
-) -> dict[str, Feed]:
+) -> dict[str, StreamPlan]:
     """The splits of annotation files on this disk whose media are on the Hub.
 
     Args:
@@ -46,38 +46,43 @@ def feeds(
     """
     if not streaming:
         raise DataError(f"the media are on the Hub ({roots[0]}): pass streaming=True, or download them")
-    check_awaited(options)
+    check_streamable(options)
     passes = passes_under(roots, token)
-    return {split: Feed(tuple(sources), options, passes) for split, sources in by_split.items()}
+    return {split: StreamPlan(tuple(sources), options, passes) for split, sources in by_split.items()}
 
 
-def release_feeds(
+def release_stream_plans(
     release: str,
     subsets: Sequence[str],
     split_of: Callable[[str], str],
     options: Options,
     token: str | None,
     streaming: bool,
-) -> dict[str, Feed]:
+) -> dict[str, StreamPlan]:
     """The splits of an upstream release, which is only streamed: nobody's disk is filled by surprise.
 
     Raises:
         DataError: it is not to be streamed, or cannot be.
     """
     if not streaming:
-        raise DataError(local_part(release, subsets))
-    check_awaited(options)
+        raise DataError(how_to_download(release, subsets))
+    check_streamable(options)
     return of_release(release, subsets, split_of, options, token)
 
 
 def tables(
-    feed: Feed, one: Pass, schema: pa.Schema, on_error: str, rejected: str | None, token: str | None
+    stream_plan: StreamPlan,
+    pass_: ArchivePass,
+    schema: pa.Schema,
+    on_error: str,
+    rejected: str | None,
+    token: str | None,
 ) -> Iterator[pa.Table]:
     """The rows of a pass as tables: small ones first, so that the first sample does not wait for others.
 
     Args:
-        feed: the split.
-        one: the pass.
+        stream_plan: the split.
+        pass_: the pass.
         schema: of the builder's columns.
         on_error: ``"reject"`` or ``"raise"``.
         rejected: file to which rejected records are appended.
@@ -90,8 +95,8 @@ def tables(
     waiting: list[Row] = []
     lines: list[bytes] = []
     counts = Counts()
-    wanted, size = 1, 0
-    for row in rows_of(feed, one, token):
+    rows_of_table, size = 1, 0
+    for row in rows_of(stream_plan, pass_, token):
         if isinstance(row, Reject):
             if on_error == "raise":
                 raise rejects.raised(row)
@@ -102,14 +107,14 @@ def tables(
             continue
         counts.read += 1
         waiting.append(row)
-        size += sum(item.size for item in awaited(row))
-        if len(waiting) >= wanted or size >= _BYTES:
+        size += sum(item.size for item in items_of_row(row))
+        if len(waiting) >= rows_of_table or size >= _BYTES:
             yield table(waiting, schema, at_hand)
-            waiting, size, wanted = [], 0, min(2 * wanted, _ROWS)
+            waiting, size, rows_of_table = [], 0, min(2 * rows_of_table, _ROWS)
     if waiting:
         yield table(waiting, schema, at_hand)
     if lines and rejected:
         rejects.append(rejected, lines)
     if summary := rejects.summary(counts):
         where = f"see {rejected}" if rejected else "pass rejected=FILE to keep them"
-        logger.warning("%s: %s; %s", one, summary, where)
+        logger.warning("%s: %s; %s", pass_, summary, where)
