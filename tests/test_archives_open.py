@@ -20,7 +20,7 @@ from test_archives import Files, archive_of, frames, listed, tar_bytes, zip_byte
 from modalmix.builders.core.cache_dir import cache_folder
 from modalmix.builders.media import archives
 from modalmix.builders.media.archives import Archive, joined_file, reader_pool, seek_index
-from modalmix.builders.media.archives.joined_file import Joined
+from modalmix.builders.media.archives.joined_file import JoinedFile
 from modalmix.builders.media.items import Item, item_of_member, read_bytes
 
 LARGE: Files = {f"{i}.bin": random.Random(i).randbytes(1_500_000) for i in range(8)}
@@ -77,14 +77,14 @@ def test_listing_again_reads_each_byte_of_the_archive_once(tmp_path: Path, monke
     archive = packed(tmp_path, "tar.gz", {f"{i}.bin": random.Random(i).randbytes(20_000) for i in range(600)})
     found = items(archive)
     read: list[int] = []
-    pread = joined_file.Joined.pread
+    pread = joined_file.JoinedFile.pread
 
-    def counted(file: joined_file.Joined, size: int, offset: int) -> bytes:
+    def counted(file: joined_file.JoinedFile, size: int, offset: int) -> bytes:
         data = pread(file, size, offset)
         read.append(len(data))
         return data
 
-    monkeypatch.setattr(joined_file.Joined, "pread", counted)
+    monkeypatch.setattr(joined_file.JoinedFile, "pread", counted)
     assert items(archive) == found
     assert sum(read) == (tmp_path / "X.tar.gz").stat().st_size
 
@@ -145,7 +145,7 @@ def test_frames_of_zstd_are_found_without_decompressing(tmp_path: Path) -> None:
     one, two = zstandard.compress(data), zstandard.ZstdCompressor(write_checksum=True).compress(data[:70_000])
     path = tmp_path / "a.zst"
     path.write_bytes(one + skippable + two + zstandard.compress(b"x"))
-    with Joined([str(path)]) as file:
+    with JoinedFile([str(path)]) as file:
         places = seek_index.zstd_frames(file)
     assert [place.out for place in places] == [0, 600_000, 670_000]
     assert [place.packed for place in places] == [0, len(one) + 17, len(one) + 17 + len(two)]
@@ -255,7 +255,7 @@ def test_files_that_are_read_in_parts_stay_open_but_are_bounded(tmp_path: Path) 
 
     before = len(os.listdir("/proc/self/fd"))
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(read_all).result() <= before + joined_file.MOST_KEPT
+        assert pool.submit(read_all).result() <= before + joined_file.MOST_OPEN_FILES
     assert len(os.listdir("/proc/self/fd")) <= before  # closed with the thread
     read_all()
     os.replace(tmp_path / "1", tmp_path / "39")

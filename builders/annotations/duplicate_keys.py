@@ -52,7 +52,7 @@ class DictPlaces:
 
     Attributes:
         dicts: there are dicts here.
-        fields: below which of their keys containers with dicts were met.
+        fields: below which of their keys containers with dicts are.
         values: those below any key, once there are too many keys to keep.
         items: what lists here hold.
     """

@@ -215,7 +215,7 @@ class Head:
                     text = str(view[low:high], "latin-1")
             found = extent(text, at - low)
             if found is None:
-                # The bytes at hand end inside of it, or it lacks a bracket. A whole record behind it tells the latter,
+                # The bytes at hand end inside of it, or it lacks a bracket. A whole record behind it shows the latter,
                 # unless records hold their like.
                 unfinished = at if unfinished < 0 else unfinished
                 tries += 1

@@ -1,6 +1,6 @@
 """YAML mixtures of LLaVA: annotation files, each with a strategy that selects some of its records.
 
-Paths inside of a mixture are text from somebody else's machine.  They are looked for under the mixture's own folder only.
+Paths inside of a mixture are text from somebody else's machine.  They are searched for under the mixture's own folder only.
 """
 
 from __future__ import annotations

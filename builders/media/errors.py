@@ -1,4 +1,4 @@
-"""The one error of decoding: bytes that are not the medium they should be, told in one line."""
+"""The one error of decoding: bytes that are not the medium they should be, in one line."""
 
 from __future__ import annotations
 

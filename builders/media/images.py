@@ -3,7 +3,7 @@
 What the usual ``Image.open(…).convert("RGB")`` gets wrong, and what happens here:
 
 ============  =====================================================================================================
-EXIF          the picture is turned as its orientation says; cameras store it lying
+EXIF          the picture is turned as its orientation says; cameras store it on its side
 alpha         laid on white, as viewers do; ``convert`` shows the colour that lies hidden below, mostly black
 16 bit        the upper 8 bits; Pillow cuts greys over 255 off, so that nearly all becomes white
 palette       with its transparent colours, likewise on white
@@ -49,7 +49,7 @@ MAX_BYTES = 1 << 29
 """Bytes an encoded picture may have."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Formats that are opened.  Pillow knows some forty more, one of which (EPS) starts another program."""
+"""Formats that are opened.  Pillow has some forty more, one of which (EPS) starts another program."""
 
 _ORIENTATION = 0x0112
 _TURNS = (
@@ -146,10 +146,10 @@ def _open_image(data: bytes) -> Iterator[Image.Image]:
 
 
 class _Strict:
-    """While one picture is being decoded, none of this process is completed with grey.
+    """While this process decodes a picture, Pillow fills no truncated picture with grey.
 
-    ``ImageFile.LOAD_TRUNCATED_IMAGES`` is one switch for the process, and some trainers set it.  The first decoder that comes
-    in remembers and clears it, the last that leaves sets it again.
+    ``ImageFile.LOAD_TRUNCATED_IMAGES`` is one switch for the process, and some trainers set it.  The first decoder that begins
+    clears it, the last that ends sets it again.
     """
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ _STRICT = _Strict()
 
 
 def _by_simplejpeg(data: bytes, image: Image.Image) -> Pixels | None:
-    """The pixels of an ordinary JPEG; None where Pillow must see to it."""
+    """The pixels of an ordinary JPEG; None where Pillow must decode it."""
     if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
         return None
     simplejpeg = _simplejpeg()
@@ -253,7 +253,7 @@ def _scaled(picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
-    """Those of the formats that this Pillow has (AVIF came late)."""
+    """Those of the formats that this Pillow has (AVIF needs a recent one)."""
     from PIL import Image
 
     Image.init()

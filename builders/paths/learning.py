@@ -9,10 +9,10 @@ A file is the one that is meant when it has the longest common end with the writ
 the whole of a short path, or the name alone directly in a root); a second one with an equally long end makes it ambiguous, and
 both rules are kept so that it stays so.  An equal name in a folder of another name is no evidence: names such as ``000001.jpg``
 are everywhere.  Only names that nobody counts up (``lltmlYR56dI``), several of them, all from one folder and found in one
-folder, tell that the folder was renamed, or a level dropped or added.
+folder, show that the folder was renamed, or a level dropped or added.
 
 Prefixes are learned from all paths; spellings, which cost more, from a sample of those that were not found.  In the end the
-rules are applied to all paths, and what is told are the counts of that.
+rules are applied to all paths and counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Media roots: the folders that media are looked for in, in one order, for all media and for one kind."""
+"""Media roots: the folders and archives in which media are searched, in one order, for all media and for one kind."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 ::
 
     version: 1
-    roots: [ola]                          # what --media-root named when this was learned, by its last step
+    roots: [ola]                          # what --media-root named when this was learned, by its last part
     rules:
     - {kind: prefix, from: /mnt/omni/data, to: ola_cross_modality, root: 1, paths: 350000, …}
     - {kind: prefix, from: /mnt/omni/data, to: '', root: 1, paths: 1169000, …}
@@ -34,7 +34,7 @@ from .path_parts import split_path
 
 _MAX_BYTES = 16 << 20
 MAX_RULES = 2_000
-"""More prefixes than this are no rewriting any more; a rules file with more is refused, and `learn` stops there."""
+"""More prefixes than this are too many to be rules; a rules file with more is refused, and `learn` stops there."""
 
 SPELLINGS = ("backslash", "url", "colon", "case", "unicode", "extension")
 
@@ -46,7 +46,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, rename={"before": "f
 
     Attributes:
         kind: what it does.
-        before: ``from`` in the file: the leading steps of written paths, or an extension with its dot.
+        before: ``from`` in the file: the leading parts of written paths, or an extension with its dot.
         to: the folder under the root, the extension, or what stands for a colon.
         root: position of the media root, from 1; 0 for every root.
         paths: how many of the paths it was learned from it explains.
@@ -62,12 +62,12 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, rename={"before": "f
 
 
 class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Ordered rules, and what is to be said of them.
+    """Ordered rules, and how well they fit.
 
     Attributes:
         rules: in the order in which they are shown; spellings are tried in it.
         version: of the file's form.
-        roots: the last step of each root they were learned under, for the reader.
+        roots: the last part of each root they were learned under, for the reader.
         total: paths they were verified on.
         missing: how many of them are nowhere.
         ambiguous: how many of them fit several files.
@@ -184,10 +184,10 @@ class Prefixes:
                 self._anywhere = position
 
     def levels(self, folder: Sequence[str], roots: Sequence[int]) -> list[list[tuple[int, int, tuple[str, ...]]]]:
-        """Where a written folder may be: levels of (position of the rule, root, local steps), the best level first.
+        """Where a written folder may be: levels of (position of the rule, root, local parts), the best level first.
 
         Args:
-            folder: its steps.
+            folder: its parts.
             roots: positions, from 0, of the roots to look under.
         """
         here = tuple(folder)

@@ -1,4 +1,4 @@
-"""Listing: every file and folder under a root, fast, as plain columns.
+"""Scanning a root: every file and folder under a root, fast, as plain columns.
 
 GNU find walks a tree faster than Python can, and in a process of its own; where there is none, `os.scandir` does the same.
 Names are bytes throughout, as a Linux file name is any bytes but ``/`` and NUL: newlines and other encodings come through.
@@ -24,7 +24,7 @@ FOLDER = -1
 """In place of the size of a folder."""
 
 _CHUNK = 1 << 20
-_PIPE = 1 << 20  # bytes find may be ahead of us, the most that Linux grants to anybody
+_PIPE = 1 << 20  # bytes that find may write before they are read, the most that Linux grants
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ; the fcntl module names it from Python 3.10 on Linux alone
 _FIND = (
     *("-name", ".?*", "-prune", "-o"),
@@ -116,7 +116,7 @@ def _found(root: str, start: bytes) -> Iterator[Batch]:
                 rest = b"\0".join(parts[whole:])
                 yield _batch(root, parts[:whole], start)
         finally:
-            process.kill()  # nobody reads on: find would wait for ever on a full pipe
+            process.kill()  # nobody reads any more: find would wait for ever on a full pipe
 
 
 def _batch(root: str, parts: list[bytes], start: bytes) -> Batch:

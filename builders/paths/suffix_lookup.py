@@ -123,7 +123,7 @@ class Lookup(Generic[Folder, Place]):
         return []
 
     def first_level(self, written: str, roots: tuple[int, ...]) -> list[Folder]:
-        """The folders in which the names of a path's folder are looked for first; none where its own is no plain name."""
+        """The folders in which the names of a path's folder are searched first; none where its own is no plain name."""
         path = split_path(written)
         if path is None or ".." in path or path[-1] != written.rpartition("/")[2]:
             return []

@@ -99,7 +99,7 @@ class Refused(Exception):  # noqa: N818  an answer, not an error
     """
 
     def __init__(self, name: str, message: str) -> None:
-        """What to say of it; the message speaks of the path that was looked up, and follows its quotation."""
+        """The finding's name, and its message, which follows the quoted path."""
         super().__init__(message)
         self.name = name
 
@@ -217,7 +217,7 @@ class Disk:
         return same_bytes(places)
 
     def index(self, root: int) -> Index:
-        """The index of a root, made when first asked for."""
+        """The index of a root, made when it is first needed."""
         found = self._indexes[root]
         if found is None:
             found = self._indexes[root] = index(self.roots[root], self._cache)

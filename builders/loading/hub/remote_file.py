@@ -22,7 +22,7 @@ from huggingface_hub.errors import GatedRepoError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # no __all__ there
 
 from ...core.errors import DataError, one_line
-from ...media.archives.joined_file import Whole
+from ...media.archives.joined_file import ArchiveFile
 from ...pipeline.hub_client import DATASET, PATIENCE, Repository, gated
 from ...pipeline.hub_retry import wait_after
 from ...pipeline.hub_urls import Place, place_of
@@ -31,7 +31,7 @@ _FURTHER = 1 << 20
 """Bytes that are read and dropped rather than asked for anew behind them."""
 
 
-class RemoteFile(Whole):
+class RemoteFile(ArchiveFile):
     """Files of the Hub end to end. Not for several threads at once, but for `interrupt`.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The nouns of archives, and the rules every kind of archive checks its members against."""
+"""Archives, their members and limits, and the rules that every kind of archive checks its members by."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Member(NamedTuple):
     """Where one member of an archive is.
 
     Attributes:
-        name: as the archive gives it, with ``/`` between folders, no ``.`` steps and no leading ``/``.
-        start: what tells it from all other members. tar: offset of its first byte in the decompressed stream of all pieces;
+        name: as the archive gives it, with ``/`` between folders, no ``.`` parts and no leading ``/``.
+        start: what identifies it. tar: offset of its first byte in the decompressed stream of all pieces;
             zip: offset of its data in the stream of all pieces; Parquet: row × number of media columns + media column.
         size: bytes it has when read.
         packed: bytes it takes in a zip file where it is deflated; 0 where it lies as it is (or is no zip member).
@@ -50,7 +50,7 @@ class Member(NamedTuple):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much an archive may turn into before it is taken for a bomb.
+    """How much an archive may turn into before it counts as a bomb.
 
     Attributes:
         ratio: bytes that may come out for a byte of the archive. Media hardly shrink, so that even 10 is rare; deflate ends
@@ -80,7 +80,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class DamageError(Exception):
-    """The archive cannot be read on from here; its text says what was met."""
+    """The archive cannot be read on from here; its text says why."""
 
 
 class BombError(DamageError):
@@ -88,14 +88,14 @@ class BombError(DamageError):
 
 
 class Gate:
-    """Decides which members of one archive are taken.
+    """Decides which members of one archive are accepted.
 
     Attributes:
-        seen: hashes of the names that were let through. 64 bits each instead of the names: a million members cost some 70 MB.
+        seen: hashes of the accepted names. 64 bits each instead of the names: a million members cost some 70 MB.
     """
 
     def __init__(self, archive: Archive, limits: Limits) -> None:
-        """A gate for one walk through `archive`."""
+        """A gate for one pass through `archive`."""
         self.archive = archive
         self.limits = limits
         self.seen: set[int] = set()
@@ -128,7 +128,7 @@ class Gate:
         return text
 
     def new(self, name: str, size: int) -> Finding | None:
-        """Notes a member that will be taken; a finding where it must not be.
+        """Accepts a member; a finding where it must not be.
 
         Raises:
             BombError: there are too many members.

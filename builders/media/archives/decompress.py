@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .archive import Archive, BombError, DamageError, Limits
-from .joined_file import Whole
+from .joined_file import ArchiveFile
 
 _CHUNK = 1 << 20
 _HEADER_BUFFER = 64 << 10
@@ -18,7 +18,7 @@ _HEADER_BUFFER = 64 << 10
 class Uncompressed:
     """A tar that is not compressed: skipping bytes costs nothing."""
 
-    def __init__(self, file: Whole) -> None:
+    def __init__(self, file: ArchiveFile) -> None:
         """At the beginning of `file`."""
         self._file = file
         self._at = 0
@@ -119,14 +119,14 @@ def damage(at: int) -> Iterator[None]:
         raise DamageError(f"its compressed bytes are damaged after {at:,} bytes came out: {error}") from error
 
 
-def in_order(archive: Archive, file: Whole, limits: Limits) -> Uncompressed | Decompressed:
+def in_order(archive: Archive, file: ArchiveFile, limits: Limits) -> Uncompressed | Decompressed:
     """The bytes of a tar from its beginning, by the fastest way through."""
     if archive.kind == "tar":
         return Uncompressed(file)
     return Decompressed(decompressing(archive, file), file.size, limits)
 
 
-def decompressing(archive: Archive, file: Whole) -> Any:
+def decompressing(archive: Archive, file: ArchiveFile) -> Any:
     """A file of the bytes that come out of a ``tar.gz`` or ``tar.zst``, for reading it once."""
     if archive.kind == "tar.zst":
         return from_zstd(file, 0)

@@ -1,4 +1,4 @@
-"""Files of archives: the bytes of one or several pieces as one stream, read at any place by any thread."""
+"""Archive files: the bytes of one or several pieces as one stream, read at any place by any thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-MOST_KEPT = 16
+MOST_OPEN_FILES = 16
 """Files of which parts are read that stay open in a thread."""
 
 Signature = tuple[tuple[int, int, int], ...]
@@ -30,8 +30,8 @@ def signature(paths: Sequence[str]) -> Signature:
     return tuple(found)
 
 
-class Whole(io.RawIOBase):
-    """An archive as one file of bytes, wherever it lies; who opens it there says how `pread` reads.
+class ArchiveFile(io.RawIOBase):
+    """An archive as one file of bytes, wherever it lies; a subclass says how `pread` reads.
 
     Attributes:
         size: in bytes.
@@ -79,7 +79,7 @@ class Whole(io.RawIOBase):
         return self._at
 
 
-class Joined(Whole):
+class JoinedFile(ArchiveFile):
     """The pieces of an archive end to end, as one file that is read.
 
     `pread` moves nothing, so threads and forked processes may share the object; the position that `read` and `seek` use is
@@ -132,8 +132,8 @@ class Joined(Whole):
         super().close()
 
 
-class _Kept:
-    """An open file that closes with its last reference: when its turn is over, or its thread."""
+class _OpenFile:
+    """An open file that closes with its last reference: when others take its place, or its thread ends."""
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -144,14 +144,14 @@ class _Kept:
             os.close(self.descriptor)
 
 
-class _KeptFiles(threading.local):
+class _OpenFiles(threading.local):
     """The files a thread read parts of last: none is closed while another thread reads it."""
 
     def __init__(self) -> None:
-        self.by_path: dict[str, _Kept] = {}
+        self.by_path: dict[str, _OpenFile] = {}
 
 
-_kept = _KeptFiles()
+_open_files = _OpenFiles()
 
 
 def read_range(path: str, size: int, start: int) -> bytes:
@@ -163,13 +163,13 @@ def read_range(path: str, size: int, start: int) -> bytes:
     Raises:
         OSError: it cannot be read.
     """
-    files = _kept.by_path
+    files = _open_files.by_path
     file = files.get(path)
     if file is None or os.stat(path).st_ino != file.inode:
         files.pop(path, None)
-        if len(files) >= MOST_KEPT:
+        if len(files) >= MOST_OPEN_FILES:
             del files[next(iter(files))]
-        file = files[path] = _Kept(path)
+        file = files[path] = _OpenFile(path)
     data = os.pread(file.descriptor, size, start)
     while 0 < len(data) < size:  # one call reads 2 GiB at most
         more = os.pread(file.descriptor, size - len(data), start + len(data))

@@ -9,7 +9,7 @@ from ...core.findings import Finding
 from . import tar, zip_members
 from .archive import DEFAULT_LIMITS, Archive, BombError, DamageError, Gate, Limits, Member
 from .decompress import Decompressed, in_order
-from .joined_file import Joined, Whole
+from .joined_file import ArchiveFile, JoinedFile
 from .seek_index import gzip_file, points_path, save_points
 
 
@@ -36,7 +36,7 @@ def members(
     """
     gate = Gate(archive, limits)
     try:
-        with Joined(archive.paths) as file:
+        with JoinedFile(archive.paths) as file:
             if archive.kind == "tar.gz" and not os.path.exists(points_path(archive, cache)):
                 yield from _find_points(archive, file, gate, cache)
             elif archive.kind == "zip":
@@ -75,7 +75,7 @@ def read_through(
         return wanted is None or member.start in wanted
 
     try:
-        with Joined(archive.paths) as file:
+        with JoinedFile(archive.paths) as file:
             for found in pass_through(archive, file, select, limits=limits, id_column=id_column):
                 if isinstance(found, Finding):
                     yield found
@@ -87,7 +87,7 @@ def read_through(
 
 def pass_through(
     archive: Archive,
-    file: Whole,
+    file: ArchiveFile,
     select: Callable[[Member], bool],
     *,
     limits: Limits = DEFAULT_LIMITS,
@@ -115,7 +115,7 @@ def pass_through(
         yield gate.refuse("archive-bomb" if isinstance(error, BombError) else "archive-damaged", str(error))
 
 
-def _find_points(archive: Archive, file: Joined, gate: Gate, cache: str | None) -> Iterator[Member | Finding]:
+def _find_points(archive: Archive, file: JoinedFile, gate: Gate, cache: str | None) -> Iterator[Member | Finding]:
     """The members of a ``tar.gz`` whose seek points are not in the cache; afterwards they are."""
     unpacked, _ = gzip_file(archive, file, cache)
     try:
@@ -130,12 +130,12 @@ def _find_points(archive: Archive, file: Joined, gate: Gate, cache: str | None) 
 
 
 def _walk(
-    archive: Archive, file: Whole, gate: Gate, select: Callable[[Member], bool], id_column: str | None
+    archive: Archive, file: ArchiveFile, gate: Gate, select: Callable[[Member], bool], id_column: str | None
 ) -> Iterator[tuple[Member, bytes | None] | Finding]:
     if archive.kind == "parquet":
         from . import parquet_members
 
-        for source in archive.paths if isinstance(file, Joined) else (file,):
+        for source in archive.paths if isinstance(file, JoinedFile) else (file,):
             yield from parquet_members.walk(parquet_members.open_parquet(source), gate, select, id_column)
     elif archive.kind == "zip":
         for found in zip_members.walk(file, gate):

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from ...core.findings import Finding
 from .archive import BombError, DamageError, Gate, Member
-from .joined_file import Whole
+from .joined_file import ArchiveFile
 
 _ID_NAMES = (
     "original_video_filename",
@@ -83,7 +83,7 @@ class IdColumn(NamedTuple):
     key: str | None
 
 
-def open_parquet(source: str | Whole) -> pq.ParquetFile:
+def open_parquet(source: str | ArchiveFile) -> pq.ParquetFile:
     """Opens a Parquet file, whose pages are read as they are needed.
 
     Args:

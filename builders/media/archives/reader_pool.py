@@ -15,7 +15,7 @@ from typing import Any
 
 from .archive import DEFAULT_LIMITS, Archive, DamageError
 from .decompress import Decompressed, from_zstd
-from .joined_file import Joined, Signature, signature
+from .joined_file import JoinedFile, Signature, signature
 from .parquet_members import batches, leaf, media_columns, open_parquet
 from .seek_index import gzip_file, save_points, single_builder, zstd_frames
 from .zip_members import inflate
@@ -34,7 +34,7 @@ class Reader:
         self.archive = archive
         self.cache = cache
         self.lock = threading.Lock()
-        self.file = Joined(archive.paths)
+        self.file = JoinedFile(archive.paths)
 
     def read(self, start: int, size: int, packed: int) -> bytes:
         """The bytes of a member that lies as it is, or deflated, in the file.

@@ -22,7 +22,7 @@ from ...core.atomic_files import atomic_file
 from ...core.cache_dir import cache_folder
 from ...core.locks import acquire
 from .archive import Archive, DamageError
-from .joined_file import Joined, signature
+from .joined_file import JoinedFile, signature
 
 SPACING = 4 << 20
 """Bytes of output between two seek points; each takes 32 KB of memory and of the cache."""
@@ -45,7 +45,7 @@ def points_path(archive: Archive, cache: str | None = None) -> str:
     return os.path.join(cache_folder(cache), "seek", f"{name}-{key}.gzidx")
 
 
-def gzip_file(archive: Archive, file: Joined, cache: str | None) -> tuple[Any, bool]:
+def gzip_file(archive: Archive, file: JoinedFile, cache: str | None) -> tuple[Any, bool]:
     """A file of what comes out of a ``tar.gz`` that can seek, and whether all of its seek points are known.
 
     Where they are not yet, reading to the end finds them; see `save_points`.
@@ -110,7 +110,7 @@ class Frame(NamedTuple):
     out: int
 
 
-def zstd_frames(file: Joined) -> list[Frame]:
+def zstd_frames(file: JoinedFile) -> list[Frame]:
     """The frames of a zstd file, up to the first whose header does not say how much comes out of the one before.
 
     Raises:
@@ -136,7 +136,7 @@ def zstd_frames(file: Joined) -> list[Frame]:
     return frames
 
 
-def _frame_end(file: Joined, at: int, head: bytes) -> tuple[int, int]:
+def _frame_end(file: JoinedFile, at: int, head: bytes) -> tuple[int, int]:
     """Where a frame ends, and what comes out of it; -1 where it does not say."""
     descriptor = head[4]
     single = descriptor >> 5 & 1

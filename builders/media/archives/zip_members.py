@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from ...core.findings import Finding
 from .archive import BombError, DamageError, Gate, Member
-from .joined_file import Whole
+from .joined_file import ArchiveFile
 
 _END = struct.Struct("<4s4H2LH")
 _END64_AT = struct.Struct("<4sLQL")
@@ -27,7 +27,7 @@ _METHODS = {0: "stored", 8: "deflate"}
 _OTHER_METHODS = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 99: "AES encryption"}
 
 
-def walk(file: Whole, gate: Gate) -> Iterator[Member | Finding]:
+def walk(file: ArchiveFile, gate: Gate) -> Iterator[Member | Finding]:
     """The members of a zip archive, in the order of its directory.
 
     Raises:
@@ -107,7 +107,7 @@ def inflate(packed: bytes, size: int) -> bytes:
     return data
 
 
-def _directory(file: Whole) -> tuple[int, int, int, int]:
+def _directory(file: ArchiveFile) -> tuple[int, int, int, int]:
     """Entries, bytes and place of the directory, and by how much all offsets are off (bytes put before the archive)."""
     tail_at = max(0, file.size - _END.size - 65_535)
     tail = file.pread(file.size - tail_at, tail_at)
@@ -155,7 +155,7 @@ def _long(extra: bytes, out: int, packed: int, where: int) -> tuple[int, int, in
     return out, packed, where
 
 
-def _data(file: Whole, where: int, name: bytes) -> int:
+def _data(file: ArchiveFile, where: int, name: bytes) -> int:
     """Where a member's bytes start; -1 where its own header is none, or names another member."""
     header = file.pread(_LOCAL + len(name), where)
     if len(header) < _LOCAL + len(name) or header[:4] != b"PK\x03\x04":

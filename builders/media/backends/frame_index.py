@@ -1,6 +1,6 @@
 """The index of a video: which packet is which frame, and where decoding has to begin for it.
 
-Packets lie in the order they are decoded in, frames are shown in another; a frame is known by its time stamp (pts)::
+Packets lie in the order they are decoded in, frames are shown in another; a time stamp (pts) identifies a frame::
 
     position   0   1   2   3   4   5   6   7        order in the file = order of decoding
     packet     I   P   B   B   I   B   B   P        the I at 4 starts an open group: the two B before it in time come after it
@@ -27,7 +27,7 @@ class Packet(NamedTuple):
         pts: time stamp in units of the stream.
         key: decoding can begin here.
         hidden: decoded, but not shown (before the start of an edit).
-        place: offset of its bytes in the file, which tells the same packet in two readings of it.
+        place: offset of its bytes in the file, which identifies a packet when the file is read again.
         duration: in units of the stream; 0 where unknown.
     """
 
@@ -71,8 +71,8 @@ def make(packets: Iterable[Packet], time_base: Fraction, *, leading: bool = Fals
         leading: count frames before the first keyframe too, though they may never come out of the decoder: decord does.
 
     Returns:
-        None where packets alone do not tell the frames: a time stamp twice, frames before the first keyframe (they may come
-        out of the decoder or not).  Then only decoding tells.
+        None where packets alone do not give the frames: a time stamp twice, frames before the first keyframe (they may come
+        out of the decoder or not).  Then only decoding finds them.
     """
     seen: list[tuple[int, int]] = []
     keys: list[tuple[int, int]] = []

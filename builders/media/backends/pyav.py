@@ -201,7 +201,7 @@ class Stream:
     def _run(
         self, index: FrameIndex, start: int, last: int, selected: Sequence[int], deadline: Deadline
     ) -> Iterator[tuple[int, Any]]:
-        """The wanted frames of one stretch of packets; ends early where the file does not lie as the index says."""
+        """The selected frames of one stretch of packets; ends early where the file does not lie as the index says."""
         skips = self._stream.codec_context.name in _UNREFERENCED
         positions = {index.position[frame] for frame in selected}
         ranks = {index.pts[frame]: frame for frame in selected}
@@ -224,7 +224,7 @@ class Stream:
                 yield frame, picture
 
     def _from(self, index: FrameIndex, start: int, deadline: Deadline) -> Iterator[Any]:
-        """Packets from position `start` on; none where that packet is not met again."""
+        """Packets from position `start` on; none where that packet is not there."""
         import av
 
         pts, place = index.packets[start]
