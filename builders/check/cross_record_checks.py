@@ -36,11 +36,11 @@ def mask_mismatches(masks: Columns, facts: Columns) -> tuple[Numbers, Numbers, N
     return places[wrong], media[wrong], frames[wrong], sizes[wrong]
 
 
-def too_many_frames(asked: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]:
+def too_many_frames(requested: Columns, facts: Columns) -> tuple[Numbers, Numbers, Numbers]:
     """Places of records that ask for more frames than their video has, the frames it has, and the frames they ask for."""
-    has_facts, frames, _ = _of(facts, asked["medium"])
-    wrong = has_facts & (frames > 0) & (asked["frames"] > frames)
-    return asked["place"][wrong], frames[wrong], asked["frames"][wrong]
+    has_facts, frames, _ = _of(facts, requested["medium"])
+    wrong = has_facts & (frames > 0) & (requested["frames"] > frames)
+    return requested["place"][wrong], frames[wrong], requested["frames"][wrong]
 
 
 def too_large(large: Columns) -> tuple[Numbers, Numbers]:

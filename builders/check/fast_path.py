@@ -50,8 +50,8 @@ class Profile(msgspec.Struct, eq=False):
     Attributes:
         format: the format they are read as.
         mix: their modality mix.
-        named: whether they have an id.
-        more: how many more characters their canonical texts have than the written ones with separators.
+        has_id: whether they have an id.
+        longer_by: how many more characters their canonical texts have than the written ones with separators.
         keys: the keys of their media.
         numbers: some of `modalmix.builders.check.statistics.UNITS` → their number.
         rows: how many such records the fast path took.
@@ -59,8 +59,8 @@ class Profile(msgspec.Struct, eq=False):
 
     format: str | None
     mix: str
-    named: bool
-    more: int
+    has_id: bool
+    longer_by: int
     keys: tuple[str, ...]
     numbers: dict[str, int]
     rows: int = 0
@@ -87,7 +87,7 @@ class Run(NamedTuple):
 
 def signatures(batch: RecordBatch, conversations: Conversations) -> list[Hashable]:
     """The signatures of a batch of records, but for what the batch has in common; None for records without a signature."""
-    more, without = _more(batch)
+    lists, without = _media_lists(batch)
     tags: list[tuple[Hashable, ...]] = [()] * batch.size
     start = 0
     for i, whole in enumerate(conversations.wholes):
@@ -103,7 +103,7 @@ def signatures(batch: RecordBatch, conversations: Conversations) -> list[Hashabl
                     [(j, tags_of) for j, text in enumerate(texts) if "<" in text and (tags_of := layout(text))]
                 )
         start += conversations.lengths[i]
-    by_record: list[Hashable] = list(zip(conversations.lengths, tags, more, strict=True))
+    by_record: list[Hashable] = list(zip(conversations.lengths, tags, lists, strict=True))
     for i in without:
         by_record[i] = None
     return by_record
@@ -117,27 +117,25 @@ def _front(beginning: str) -> tuple[Hashable, ...]:
     return ((0, layout(beginning)),) if is_usual else ()
 
 
-def _more(batch: RecordBatch) -> tuple[list[Hashable], set[int]]:
+def _media_lists(batch: RecordBatch) -> tuple[list[Hashable], set[int]]:
     """The number of media in the lists of each record; and the indices of the records without a signature."""
     indices = range(batch.size)
-    if not _CONTENT_KEYS.isdisjoint(batch.keys):
-        return [None for _ in indices], set(indices)
     kinds = dict(zip(batch.keys, batch.kinds, strict=True))
-    lists = [key for key, kind in kinds.items() if kind in _CONTAINERS and key != "conversations"]
-    if any(key not in KEYS or kinds[key] is dict for key in lists):
+    list_keys = [key for key, kind in kinds.items() if kind in _CONTAINERS and key != "conversations"]
+    if not _CONTENT_KEYS.isdisjoint(batch.keys) or any(key not in KEYS or kinds[key] is dict for key in list_keys):
         return [None for _ in indices], set(indices)
-    more: list[Hashable] = [()] * batch.size
+    lists: list[Hashable] = [()] * batch.size
     without: set[int] = set()
-    if lists:
-        for i, values in enumerate(zip(*(batch.columns[key] for key in lists), strict=True)):
-            more[i] = tuple(map(len, values))
+    if list_keys:
+        for i, values in enumerate(zip(*(batch.columns[key] for key in list_keys), strict=True)):
+            lists[i] = tuple(map(len, values))
             if any(set(map(type, value)) != {str} for value in values):
                 without.add(i)
     if kinds.get("video") is str:
         for i, video in enumerate(batch.columns["video"]):
             if words := path_words(video):
-                more[i] = (more[i], words)
-    return more, without
+                lists[i] = (lists[i], words)
+    return lists, without
 
 
 def profile_of(row: Row, characters: int) -> Profile | None:
@@ -216,8 +214,8 @@ class FastPath:
         first = 0
 
         def taken(stop: int) -> None:
-            some = Fingerprints(prints.records[first:stop], prints.ids[first:stop])
-            self.take(Run(block.row + first, records[first:stop], profiles, characters[first:stop], some, found))
+            hashes = Fingerprints(prints.records[first:stop], prints.ids[first:stop])
+            self.take(Run(block.row + first, records[first:stop], profiles, characters[first:stop], hashes, found))
 
         profiles: list[Profile] = []
         found: list[tuple[FoundMedium, ...]] = []
@@ -242,13 +240,13 @@ class FastPath:
         characters = [0] * len(records)
         prints = Fingerprints(np.zeros(len(records), np.int64), np.zeros(len(records), np.int64))
         for indices, batch in record_batches(records):
-            for first, some, conversations in stretches(batch):
+            for first, rows, conversations in stretches(batch):
                 number = self._number_of((batch.keys, batch.kinds, conversations.user, conversations.assistant))
-                signed = [signature and (number, signature) for signature in signatures(some, conversations)]
-                hashes = fingerprints(some, conversations)
-                if some.size == len(records):
+                signed = [signature and (number, signature) for signature in signatures(rows, conversations)]
+                hashes = fingerprints(rows, conversations)
+                if rows.size == len(records):
                     return signed, list(map(len, conversations.wholes)), hashes
-                where = indices[first : first + some.size]
+                where = indices[first : first + rows.size]
                 for i, signature, whole in zip(where, signed, conversations.wholes, strict=True):
                     by_record[i], characters[i] = signature, len(whole)
                 prints.records[where], prints.ids[where] = hashes

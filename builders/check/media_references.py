@@ -77,7 +77,7 @@ class MediaReferences:
         if sample.masks:
             self._masks(sample, whole, first, here)
         if sample.num_frames and first and self.deep and len(media.videos) == 1:
-            self.result.asked.add(first, here, min(sample.num_frames, 1 << 62))
+            self.result.requested.add(first, here, min(sample.num_frames, 1 << 62))
 
     def _add_item(self, item: Item, here: int) -> None:
         path = self._path(item.path)

@@ -346,7 +346,7 @@ def _decoded_video(item: Item) -> list[Finding]:
                 video.read(indices)
             except MediaError:
                 broken += [start]
-        findings = [finding(one.kind.name, f"{item.name!r}: {one.message}") for one in video.findings]
-        if broken and not any(one.code == "MX132" for one in findings):
+        findings = [finding(found.kind.name, f"{item.name!r}: {found.message}") for found in video.findings]
+        if broken and not any(found.code == "MX132" for found in findings):
             findings.append(finding("video-damaged", f"{item.name!r}: frames from {broken[0]} on do not decode"))
         return findings

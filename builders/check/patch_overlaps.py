@@ -120,10 +120,10 @@ def confirmed(
     return found
 
 
-def crossing(one: Parts, other: Parts) -> bool:
+def crossing(first: Parts, second: Parts) -> bool:
     """Whether a part of the first shares bytes with a part of the second, and is not that part."""
-    for path, parts in one.items():
-        candidates = other.get(path, [])
+    for path, parts in first.items():
+        candidates = second.get(path, [])
         for start, stop in parts:
             # parts of one record follow each other, so that only those around the start can reach into it
             at = bisect_left(candidates, (start, start))
@@ -163,4 +163,4 @@ def _parts(media: Media) -> Parts:
         for item in items:
             if not item.whole and item.archive is None:
                 parts.setdefault(item.path, []).append((item.start, item.start + item.size))
-    return {path: sorted(set(some)) for path, some in parts.items()}
+    return {path: sorted(set(ranges)) for path, ranges in parts.items()}

@@ -34,7 +34,7 @@ class RecordBatch(NamedTuple):
     columns: dict[str, Sequence[Any]]
     size: int
 
-    def some(self, start: int, stop: int) -> RecordBatch:
+    def rows(self, start: int, stop: int) -> RecordBatch:
         """The records from `start` to before `stop`."""
         columns = {key: column[start:stop] for key, column in self.columns.items()}
         return RecordBatch(self.keys, self.kinds, columns, stop - start)
@@ -96,7 +96,7 @@ def stretches(batch: RecordBatch) -> Iterator[tuple[int, RecordBatch, Conversati
         start, stop = pending.pop()
         conversations = conversations_of(column[start:stop])
         if conversations is not None:
-            yield start, batch if stop - start == batch.size else batch.some(start, stop), conversations
+            yield start, batch if stop - start == batch.size else batch.rows(start, stop), conversations
         elif stop - start > 1:  # one record may differ from all others
             half = (start + stop) // 2
             pending += (half, stop), (start, half)

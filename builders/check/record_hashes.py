@@ -45,7 +45,7 @@ def fingerprints(batch: RecordBatch, conversations: Conversations | None) -> Fin
         conversations: of the records; None where they are not as `conversations_of` needs them.
     """
     if conversations is not None and not conversations.bare and batch.size > 1:  # some turns have other keys
-        single = [batch.some(i, i + 1) for i in range(batch.size)]
+        single = [batch.rows(i, i + 1) for i in range(batch.size)]
         each = [fingerprints(record, conversations_of(record.columns["conversations"])) for record in single]
         return Fingerprints(*(np.concatenate(column) for column in zip(*each, strict=True)))
     columns: list[Iterable[bytes]] = [repeat(_hash_of_keys(batch.keys, batch.kinds), batch.size)]

@@ -283,7 +283,7 @@ class _Check:
             self.cross_record.add("mask-size-differs", places, media)
             for medium, count, size in zip(media.tolist(), frames_of.tolist(), sizes.tolist(), strict=True):
                 self.cross_record.mask_mismatches[medium] = count, size
-        self.cross_record.add("num-frames-too-many", *too_many_frames(part.asked, facts))
+        self.cross_record.add("num-frames-too-many", *too_many_frames(part.requested, facts))
 
     def _spread(self, gathered: dict[str, list[int]]) -> None:
         for name, values in gathered.items():
@@ -304,8 +304,8 @@ class _Check:
     def find_unreferenced_files(self) -> None:
         """Finds media files that no record refers to: where every record is read, and DATA is a folder or roots are given."""
         options = self.options
-        some = options.mixes is not None or options.selection != EVERYTHING
-        chosen = some or any(source.take.strategy != "all" for source in self.sources)
+        is_selection = options.mixes is not None or options.selection != EVERYTHING
+        chosen = is_selection or any(source.take.strategy != "all" for source in self.sources)
         if chosen or self.scanned.stopped or not self.whole:
             return
         referenced = np.unique(self.scanned.paths["hash"])

@@ -38,7 +38,7 @@ from .record_hashes import fingerprint, of_id
 from .slice_result import Depth, Entry, FirstRecord, SliceResult, empty_result
 from .statistics import Spread
 
-_NAMED, _MORE = attrgetter("named"), attrgetter("more")
+_HAS_ID, _LONGER_BY = attrgetter("has_id"), attrgetter("longer_by")
 _LOOKUP_CODES = frozenset({"MX101", "MX102", "MX103", "MX104", "MX105", "MX107", "MX109", "MX111"})
 
 
@@ -223,12 +223,12 @@ class _SliceScan:
         result.records.append(run.prints.records, places)
         for profile in run.profiles:
             profile.rows += 1
-        named = list(map(_NAMED, run.profiles))
-        if all(named):
+        have_ids = list(map(_HAS_ID, run.profiles))
+        if all(have_ids):
             result.ids.append(run.prints.ids ^ self.ids, places)
-        elif any(named):
-            result.ids.append(run.prints.ids[named] ^ self.ids, places[named])
-        numbers["characters"] += map(add, run.characters, map(_MORE, run.profiles))
+        elif any(have_ids):
+            result.ids.append(run.prints.ids[have_ids] ^ self.ids, places[have_ids])
+        numbers["characters"] += map(add, run.characters, map(_LONGER_BY, run.profiles))
         self.media.run(run.media, here)
         self.fast_counts.read += len(records)
         if len(numbers["characters"]) > 100_000:

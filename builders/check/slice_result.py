@@ -85,7 +85,7 @@ class SliceResult(msgspec.Struct):
         sizes: hash of the path of a picture or video, height × 2**32 + width that a record gives for it, place.
         ranges: hash of the path of a patch, first byte, byte after the last, place, 1 for the frames of a video.
         masks: medium, place, largest frame, height × 2**32 + width of the first mask.
-        asked: medium, place, frames asked for.
+        requested: medium, place, number of frames that the record asks for.
         large: place, bytes of all media of the record, where they are more than `LARGE`.
         media: hash → the distinct media, pickled; filled from depth ``headers`` on.
         types: key → type of its values → the first record where a value has this type.
@@ -100,7 +100,7 @@ class SliceResult(msgspec.Struct):
     sizes: Columns
     ranges: Columns
     masks: Columns
-    asked: Columns
+    requested: Columns
     large: Columns
     spreads: dict[str, Spread]
     media: dict[int, tuple[str, bytes]]
@@ -111,7 +111,18 @@ class SliceResult(msgspec.Struct):
     def join(self, other: SliceResult) -> None:
         """Adds the result of the next slice, but for its media, which the caller stores."""
         self.counts.add(other.counts)
-        for name in ("ids", "records", "rejected", "paths", "references", "sizes", "ranges", "masks", "asked", "large"):
+        for name in (
+            "ids",
+            "records",
+            "rejected",
+            "paths",
+            "references",
+            "sizes",
+            "ranges",
+            "masks",
+            "requested",
+            "large",
+        ):
             getattr(self, name).extend(getattr(other, name))
         merged(self.spreads, other.spreads)
         for code, entries in other.examples.items():
@@ -132,7 +143,7 @@ def empty_result() -> SliceResult:
         sizes=Columns("path", "size", "place"),
         ranges=Columns("path", "start", "stop", "place", "several"),
         masks=Columns("medium", "place", "frame", "size"),
-        asked=Columns("medium", "place", "frames"),
+        requested=Columns("medium", "place", "frames"),
         large=Columns("place", "bytes"),
         spreads={},
         media={},
