@@ -242,8 +242,8 @@ def test_a_block_knows_where_its_records_start(tmp_path: Path, form: str) -> Non
         path.write_bytes(gzip.compress(data) if form == "gz" else data)
     (source,) = sources(str(path))
     seen = 0
-    for piece in plan(source, slice_bytes=9_000):
-        for block in read(piece, block_bytes=2_000):
+    for slice_ in plan(source, slice_bytes=9_000):
+        for block in read(slice_, block_bytes=2_000):
             assert block.starts is not None or not block.records
             starts = block.starts() if block.starts is not None else []
             assert len(starts) == len(block.records)

@@ -133,8 +133,8 @@ def test_one_pass_gives_the_requested_members_in_order(tmp_path: Path, writer: s
     members, _ = listed(archive)
     everything = dict(one for one in archives.read_through(archive) if not isinstance(one, Finding))
     assert {one.name: data for one, data in everything.items()} == files and list(everything) == members
-    wanted = {members[7].start: "x", members[2].start: "y"}
-    some = [one for one in archives.read_through(archive, wanted) if not isinstance(one, Finding)]
+    requested = {members[7].start: "x", members[2].start: "y"}
+    some = [one for one in archives.read_through(archive, requested) if not isinstance(one, Finding)]
     assert some == [(members[2], files[members[2].name]), (members[7], files[members[7].name])]
 
 

@@ -135,10 +135,10 @@ def test_files_decode_as_soundfile_decodes_them(suffix: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("suffix", [*FILES, *TRACKS])
 def test_every_kind_of_sound_is_what_ffmpeg_decodes(suffix: str, tmp_path: Path) -> None:
     path = media(tmp_path, suffix)
-    wanted = by_ffmpeg(path).reshape(-1, 2).T
+    expected = by_ffmpeg(path).reshape(-1, 2).T
     sound = read_audio(path, sampling_rate=None, mono=False)
-    assert sound.samples.shape == wanted.shape and wanted.shape[1] > 2.9 * sound.sampling_rate
-    np.testing.assert_allclose(sound.samples, wanted, atol=2e-4 if suffix == "opus" else 1e-5)  # two decoders of Opus
+    assert sound.samples.shape == expected.shape and expected.shape[1] > 2.9 * sound.sampling_rate
+    np.testing.assert_allclose(sound.samples, expected, atol=2e-4 if suffix == "opus" else 1e-5)  # two decoders of Opus
 
 
 @needs_ffmpeg
@@ -146,8 +146,8 @@ def test_every_kind_of_sound_is_what_ffmpeg_decodes(suffix: str, tmp_path: Path)
 def test_a_track_is_mixed_down_as_ffmpeg_does(layout: str, tmp_path: Path) -> None:
     path = track_file(tmp_path / "a.mp4", layout=layout)
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-ac", "1", "-f", "s16le", "-"]
-    wanted = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<i2") / 32768
-    np.testing.assert_allclose(read_audio(path, sampling_rate=None).samples, wanted, atol=1 / 32768)
+    expected = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<i2") / 32768
+    np.testing.assert_allclose(read_audio(path, sampling_rate=None).samples, expected, atol=1 / 32768)
 
 
 def test_channels_of_a_file_are_averaged(tmp_path: Path) -> None:
@@ -169,17 +169,17 @@ def test_every_kind_of_cell_gives_the_same_samples(suffix: str, tmp_path: Path) 
         Item(path.name, str(path), 0, len(data)),
         Item("patch.6", str(patch), 6, len(data), whole=False),
     ]
-    wanted = read_audio(path).samples
-    assert wanted.any()
+    expected = read_audio(path).samples
+    assert expected.any()
     for cell in cells:
-        np.testing.assert_array_equal(read_audio(cell).samples, wanted)
+        np.testing.assert_array_equal(read_audio(cell).samples, expected)
 
 
 def test_the_suffix_of_a_name_does_not_decide(tmp_path: Path) -> None:
-    wanted = read_audio(sound_file(tmp_path / "a.wav")).samples
+    expected = read_audio(sound_file(tmp_path / "a.wav")).samples
     for name in ("a.raw", "a.mp3", "a.vox", "a", "concat:a", "a?b#c%20.wav", "-i"):
         (tmp_path / name).write_bytes((tmp_path / "a.wav").read_bytes())
-        np.testing.assert_array_equal(read_audio(tmp_path / name).samples, wanted)
+        np.testing.assert_array_equal(read_audio(tmp_path / name).samples, expected)
     track = track_file(tmp_path / "t.mp4")
     for name in ("concat:t.mp4", "t%03d", "t:1.m3u8", "-t"):
         shutil.copy(track, tmp_path / name)
@@ -218,9 +218,9 @@ def test_a_part_is_that_part_of_the_whole(
     path = six_seconds(suffix)  # without AAC's noise substitution, which depends on where decoding began
     whole, rate = read_audio(path, sampling_rate=None, mono=False)
     part = read_audio(path, sampling_rate=None, mono=False, start=start, end=end).samples
-    wanted = whole[:, round((start or 0) * rate) : None if end is None else round(end * rate)]
-    assert part.shape == wanted.shape
-    np.testing.assert_allclose(part, wanted, atol=1e-6)
+    expected = whole[:, round((start or 0) * rate) : None if end is None else round(end * rate)]
+    assert part.shape == expected.shape
+    np.testing.assert_allclose(part, expected, atol=1e-6)
 
 
 def test_a_part_behind_the_end_is_empty_and_makes_no_sense_backwards(tmp_path: Path) -> None:
@@ -293,10 +293,10 @@ def test_a_sound_that_broke_off_raises(suffix: str, tmp_path: Path) -> None:
 
 def test_a_wav_from_a_pipe_says_no_length_and_is_read_to_its_end(tmp_path: Path) -> None:
     data = bytearray(sound_file(tmp_path / "a.wav").read_bytes())
-    wanted = read_audio(bytes(data)).samples
+    expected = read_audio(bytes(data)).samples
     at = data.index(b"data")
     data[4:8] = data[at + 4 : at + 8] = struct.pack("<I", 0xFFFFFFFF)
-    np.testing.assert_array_equal(read_audio(bytes(data)).samples, wanted)
+    np.testing.assert_array_equal(read_audio(bytes(data)).samples, expected)
 
 
 def test_a_video_without_sound_says_so(tmp_path: Path) -> None:

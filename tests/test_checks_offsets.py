@@ -36,13 +36,13 @@ def written(folder: Path, form: str, records: list[dict[str, Any]]) -> tuple[Pat
 def test_a_finding_has_the_offset_of_its_record(tmp_path: Path, form: str, workers: int) -> None:
     (tmp_path / "a.jpg").write_bytes(example_data.picture(1))
     (tmp_path / "noise.jpg").write_bytes(b"noise" * 99)
-    asked = example_data.turns("<image>\nWhat is thé?", "b")
-    records: list[dict[str, Any]] = [{"id": i, "image": "a.jpg", "conversations": asked} for i in range(3_000)]
+    turns = example_data.turns("<image>\nWhat is thé?", "b")
+    records: list[dict[str, Any]] = [{"id": i, "image": "a.jpg", "conversations": turns} for i in range(3_000)]
     records[7] |= {"image": "nowhere.jpg"}
     records[1500] |= {"image": "noise.jpg"}
     records[1600] |= {"id": "text"}
     records[2000] |= {"id": 5}
-    records[2001] |= {"conversations": asked[:1]}
+    records[2001] |= {"conversations": turns[:1]}
     records[2999] |= {"id": 2998}
     path, data = written(tmp_path, form, records)
     cache = HeaderCache(str(tmp_path / "headers.sqlite"))
@@ -83,10 +83,10 @@ def test_offsets_of_records_around_a_broken_one_are_right(tmp_path: Path) -> Non
 
 def test_reading_with_offsets_gives_the_same_blocks(tmp_path: Path) -> None:
     path, _ = written(tmp_path, "array", [{"id": i, "x": "é" * (i % 50)} for i in range(5_000)])
-    (piece,) = plan(Source(str(path), "d.json"))
-    plainly = [block.records for block in read(piece)]
+    (slice_,) = plan(Source(str(path), "d.json"))
+    plainly = [block.records for block in read(slice_)]
     asking = []
-    for block in read(piece):
+    for block in read(slice_):
         assert block.starts is not None and len(block.starts()) == len(block.records) == len(block.starts())
         asking.append(block.records)
     assert plainly == asking

@@ -49,7 +49,7 @@ def modalmix(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def records_of(path: Path) -> list[dict[str, Any]]:
-    return [record for piece in plan(sources(str(path))[0]) for block in read(piece) for record in block.records]
+    return [record for slice_ in plan(sources(str(path))[0]) for block in read(slice_) for record in block.records]
 
 
 # ---- the command
@@ -141,18 +141,18 @@ def test_fix_corrects_what_needs_no_guess_and_lists_it(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(picture)
     example_data.sound(str(tmp_path / "s.wav"), 1)
     example_data.video(str(tmp_path / "v.mp4"), 1)
-    asked = example_data.turns("<image>\na", "b")
+    turns = example_data.turns("<image>\na", "b")
     ola = [
-        {"id": 0, "image": {"patch": "patch", "start_num": 0, "size": [len(picture)]}, "conversations": asked},
-        {"id": 1, "image": "x\\a.jpg", "conversations": asked},
-        {"id": 2, "image": "x\\nowhere.jpg", "conversations": asked},
+        {"id": 0, "image": {"patch": "patch", "start_num": 0, "size": [len(picture)]}, "conversations": turns},
+        {"id": 1, "image": "x\\a.jpg", "conversations": turns},
+        {"id": 2, "image": "x\\nowhere.jpg", "conversations": turns},
         {
             "id": 3,
             "video": "v.mp4",
             "audio": "s.wav",
             "conversations": example_data.turns("<image>Well? <speech>", "b"),
         },
-        {"id": 4, "image": "a.jpg", "conversations": asked},
+        {"id": 4, "image": "a.jpg", "conversations": turns},
     ]
     pictured = {
         "image": "a.jpg",

@@ -238,11 +238,11 @@ def test_a_build_rejects_what_has_an_error_by_its_code_and_nothing_else(
         reject = json.loads(line)
         rejected[reject["row"]] = {reject["name"], *(one["name"] for one in reject.get("findings", ()))}
         assert "raw" in reject or reject["record"] == records[reject["row"]]
-    wanted = {
+    expected = {
         2 * i + 1: errors
         for i, one in enumerate(known)
         if (errors := {name for name in (one.name, *one.also) if CATALOGUE[CODE[name]].severity == "error"})
     }
-    assert set(rejected) == set(wanted)
-    assert all(errors <= rejected[row] for row, errors in wanted.items())
-    assert sum(report.counts.written.values()) == len(records) - len(wanted)
+    assert set(rejected) == set(expected)
+    assert all(errors <= rejected[row] for row, errors in expected.items())
+    assert sum(report.counts.written.values()) == len(records) - len(expected)

@@ -51,9 +51,9 @@ def put(hub: Hub, files: dict[str, bytes]) -> None:
 def test_only_the_files_of_a_subset_are_downloaded(world: World, release: dict[str, bytes], tmp_path: Path) -> None:
     call = world.call
     done = call("download", name="llava-video-178k", to=str(tmp_path / "to"), subsets=[SUBSET])
-    wanted = {path: data for path, data in release.items() if not path.startswith("1_2_m")}
-    assert set(done["files"]) == set(wanted) == set(done["missing"])
-    for path, data in wanted.items():
+    expected = {path: data for path, data in release.items() if not path.startswith("1_2_m")}
+    assert set(done["files"]) == set(expected) == set(done["missing"])
+    for path, data in expected.items():
         assert (tmp_path / "to" / path).read_bytes() == data
     (command,) = done["commands"]
     assert command.startswith(f"modalmix build {tmp_path}/to/{SUBSET} --media-root")

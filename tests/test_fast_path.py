@@ -81,11 +81,11 @@ def looked(path: Path, options: Options, depth: Depth, *, fast: bool, again: boo
     """All that looking at a file gives, as plain values."""
     spool = io.BytesIO()
     (source,) = sources(str(path))
-    (piece,) = plan(source)
-    located = PathCache(Rewriters(options).of(piece))
+    (slice_,) = plan(source)
+    located = PathCache(Rewriters(options).of(slice_))
     if again:  # its media are known from another slice
-        scan_slice(piece, 2, options, located, io.BytesIO(), depth=depth, fast=fast)
-    part = scan_slice(piece, 3, options, located, spool, depth=depth, fast=fast)
+        scan_slice(slice_, 2, options, located, io.BytesIO(), depth=depth, fast=fast)
+    part = scan_slice(slice_, 3, options, located, spool, depth=depth, fast=fast)
     reported: dict[str, Any] = {"spool": spool.getvalue().splitlines()}
     for name in SliceResult.__struct_fields__:
         value = getattr(part, name)

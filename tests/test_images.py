@@ -166,8 +166,8 @@ def test_a_picture_is_scaled_as_pillow_does_after_it_was_turned() -> None:
     exif[0x0112] = 6
     for data in (encoded(picture(), "JPEG"), encoded(picture(), "JPEG", exif=exif), encoded(picture(), "PNG")):
         pixels = read_image(data, size=(30, 50))
-        wanted = Image.fromarray(pillow(data)).resize((50, 30), Image.Resampling.BICUBIC)
-        np.testing.assert_array_equal(pixels, np.asarray(wanted))
+        expected = Image.fromarray(pillow(data)).resize((50, 30), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(pixels, np.asarray(expected))
     for size in ((0, 5), (-1, -1), (1 << 20, 1 << 20)):
         with pytest.raises(ValueError, match="size is"):
             read_image(data, size=size)

@@ -160,8 +160,8 @@ def expected(sample: dict[str, Any]) -> list[float]:
     return [round((a + b) / 2, 1) for a, b in zip(times[::2], times[1::2], strict=True)]
 
 
-def near(found: list[float], wanted: list[float]) -> bool:
-    return len(found) == len(wanted) and bool(np.allclose(found, wanted, atol=0.051))
+def near(found: list[float], expected: list[float]) -> bool:
+    return len(found) == len(expected) and bool(np.allclose(found, expected, atol=0.051))
 
 
 @pytest.mark.parametrize("number", [2, 7, 32])

@@ -42,11 +42,15 @@ def test_the_wheel_holds_the_package_and_no_page_or_test_of_the_repository(monke
     command = project.get_command_obj("build_py")
     command.build_lib = "LIB"
     command.ensure_finalized()
-    held = {path.removeprefix("LIB/") for path in command.get_outputs(include_bytecode=False)}
-    at_the_root = {path.removeprefix("modalmix/") for path in held if path.count("/") == 1}
+    installed = {path.removeprefix("LIB/") for path in command.get_outputs(include_bytecode=False)}
+    at_the_root = {path.removeprefix("modalmix/") for path in installed if path.count("/") == 1}
     assert at_the_root == {"__init__.py", "__main__.py", "py.typed"}
-    assert {path.split("/")[1] for path in held if path.count("/") > 1} == {"builders", "cards", "upload"}
-    assert {"modalmix/cards/card.md", "modalmix/builders/preview/page.html", "modalmix/cards/facts/aria.yaml"} <= held
+    assert {path.split("/")[1] for path in installed if path.count("/") > 1} == {"builders", "cards", "upload"}
+    assert {
+        "modalmix/cards/card.md",
+        "modalmix/builders/preview/page.html",
+        "modalmix/cards/facts/aria.yaml",
+    } <= installed
 
 
 def test_every_folder_of_the_builders_is_an_attribute() -> None:

@@ -85,9 +85,9 @@ def test_a_reader_that_follows_the_page_index_finds_the_media_of_one_row(tmp_pat
         datafusion.SessionConfig({"datafusion.execution.parquet.pushdown_filters": "true"})
     )
     context.register_parquet("shard", str(path))
-    for wanted in (0, 1_234, 2_999):
-        found = context.sql(f"SELECT * FROM shard WHERE id = '{rows[wanted]['id']}'")
-        assert found.to_pylist() == group.truth.slice(wanted, 1).to_pylist()
+    for number in (0, 1_234, 2_999):
+        found = context.sql(f"SELECT * FROM shard WHERE id = '{rows[number]['id']}'")
+        assert found.to_pylist() == group.truth.slice(number, 1).to_pylist()
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -61,9 +61,9 @@ def selected(data: Path, selection: Selection, mixes: frozenset[str] | None = No
     options = Options(selection=selection, mixes=mixes)
     found, total = [], Counts()
     for source in sources(str(data)):
-        for piece in slices_of(source):
+        for slice_ in slices_of(source):
             counts = Counts()
-            for row in rows(piece, options, counts, Rewriters(options).of(piece)):
+            for row in rows(slice_, options, counts, Rewriters(options).of(slice_)):
                 if isinstance(row, Row):
                     found.append(row.id)
             total.add(counts)

@@ -97,11 +97,11 @@ def test_a_wav_is_what_olas_script_would_have_made(tone: Path, tmp_path: Path) -
     theirs = tmp_path / "theirs.wav"
     subprocess.run(["ffmpeg", "-v", "error", "-i", tone, "-ac", "1", "-ar", "16000", "-vn", theirs], check=True)
     status, _, _ = wav_files.write(str(tone), str(tmp_path / "ours.wav"), str(tmp_path / "part"))
-    ours, wanted = soundfile.read(tmp_path / "ours.wav")[0], soundfile.read(theirs)[0]
-    assert status == "written" and abs(len(ours) - len(wanted)) <= 32
+    ours, expected = soundfile.read(tmp_path / "ours.wav")[0], soundfile.read(theirs)[0]
+    assert status == "written" and abs(len(ours) - len(expected)) <= 32
     middle = slice(1_000, 14_000)
-    error = ours[middle] - wanted[middle]
-    assert 10 * np.log10((wanted[middle] ** 2).mean() / (error**2).mean()) > 40, "another resampler, the same sound"
+    error = ours[middle] - expected[middle]
+    assert 10 * np.log10((expected[middle] ** 2).mean() / (error**2).mean()) > 40, "another resampler, the same sound"
 
 
 def test_a_second_run_leaves_alone_what_is_there_and_redoes_what_has_changed(tree: Path, tmp_path: Path) -> None:

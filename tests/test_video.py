@@ -89,13 +89,13 @@ def test_frames_by_index_are_those_with_that_number_in_any_order(made: dict[str,
 @pytest.mark.parametrize("trait", TRAITS)
 def test_pictures_are_those_of_ffmpeg(made: dict[str, str], trait: str) -> None:
     with open_video(made[trait]) as video:
-        wanted = judged(made[trait], video, stream=1 if trait == "two streams" else 0)
+        expected = judged(made[trait], video, stream=1 if trait == "two streams" else 0)
         pictures = video.read(range(video.frames))
-    assert len(pictures) == len(wanted)
+    assert len(pictures) == len(expected)
     if trait == "10 bit":  # versions of libswscale differ at the edges of colours; another frame has some 12 dB
-        assert likeness(pictures, wanted) > 35
+        assert likeness(pictures, expected) > 35
     else:
-        assert np.array_equal(pictures, wanted)
+        assert np.array_equal(pictures, expected)
 
 
 @pytest.mark.parametrize(
@@ -270,10 +270,10 @@ def test_any_kind_of_cell_is_the_same_video(made: dict[str, str], tmp_path: Path
         {"bytes": None, "path": path},
     ]
     with open_video(path) as video:
-        wanted = video.read([3, 33])
+        expected = video.read([3, 33])
     for cell in cells:
         with open_video(cell) as video:
-            assert np.array_equal(video.read([3, 33]), wanted)
+            assert np.array_equal(video.read([3, 33]), expected)
 
 
 def test_a_relative_name_that_looks_like_an_address_is_a_file(
