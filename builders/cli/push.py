@@ -117,6 +117,6 @@ def show_verification(console: object, result: object) -> None:
     if result:
         rows = ", ".join(f"{escape(name)} {escape(row)}" for name, row in result.rows.items())
         console.print(
-            f"All {result.files:,} files ({result.bytes:,} bytes) on the Hub equal the local ones; first rows: {rows}",
+            f"All {result.files:,} files ({result.bytes:,} bytes) on the Hub equal the local ones; first rows read back: {rows}",
             highlight=False,
         )
