@@ -119,9 +119,8 @@ def _of_split(plan: Plan, files: AnnotationFiles, tasks: Sequence[Task]) -> Reor
     """The reordered records of a split."""
     task_of = {archive: task.number for task in tasks for archive in task.archives}
     by_place = _keys(plan, task_of)
-    if (
-        task_of or plan.options.rules or plan.options.learned or plan.settings.group_by
-    ):  # one medium may be written in several ways
+    # one medium may be written in several ways, or its place decides the task
+    if task_of or plan.options.rules or plan.options.learned or plan.settings.group_by:
         return reordered(_leads(files, tasks, plan.options.selection, by_place))
     written = _leads(files, tasks, plan.options.selection, lambda slice_: lambda record: (written_key(record), -1))
     found = reordered(written)

@@ -176,7 +176,9 @@ def _show(report: Report, out: str, progress: BuildProgress | None) -> None:
     )
     firsts = report.rejects.items()
     show_findings(
-        console, counts, {code: Example(one.file, one.row, None, one.pointer, one.message) for code, one in firsts}
+        console,
+        counts,
+        {code: Example(first.file, first.row, None, first.pointer, first.message) for code, first in firsts},
     )
     if progress is not None:
         show_slowest(console, progress)

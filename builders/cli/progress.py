@@ -131,9 +131,8 @@ class CountMeter:
 def annotation_progress(arguments: Namespace) -> Iterator[CountMeter]:
     """A meter over the bytes of the annotation files, shown."""
     total = None
-    if (
-        not (arguments.quiet or arguments.json) and Console(stderr=True).is_terminal
-    ):  # finding the files may take a while
+    quiet = arguments.quiet or arguments.json
+    if not quiet and Console(stderr=True).is_terminal:  # finding the files may take a while
         found = splits(arguments.data, format=known_format(arguments.format), seed=arguments.seed)
         total = sum(os.path.getsize(source.path) for sources in found.values() for source in sources)
     with shown(arguments, CountMeter("reading annotations", total, in_bytes=True)) as meter:

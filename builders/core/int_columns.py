@@ -78,9 +78,8 @@ def repeats(values: Numbers) -> tuple[Numbers, Numbers]:
         The indices of all but the first of each group of equal values, ascending, and for each the index of that first.
     """
     ordered = np.sort(values)
-    if not np.any(
-        ordered[1:] == ordered[:-1]
-    ):  # the usual case; sorting values is ten times as fast as sorting indices
+    # no repeats is the usual case, and sorting values is ten times as fast as sorting indices
+    if not np.any(ordered[1:] == ordered[:-1]):
         none = np.empty(0, np.int64)
         return none, none
     order = np.argsort(values, kind="stable")

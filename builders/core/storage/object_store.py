@@ -32,7 +32,7 @@ _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "checksum")
 """Names for the store's identifier of an object's content: in s3fs, adlfs and others, and gcsfs."""
 
 _PART_BYTES = 16 << 20
-_PARTS_AT_ONCE = 4  # of 50 MB each and ten at once by default, which would be more memory than all else
+_PARTS_AT_ONCE = 4  # the defaults, ten parts of 50 MB, would take more memory than all else
 
 
 class Store:
@@ -163,7 +163,7 @@ class Store:
         full = self._full(path)
         with self._requests(path):
             try:
-                inner = [one for one in self._fs.find(full) if one not in (full, f"{full}/{last}")]
+                inner = [found for found in self._fs.find(full) if found not in (full, f"{full}/{last}")]
                 if inner and last:
                     self._fs.rm(inner)
                 self._fs.rm(full, recursive=True)
