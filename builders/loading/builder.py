@@ -299,10 +299,10 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             logger.warning("%s: %s; see %s", self.dataset_name, summary, self.rejected_file)
 
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
-        known = (self.info.splits or {}).get(str(split))
-        if known is not None and known.num_examples == 0:  # datasets' reader raises "corresponds to no data"
-            nothing = self.info.features.arrow_schema.empty_table()
-            return datasets.Dataset(nothing, info=self.info.copy(), split=known.name)
+        split_info = (self.info.splits or {}).get(str(split))
+        if split_info is not None and split_info.num_examples == 0:  # datasets' reader raises "corresponds to no data"
+            empty = self.info.features.arrow_schema.empty_table()
+            return datasets.Dataset(empty, info=self.info.copy(), split=split_info.name)
         return super()._as_dataset(split, in_memory)
 
     @property

@@ -43,17 +43,17 @@ def begin(folder: str) -> None:
     os.makedirs(parts)
 
 
-def add_part(folder: str, piece: Slice, counts: Counts, watched: Mapping[str, int], rejected: Sequence[bytes]) -> None:
+def add_part(folder: str, slice_: Slice, counts: Counts, watched: Mapping[str, int], rejected: Sequence[bytes]) -> None:
     """Leaves the part of one slice.
 
     Args:
         folder: the dataset's folder.
-        piece: the slice.
+        slice_: the slice.
         counts: what became of its records.
         watched: folders that were consulted → modification time in nanoseconds.
         rejected: the lines of its rejected records.
     """
-    part = _Part(piece.file, piece.start, counts, dict(watched), [line.decode() for line in rejected])
+    part = _Part(slice_.file, slice_.start, counts, dict(watched), [line.decode() for line in rejected])
     descriptor, _ = tempfile.mkstemp(suffix=".json", dir=os.path.join(folder, _PARTS))
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.encode(part))

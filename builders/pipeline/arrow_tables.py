@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -53,8 +54,8 @@ def named(groups: Groups) -> pa.StructArray:
 
 def at_hand(groups: Groups) -> pa.StructArray:
     """Cells with file name and bytes, of items that hold these (`InMemoryItem`)."""
-    held = cast(Sequence[InMemoryItem], list(chain.from_iterable(groups)))
-    cells = [_joined([one.data for one in held]), pa.array([one.name for one in held], pa.string())]
+    items = cast(Sequence[InMemoryItem], list(chain.from_iterable(groups)))
+    cells = [_joined([item.data for item in items]), pa.array([item.name for item in items], pa.string())]
     return pa.StructArray.from_arrays(cells, fields=list(_CELL))
 
 
@@ -122,8 +123,8 @@ def _metadata(column: str, rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
     items = media_items(rows, column)
     if column == "frames":
         inner = list(chain.from_iterable(values))
-        told = metadata_cells(items, column, kind.value_type.value_type)
-        return _lists(values, _lists(inner, told, kind.value_type), kind)
+        cells = metadata_cells(items, column, kind.value_type.value_type)
+        return _lists(values, _lists(inner, cells, kind.value_type), kind)
     return _lists(values, metadata_cells(items, column, kind.value_type), kind)
 
 
@@ -149,9 +150,14 @@ def _masks(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:
     frames = list(chain.from_iterable(objects))
     flat: list[Mask] = list(chain.from_iterable(frames))
     struct = kind.value_type.value_type
-    fields = [pa.array([getattr(mask, field.name) for mask in flat], field.type) for field in struct]
+    fields = [_values(list(map(attrgetter(field.name), flat)), field.type) for field in struct]
     masks = pa.StructArray.from_arrays(fields, fields=list(struct))
     return _lists(objects, _lists(frames, masks, kind.value_type), kind)
+
+
+def _values(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Values as an array; where all are null, none of them is looked at again."""
+    return pa.array(values, kind) if any(value is not None for value in values) else pa.nulls(len(values), kind)
 
 
 def _extra(rows: Sequence[Row], kind: pa.DataType) -> pa.Array:

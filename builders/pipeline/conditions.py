@@ -1,10 +1,10 @@
-"""Conditions: which rows are wanted, in the words of a person, as in ``len(images) == 1 and mix == 'image' and chars < 4000``.
+"""Conditions: which rows are selected, as a person writes it, as in ``len(images) == 1 and mix == 'image' and chars < 4000``.
 
 A condition is an expression in Python's grammar.  It is parsed into functions of our own, node by node; nothing is handed to
 Python to run, and there is nothing in it that could reach beyond the names below.
 
-A comparison with what is not there (``num_frames`` of a row that asks for no number) does not hold, whichever way it is asked;
-``num_frames is None`` asks for that.  Names of media and findings are known only when a row has been looked up; a condition
+A comparison with a value that is not there (``num_frames`` of a row without a number) does not hold, with any operator;
+``num_frames is None`` finds such rows.  Names of media and findings are known only when a row has been looked up; a condition
 without them is asked before, so that media of rows that nobody wants need not be there.
 """
 

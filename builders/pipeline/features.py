@@ -1,4 +1,4 @@
-"""Columns: what a dataset of each modality mix looks like, known before a byte is read.
+"""Columns: what a dataset of each modality mix looks like, before a byte is read.
 
 A **mix** is a set of modalities; its columns are a subset of `COLUMNS`, in this order and with these types, so that mixes
 interleave and concatenate.  Only stock feature types of `datasets` are used: what is built here loads without modalmix.
@@ -57,7 +57,7 @@ def columns(decode: bool = True, metadata: bool = False) -> Features:
         metadata: with what the headers of media say, each right behind its media column
             (`modalmix.builders.pipeline.metadata_columns`).
     """
-    plain = Features(
+    without_metadata = Features(
         {
             "id": Value("string"),
             "source": {"file": Value("string"), "row": Value("int64")},
@@ -75,14 +75,14 @@ def columns(decode: bool = True, metadata: bool = False) -> Features:
         }
     )
     if not metadata:
-        return plain
-    every: dict[str, Any] = {}
-    for name, kind in plain.items():
-        every[name] = kind
+        return without_metadata
+    all_columns: dict[str, Any] = {}
+    for name, kind in without_metadata.items():
+        all_columns[name] = kind
         if name in FIELDS:
-            told = {field: Value(dtype) for field, dtype in FIELDS[name].items()}
-            every[f"{name}{SUFFIX}"] = List(List(told)) if name == "frames" else List(told)
-    return Features(every)
+            of_header = {field: Value(dtype) for field, dtype in FIELDS[name].items()}
+            all_columns[f"{name}{SUFFIX}"] = List(List(of_header)) if name == "frames" else List(of_header)
+    return Features(all_columns)
 
 
 def features(modalities: Iterable[str], decode: bool = True, metadata: bool = False) -> Features:
@@ -96,11 +96,13 @@ def features(modalities: Iterable[str], decode: bool = True, metadata: bool = Fa
     Raises:
         KeyError: a name is no modality.
     """
-    wanted = {column for modality in modalities for column in _COLUMNS_OF[modality]}
+    of_mix = {column for modality in modalities for column in _COLUMNS_OF[modality]}
     optional = {column for group in _COLUMNS_OF.values() for column in group}
-    every = columns(decode, metadata)
-    of = {name: name.removesuffix(SUFFIX) for name in every}
-    return Features({name: kind for name, kind in every.items() if of[name] in wanted or of[name] not in optional})
+    all_columns = columns(decode, metadata)
+    of = {name: name.removesuffix(SUFFIX) for name in all_columns}
+    return Features(
+        {name: kind for name, kind in all_columns.items() if of[name] in of_mix or of[name] not in optional}
+    )
 
 
 def mixes(modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -92,18 +92,18 @@ def archive_findings(options: Options, sources: Sequence[Source], *, missed: boo
     Args:
         options: with the rules that the annotation files need.
         sources: all annotation files.
-        missed: some media were not found: archives whose members answer to no path are told of, too.
+        missed: some media were not found: archives whose members fit no path are reported, too.
     """
     roots: dict[str, None] = {}
     for some in _by_roots(sources, options):
         ruled = missed or options.rules is not None or key_of(some) in options.learned
         every = (*some, *options.image_folder, *options.video_folder)
         roots |= dict.fromkeys(os.path.realpath(root) for root in every if ruled or os.path.isfile(root))
-    told: set[str] = set()
+    messages: set[str] = set()
     for root in roots:
         for one in index(root).findings:
-            if one.message not in told:  # of a root inside of another
-                told.add(one.message)
+            if one.message not in messages:  # of a root inside of another
+                messages.add(one.message)
                 yield one
 
 
@@ -117,8 +117,8 @@ def _by_roots(sources: Iterable[Source], options: Options) -> dict[tuple[str, ..
 def _sampled(source: Source, options: Options) -> Iterator[tuple[str, str]]:
     """Kind and path of media from the beginning of each of many slices of a file."""
     size = max(os.path.getsize(source.path) // _SAMPLED_SLICES, _SLICE_BYTES)
-    for piece in plan(source, slice_bytes=size):
-        yield from islice(paths_in(msgspec.structs.replace(piece, row=0), options), _SAMPLED_PATHS)
+    for slice_ in plan(source, slice_bytes=size):
+        yield from islice(paths_in(msgspec.structs.replace(slice_, row=0), options), _SAMPLED_PATHS)
 
 
 def _lost(rewriter: Rewriter, paths: Iterable[tuple[str, str]]) -> int:

@@ -7,7 +7,7 @@
 
 A trainer groups rows by length or size with them without opening a file.  A medium whose header cannot be read has null in place
 of all of it, and what a header does not say is null; so has a part of a file or a member of an archive of more than 256 MB,
-which would have to be held as a whole to be asked.
+which would have to be read into memory as a whole.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def cells(items: Sequence[Item | InMemoryItem], column: str, kind: pa.DataType) 
         column: the media column.
         kind: the struct of its metadata.
     """
-    return pa.array([_told(item, column) for item in items], kind)
+    return pa.array([_cell(item, column) for item in items], kind)
 
 
-def _told(item: Item | InMemoryItem, column: str) -> dict[str, Any] | None:
+def _cell(item: Item | InMemoryItem, column: str) -> dict[str, Any] | None:
     header = _header(item, _MEDIUM[column])
-    there = header.rate > 0 if _MEDIUM[column] == "audio" else header.medium == _MEDIUM[column]
-    if header.error or not there:
+    has_medium = header.rate > 0 if _MEDIUM[column] == "audio" else header.medium == _MEDIUM[column]
+    if header.error or not has_medium:
         return None
     return {name: getattr(header, _FROM.get(name, name)) or None for name in FIELDS[column]}
 
@@ -69,5 +69,5 @@ def _header(item: Item | InMemoryItem, medium: Medium) -> Header:
     if isinstance(item, InMemoryItem):
         return read_header_of_bytes(item.data, medium)
     if item.size > _LARGEST and not (item.whole and item.archive is None):
-        return Header(error="it is too large to be held")
+        return Header(error="it is too large to be read into memory")
     return header_of_item(item, medium)

@@ -14,7 +14,7 @@ class Options(msgspec.Struct, frozen=True):
 
     Attributes:
         format: name of the format all records are in; None recognises each record.
-        mixes: names of the mixes that are wanted; None for all.
+        mixes: names of the selected mixes; None for all.
         roles: the speakers' names in ``from``/``value`` turns.
         media_root: folders under which media are looked up; empty for the annotation file's own folder.
         image_folder: roots for images alone, before `media_root`.
@@ -22,7 +22,7 @@ class Options(msgspec.Struct, frozen=True):
         verify_masks: compare masks with the header of their video or picture (number of frames, size).
         rules: how written paths are rewritten, as a person has given it; None for learning where it is needed.
         learned: what was learned for the annotation files that share media roots; see `modalmix.builders.pipeline.infer_rules`.
-        selection: which records of those mixes are wanted.
+        selection: which records of those mixes are selected.
     """
 
     format: str | None = None

@@ -26,10 +26,10 @@ class Rewriters:
         self.options = options
         self._by_root: dict[tuple[str, ...], Rewriter] = {}
 
-    def of(self, piece: Slice | Source) -> Rewriter:
+    def of(self, slice_: Slice | Source) -> Rewriter:
         """The rewriter for the records of an annotation file."""
         options = self.options
-        roots = roots_of(piece, options)
+        roots = roots_of(slice_, options)
         rewriter = self._by_root.get(roots)
         if rewriter is None:
             rules = options.rules or options.learned.get(key_of(roots))
@@ -38,7 +38,7 @@ class Rewriters:
         return rewriter
 
 
-def roots_of(piece: Slice | Source, options: Options) -> tuple[str, ...]:
+def roots_of(slice_: Slice | Source, options: Options) -> tuple[str, ...]:
     """The media roots for an annotation file.
 
     They are the options' media roots; without any, the file's own folder and the folder that was given as data (an annotation
@@ -46,8 +46,8 @@ def roots_of(piece: Slice | Source, options: Options) -> tuple[str, ...]:
     """
     if options.media_root:
         return options.media_root
-    given = piece.path[: -len(piece.file)] if piece.path.endswith(f"/{piece.file}") else "/"
-    return tuple(dict.fromkeys(folder for folder in (os.path.dirname(piece.path), given.rstrip("/")) if folder))
+    given = slice_.path[: -len(slice_.file)] if slice_.path.endswith(f"/{slice_.file}") else "/"
+    return tuple(dict.fromkeys(folder for folder in (os.path.dirname(slice_.path), given.rstrip("/")) if folder))
 
 
 def key_of(roots: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
-"""Selection: which records become rows, besides those of the wanted mixes.
+"""Selection: which records of the selected mixes become rows.
 
-What is asked first costs least: a sample is drawn by a hash of a record's place, so that it is the same in every build, however
-many records others add, and the record is not even read as a sample of its format; then come conditions on what the record
-says; and only for rows that are looked up those on media and findings.
+The cheapest test comes first.  A sample is drawn by a hash of a record's place: it is the same in every build, however many
+records others add, and a record that is not drawn is not read as a sample of its format.  Then come conditions on what the record
+says, and last, for rows whose media were looked up, conditions on media and findings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .conditions import Condition, condition
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which records are wanted.
+    """Which records are selected.
 
     Attributes:
         where: conditions that all hold; see `modalmix.builders.pipeline.conditions`.

@@ -16,7 +16,7 @@ def written_paths(sources: Sequence[Source], options: Options) -> Paths:
 
     Args:
         sources: the files, with the records of each that are selected.
-        options: how the records are read, and which mixes are wanted.
+        options: how the records are read, and which mixes are selected.
 
     Returns:
         What `learn` takes: a function that gives kind and path of each medium, in the order of the records.
@@ -24,18 +24,18 @@ def written_paths(sources: Sequence[Source], options: Options) -> Paths:
 
     def paths() -> Iterator[tuple[str, str]]:
         for source in sources:
-            for piece in plan(source):
-                yield from paths_in(piece, options)
+            for slice_ in plan(source):
+                yield from paths_in(slice_, options)
 
     return paths
 
 
-def paths_in(piece: Slice, options: Options) -> Iterator[tuple[str, str]]:
+def paths_in(slice_: Slice, options: Options) -> Iterator[tuple[str, str]]:
     """Kind and path of each medium in a slice, in the order of the records."""
-    read_as = reading(options, piece)
-    for block in read(piece):
+    read_as = reading(options, slice_)
+    for block in read(slice_):
         for row, record in enumerate(block.records, block.row):
-            if not piece.take.selects(row):
+            if not slice_.take.selects(row):
                 continue
             _, sample = read_as(record)
             if options.mixes is None or sample.mix in options.mixes:
