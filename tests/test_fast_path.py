@@ -1,4 +1,4 @@
-"""Plain records: whatever takes the short way is told of, counted and measured as on the whole way."""
+"""The fast path of a check finds, counts and measures exactly what the row pipeline does."""
 
 from __future__ import annotations
 
@@ -77,15 +77,15 @@ def alike(draw: st.DrawFn, records: st.SearchStrategy[dict[str, Any]]) -> list[d
     return list(draw(st.permutations(chosen)))
 
 
-def looked(path: Path, options: Options, depth: Depth, *, fast: bool, again: bool = False) -> dict[str, Any]:
-    """All that looking at a file gives, as plain values."""
+def scanned(path: Path, options: Options, depth: Depth, *, fast: bool, warm: bool = False) -> dict[str, Any]:
+    """All that the scan of a file gives, as JSON-like values."""
     spool = io.BytesIO()
     (source,) = sources(str(path))
     (slice_,) = plan(source)
-    located = PathCache(Rewriters(options).of(slice_))
-    if again:  # its media are known from another slice
-        scan_slice(slice_, 2, options, located, io.BytesIO(), depth=depth, fast=fast)
-    part = scan_slice(slice_, 3, options, located, spool, depth=depth, fast=fast)
+    paths = PathCache(Rewriters(options).of(slice_))
+    if warm:  # another slice has looked its media up
+        scan_slice(slice_, 2, options, paths, io.BytesIO(), depth=depth, fast=fast)
+    part = scan_slice(slice_, 3, options, paths, spool, depth=depth, fast=fast)
     reported: dict[str, Any] = {"spool": spool.getvalue().splitlines()}
     for name in SliceResult.__struct_fields__:
         value = getattr(part, name)
@@ -100,9 +100,9 @@ def assert_same(root: Path, records: list[dict[str, Any]], options: Options, dep
     path = root / "data.json"
     path.write_text(json.dumps(records))
     options = Options(format=options.format, media_root=(str(root / "media"),))
-    whole = looked(path, options, depth, fast=False)
-    assert looked(path, options, depth, fast=True) == whole
-    assert looked(path, options, depth, fast=True, again=True) == whole
+    whole = scanned(path, options, depth, fast=False)
+    assert scanned(path, options, depth, fast=True) == whole
+    assert scanned(path, options, depth, fast=True, warm=True) == whole
 
 
 @pytest.mark.parametrize("format", [*FORMATS, None])
@@ -156,5 +156,5 @@ def test_a_selection_takes_the_whole_way(root: Path) -> None:
     records = [{"id": i, "image": "a.jpg", "conversations": example_data.turns("<image>", "b")} for i in range(9)]
     (root / "some.json").write_text(json.dumps(records))
     options = Options(format="ola", mixes=frozenset({"video"}), media_root=(str(root / "media"),))
-    counts = looked(root / "some.json", options, "quick", fast=True)["counts"]
+    counts = scanned(root / "some.json", options, "quick", fast=True)["counts"]
     assert counts == Counts(read=9, not_selected=9)
