@@ -207,7 +207,9 @@ def _accumulate_each(numbers: Runs, firsts: Runs) -> Runs:
         for first, end in pairwise([*firsts.tolist(), len(numbers)]):
             _accumulate(numbers[first:end])
         return numbers
-    counts = np.diff(firsts, append=len(numbers))
+    counts = np.empty_like(firsts)
+    np.subtract(firsts[1:], firsts[:-1], out=counts[:-1])
+    counts[-1] = len(numbers) - firsts[-1]
     odd = np.arange(len(numbers))
     odd -= firsts.repeat(counts)
     odd &= 1

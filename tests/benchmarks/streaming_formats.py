@@ -9,7 +9,8 @@ floor    `datasets` alone: the same Arrow tables, ready-made, through its `Arrow
 stream   ours, from the annotation file on, in the config ``all``; `load_dataset` itself comes before the clock starts
 mix      ours in the config of one mix, and its own floor
 
-The second is the row pipeline without Arrow: ``reading`` the records, and ``rows``, in place.  Every record has media of its own
+The second is the row pipeline without Arrow: ``reading`` the records; ``rows``, their
+format named; and ``recognised``, each record's format found out.  Every record has media of its own
 (of patches, a place of its own), and their files are there; masks belong to one video file.  Each figure is processor time (user
 and system) for a row, in microseconds, the median of repeats that take turns in one process; ``×`` is against the floor, or
 against reading.
@@ -153,9 +154,12 @@ def main() -> None:
                 f"{name:15}{cost['floor']:8.1f}{cost['stream']:8.1f}{of_all:6.2f}"
                 f"{cost['floor of mix']:14.1f}{cost['mix']:8.1f}{of_mix:6.2f}"
             )
-    print(f"\n{'µs a row':15}{'reading':>8}{'rows':>8}{'×':>6}")
+    print(f"\n{'µs a row':15}{'reading':>8}{'rows':>8}{'×':>6}{'recognised':>12}{'×':>6}")
     for name, cost in made.items():
-        print(f"{name:15}{cost['reading']:8.2f}{cost['rows']:8.2f}{cost['rows'] / cost['reading']:6.1f}")
+        named, recognised = cost["rows"] / cost["reading"], cost["recognised"] / cost["reading"]
+        print(
+            f"{name:15}{cost['reading']:8.2f}{cost['rows']:8.2f}{named:6.1f}{cost['recognised']:12.2f}{recognised:6.1f}"
+        )
 
 
 def make(folder: Path, name: str, rows: int) -> None:
@@ -203,12 +207,12 @@ def contenders(folder: str, name: str, streams: bool) -> dict[str, Callable[[], 
     def reading() -> int:
         return sum(len(block.records) for block in read(part))
 
-    def in_place() -> int:
-        options = Options(format=builder, media_root=(folder,))
-        return sum(1 for _ in rows(part, options, Counts(), Rewriters(options).of(part)))
+    def in_place(format_: str | None) -> Callable[[], int]:
+        options = Options(format=format_, media_root=(folder,))
+        return lambda: sum(1 for _ in rows(part, options, Counts(), Rewriters(options).of(part)))
 
     public = {"floor": floor("all"), "stream": stream("all"), "floor of mix": floor(mix), "mix": stream(mix)}
-    return {**(public if streams else {}), "reading": reading, "rows": in_place}
+    return {**(public if streams else {}), "reading": reading, "rows": in_place(builder), "recognised": in_place(None)}
 
 
 def measured(contenders: dict[str, Callable[[], int]], repeats: int) -> dict[str, float]:
