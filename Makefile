@@ -30,7 +30,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/benchmarks/reading.py --mb 64 --repeats 3
 	$(BIN)/python tests/benchmarks/streaming_formats.py --rows 1000 --repeats 3
 	$(BIN)/python tests/benchmarks/checking.py --megabytes 20 --pictures 500 --clips 20 --repeats 3
-	$(BIN)/python tests/benchmarks/building.py --sizes 90000 --total 100000000 --repeats 3 --peers copy build pyarrow
+	$(BIN)/python tests/benchmarks/building.py --sizes 90000 --total 500000000 --repeats 3 --peers copy build pyarrow
 	$(BIN)/python tests/benchmarks/archives.py --mb 100 --repeats 3
 	$(BIN)/python tests/benchmarks/paths.py --files 50000 --repeats 3
 
