@@ -5,12 +5,15 @@
     cell ──data_of──► path or bytes ──► libsndfile (wav flac mp3 ogg opus aiff …) ─┐
                                     └─► FFmpeg (m4a aac, sound tracks of videos) ──┴─► blocks ──mix──► soxr ──► Sound
 
-libsndfile decodes the formats it has, for it is the fastest; `audio_pyav` decodes the rest.  Both give blocks of bounded size, so
-that a header that lies about its length costs nothing and a small file that unpacks to days of silence is refused.  The rate
-is changed by soxr: the resampler that FFmpeg, decord and torchcodec use by default lets frequencies above the new limit
-through as tones that are not there, 15 dB down; soxr puts them 130 dB down.
+libsndfile decodes the formats it has, for it is the fastest, where the file says truly how many samples it has: it stops at that
+count, and at one of its own where the file says nothing (`sound_length`).  `audio_pyav` decodes the rest.
 
-A file that holds less than it says (a download that broke off) raises; no silence fills what is missing.
+Both give blocks of bounded size, so that a header that lies about its length costs nothing and a small file that unpacks to days
+of silence is refused.  The rate is changed by soxr: the resampler that FFmpeg, decord and torchcodec use by default lets
+frequencies above the new limit through as tones that are not there, 15 dB down; soxr puts them 130 dB down.
+
+A file that holds less than it says (a download that broke off) raises; no silence fills what is missing.  A sound without
+samples raises too.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ from . import audio_pyav
 from .cells import Cell, data_of
 from .container_length import missing_bytes
 from .errors import MediaError
-from .samples import MAX_RATE, MIN_RATE, Samples, check_rate, mixed
+from .mp3_frames import Mp3, mp3_frames, reader_of
+from .samples import MAX_RATE, MIN_RATE, EmptySoundError, Samples, check_rate, mixed
+from .sound_length import sound_length
 
 MAX_SAMPLES = 1 << 28
 """Samples that one sound may have in memory (1 GiB): 4.6 hours at 16 kHz mono."""
@@ -99,6 +104,7 @@ def read_audio(
 
     Raises:
         NoSoundError: a video without sound.
+        EmptySoundError: a sound without samples.
         MediaError: not a sound, damaged, shorter than it says, or over `MAX_SAMPLES`.
         OSError: it cannot be read.
         ValueError: `start`, `end` or `sampling_rate` make no sense.
@@ -171,12 +177,33 @@ def decoded(
         missing = missing_bytes(file)
         if missing:
             raise MediaError(f"the sound breaks off: {missing:,} bytes are not there")
-        try:
-            yield from _by_libsndfile(file, mono, first, end)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        read = reader_of(file)
+        length = sound_length(read, size)
+        mp3 = length.mp3
+        if length.exact:
+            try:
+                yield from _by_libsndfile(file, mono, first, end, mp3 is not None)
+                return
+            except _NotForLibsndfileError:
+                mp3 = mp3 or mp3_frames(read, size)
+        if mp3:
+            _check_frames(mp3)
+            frames = audio_pyav.FileParts(read, mp3.runs)
+            yield from audio_pyav.decoded(frames, mono, first, end, "mp3", mp3.samples - 2 * _MP3_FRAME)
             return
-        except _NotForLibsndfileError:
-            pass
-    yield from audio_pyav.decoded(data, mono, first, end)
+    yield from audio_pyav.decoded(data, mono, first, end, None, length.samples)
+
+
+def _check_frames(mp3: Mp3) -> None:
+    """Raises where frames of an MP3 are not there, or damaged."""
+    if mp3.gap >= 0:
+        raise MediaError(f"the sound is damaged: at byte {mp3.gap:,} there is neither a frame nor a tag")
+    if mp3.declared > mp3.frames and mp3.missing:
+        raise MediaError(f"the sound breaks off after {mp3.frames:,} of {mp3.declared:,} frames")
+    if mp3.missing:
+        raise MediaError(f"the sound breaks off: its last frame lacks {mp3.missing:,} bytes")
 
 
 class _NotForLibsndfileError(Exception):
@@ -195,7 +222,9 @@ def _open_regular(data: str | bytes) -> AbstractContextManager[Any]:
     return open(data, "rb", buffering=0)
 
 
-def _by_libsndfile(raw: BinaryIO, mono: bool, start: float, end: float | None) -> Iterator[tuple[int, Samples]]:
+def _by_libsndfile(
+    raw: BinaryIO, mono: bool, start: float, end: float | None, counted: bool
+) -> Iterator[tuple[int, Samples]]:
     import soundfile
 
     try:
@@ -205,7 +234,11 @@ def _by_libsndfile(raw: BinaryIO, mono: bool, start: float, end: float | None) -
     with file:
         if file.format not in _SNIFFED:
             raise _NotForLibsndfileError(f"it looks like {file.format}")
+        if file.format == "MP3" and not counted:
+            raise _NotForLibsndfileError("it is an MP3 whose frames are not counted")
         rate = check_rate(file.samplerate)
+        if not file.frames:
+            raise EmptySoundError("the sound has no samples")
         step = max(1, _BLOCK // file.channels)
         if file.format == "MP3":
             step = max(1, _MP3_AT_ONCE // file.channels)

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import ctypes
 import io
-from collections.abc import Iterator
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MediaError
-from .samples import NoSoundError, Samples, check_rate, mixed
+from .samples import EmptySoundError, NoSoundError, Samples, check_rate, mixed
 
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,ac3,eac3,dts,"
     "aiff,au,caf,amr,amrnb,amrwb,ape,wv,tta,rm,mxf,nut,vob,dv,gif"
 )
 """Names of FFmpeg's demuxers that may open a file: none that reads a second one."""
+
+GUESSED = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "flac"})
+"""Containers that do not say how long they are; FFmpeg guesses it from the size and the first frames, or the header is wrong."""
 
 _BLOCK = 1 << 18
 """Samples, of all channels together, that are mixed at a time."""
@@ -41,14 +47,69 @@ _OWN_ORDER = " channels ("
 _SIDES = frozenset({"BL", "BR", "BC", "SL", "SR", "TBL", "TBR", "TBC"})
 
 
-def decoded(data: str | bytes, mono: bool, start: float, end: float | None) -> Iterator[tuple[int, Samples]]:
+class FileParts(io.RawIOBase):
+    """Parts of a file, one behind the other, as a file."""
+
+    def __init__(self, read: Callable[[int, int], bytes], parts: Sequence[tuple[int, int]]) -> None:
+        """Opens nothing.
+
+        Args:
+            read: gives bytes of the file: offset and number of bytes to the bytes.
+            parts: start and end of each part.
+        """
+        super().__init__()
+        self._read = read
+        self._parts = parts
+        self._starts = [0, *accumulate(end - start for start, end in parts)]
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As `io.RawIOBase` has it."""
+        if self._at >= self._starts[-1]:
+            return 0
+        number = bisect_right(self._starts, self._at) - 1
+        start, end = self._parts[number]
+        place = start + self._at - self._starts[number]
+        data = self._read(place, min(len(buffer), end - place))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As `io.RawIOBase` has it."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._starts[-1]}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """The place `read` goes on at."""
+        return self._at
+
+
+def decoded(
+    data: str | bytes | FileParts,
+    mono: bool,
+    start: float,
+    end: float | None,
+    kind: str | None = None,
+    least: int = 0,
+) -> Iterator[tuple[int, Samples]]:
     """The sound track block by block, as `modalmix.builders.media.audio.decoded`.
 
     Args:
-        data: path or bytes.
+        data: path, bytes, or parts of a file.
         mono: mix the channels down, with ffmpeg's weights for surround sound.
         start: seconds.
         end: seconds, or None.
+        kind: FFmpeg's name of the container; None to find out.
+        least: samples that the whole sound has at least, where that is known.
 
     Raises:
         NoSoundError: there is no sound track.
@@ -57,28 +118,29 @@ def decoded(data: str | bytes, mono: bool, start: float, end: float | None) -> I
     import av
 
     try:
-        with _open_container(data) as container:
+        with _open_container(data, kind) as container:
             stream = container.streams.best("audio")
             if stream is None:
                 raise NoSoundError("the file has no sound track")
             for other in container.streams:
                 if other is not stream and hasattr(other, "discard"):
                     other.discard = av.stream.Discard.all  # the bytes of the pictures are then not even read
-            yield from _blocks(container, stream, mono, start, end)
+            yield from _blocks(container, stream, mono, start, end, least)
     except (av.FFmpegError, UnicodeError, EOFError) as error:
         raise MediaError(f"the sound cannot be decoded: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _open_container(data: str | bytes) -> Any:
+def _open_container(data: str | bytes | FileParts, kind: str | None) -> Any:
     import av
 
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-    if isinstance(data, bytes):
-        return av.open(io.BytesIO(data), options=options, metadata_errors="replace")
-    return av.open(f"file:{data}", options=options, metadata_errors="replace")
+    file = f"file:{data}" if isinstance(data, str) else io.BytesIO(data) if isinstance(data, bytes) else data
+    return av.open(file, format=kind, options=options, metadata_errors="replace")
 
 
-def _blocks(container: Any, stream: Any, mono: bool, start: float, end: float | None) -> Iterator[tuple[int, Samples]]:
+def _blocks(
+    container: Any, stream: Any, mono: bool, start: float, end: float | None, least: int
+) -> Iterator[tuple[int, Samples]]:
     track: _Track | None = None
     buffered = given = position = last = first = 0  # positions are samples from the sound's first
     for frame in _frames(container, stream, start):
@@ -112,10 +174,14 @@ def _blocks(container: Any, stream: Any, mono: bool, start: float, end: float | 
             buffered += stop - begin
         position += count
     if track is None:
+        if stream.start_time is None and not stream.duration:
+            raise EmptySoundError("the sound has no samples")
         raise MediaError("none of the sound can be decoded")
     if buffered or not given:
         yield track.rate, track.mixed(buffer[:, :buffered], mono)
-    if end is None and stream.duration is not None:
+    if end is None and position < least:
+        raise MediaError(f"the sound breaks off after {position:,} of {least:,} samples")
+    if end is None and stream.duration is not None and not set(container.format.name.split(",")) & GUESSED:
         promised = float(stream.duration * stream.time_base)
         if position / track.rate < promised - max(_TOLERANCE, 0.01 * promised):
             raise MediaError(f"the sound breaks off after {position / track.rate:.1f} of {promised:.1f} seconds")

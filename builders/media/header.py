@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 Medium = Literal["image", "video", "audio"]
 
-VERSION = 2
+VERSION = 3
 """Of the contents of a header; a cache of another version is emptied."""
 
 

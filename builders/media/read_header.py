@@ -16,7 +16,9 @@ from .container_length import missing_bytes
 from .header import Header, Medium
 from .header_cache import HeaderCache, key_of
 from .items import Item, read_bytes
+from .mp3_frames import Mp3, reader_of
 from .sniff import PICTURES, STAND_INS, sniffed
+from .sound_length import sound_length
 
 _HEAD = 4096
 _PICTURE_HEAD = 1 << 16
@@ -92,6 +94,12 @@ def _sound(source: str | bytes, content: str) -> Header:
         # libsndfile takes no file name of bytes that are no UTF-8; an open file it always takes
         with open(source, "rb") if isinstance(source, str) else io.BytesIO(source) as file:
             missing = missing_bytes(file)
+            length = sound_length(reader_of(file), file.seek(0, os.SEEK_END))
+            if length.mp3:
+                return _mp3(length.mp3, content)
+            if not length.exact and not missing:
+                return _container(source, content, counted=True)
+            file.seek(0)
             with soundfile.SoundFile(file) as sound:
                 seconds = sound.frames / sound.samplerate if sound.samplerate else 0.0
                 return Header("audio", content, 0, 0, 0, 0.0, seconds, sound.samplerate, sound.channels, missing)
@@ -99,10 +107,18 @@ def _sound(source: str | bytes, content: str) -> Header:
         return _container(source, content)
 
 
-def _container(source: str | bytes, content: str) -> Header:
+def _mp3(mp3: Mp3, content: str) -> Header:
+    if mp3.gap >= 0:
+        what = f"it is damaged: at byte {mp3.gap:,} there is neither a frame nor a tag"
+        return Header(content=content, error=what)
+    return Header("audio", content, 0, 0, 0, 0.0, mp3.samples / mp3.rate, mp3.rate, mp3.channels, mp3.missing)
+
+
+def _container(source: str | bytes, content: str, *, counted: bool = False) -> Header:
+    """The header of what FFmpeg opens; the packets of a sound are counted where its container does not say how long it is."""
     import av
 
-    from .audio_pyav import CONTAINERS
+    from .audio_pyav import CONTAINERS, GUESSED
 
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
     try:
@@ -111,12 +127,14 @@ def _container(source: str | bytes, content: str) -> Header:
         with av.open(file, options=options, metadata_errors="replace") as container:
             rate = channels = 0
             seconds = float(container.duration or 0) / 1e6
-            if container.streams.audio:
-                sound = container.streams.audio[0]
+            sound = container.streams.best("audio")
+            if sound is not None:
                 rate, channels = int(sound.codec_context.sample_rate or 0), int(sound.codec_context.channels or 0)
             if not container.streams.video:
                 if not rate:
                     return Header(content=content, missing=missing, error="it has neither pictures nor sound")
+                if counted or set(container.format.name.split(",")) & GUESSED:
+                    seconds = _counted_seconds(container, sound) or seconds
                 return Header("audio", content, 0, 0, 0, 0.0, max(seconds, 0.0), rate, channels, missing)
             stream = container.streams.video[0]
             frames = int(stream.frames or sum(1 for packet in container.demux(stream) if packet.size))
@@ -134,6 +152,11 @@ def _container(source: str | bytes, content: str) -> Header:
             return Header("video", content, frames, height, width, fps, seconds, rate, channels, missing)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         return Header(content=content, error=f"it cannot be opened: {_line(error)}")
+
+
+def _counted_seconds(container: Any, sound: Any) -> float:
+    ticks = sum(packet.duration or 0 for packet in container.demux(sound))
+    return float(ticks * sound.time_base) if sound.time_base else 0.0
 
 
 def _line(error: BaseException) -> str:

@@ -17,6 +17,10 @@ class NoSoundError(MediaError):
     """The file is a video or container without a sound track."""
 
 
+class EmptySoundError(MediaError):
+    """The sound has no samples."""
+
+
 def check_rate(rate: int) -> int:
     """The rate of a file, if it can be one.
 
