@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from encoded_videos import FPS, cut, encode, remux
+from encoded_videos import FPS, cut, encode, remux, two_streams
 
 from defects import (
     FIRST,
@@ -164,6 +164,13 @@ def hidden_frames(folder: Path, wrong: bool) -> None:
     clip(folder, hide if wrong else None)
 
 
+def second_video(folder: Path, wrong: bool) -> None:
+    def replace(path: str) -> None:
+        two_streams(path)
+
+    clip(folder, replace if wrong else None)
+
+
 def no_frames(folder: Path, wrong: bool) -> None:
     """An MP4 whose tables list no samples."""
 
@@ -274,6 +281,7 @@ DEFECTS = [
     FileDefect("video-truncated", cut_clip, row=0, depth="headers"),
     FileDefect("video-damaged", damaged_clip, row=0, depth="full"),
     FileDefect("video-edit-list", hidden_frames, row=0, depth="full"),
+    FileDefect("video-streams", second_video, row=0, depth="headers"),
     FileDefect("duration-zero", no_frames, row=0, depth="headers"),
     FileDefect("archive-damaged", tarred(cut=2_000)),
     FileDefect("archive-bomb", bomb),

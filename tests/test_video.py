@@ -11,12 +11,16 @@ import av
 import encoded_videos
 import numpy as np
 import pytest
+import soundfile
 from encoded_videos import FPS, FRAMES, HEIGHT, WIDTH, Pictures, numbers
 
 from modalmix.builders.cli import example_data
+from modalmix.builders.media.audio import read_audio
 from modalmix.builders.media.backends.frame_index import Packet, has_leading, make, runs
 from modalmix.builders.media.container_length import missing_bytes
+from modalmix.builders.media.header import Header, Medium
 from modalmix.builders.media.items import Item
+from modalmix.builders.media.read_header import read_header
 from modalmix.builders.media.video import MediaError, VideoReader, open_video
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg command is the judge")
@@ -189,7 +193,7 @@ def test_damage_in_the_middle_is_reported_and_moves_no_other_frame(made: dict[st
 
 def test_whole_files_have_no_findings(made: dict[str, str]) -> None:
     for trait in TRAITS:
-        if trait not in SEEN:
+        if trait not in {*SEEN, "two streams"}:
             with open_video(made[trait]) as video:
                 video.read(range(video.frames))
                 assert not video.findings, trait
@@ -232,6 +236,64 @@ def test_of_several_streams_the_one_marked_default_is_shown(made: dict[str, str]
     with open_video(made["two streams"]) as video:
         assert (video.height, video.width) == (HEIGHT, WIDTH)
         assert numbers(video.read([4])) == [4]
+
+
+def header_of_file(path: str, medium: Medium = "video") -> Header:
+    return read_header(Item(os.path.basename(path), path, 0, os.path.getsize(path)), medium)
+
+
+@pytest.mark.parametrize("trait", ["two streams", "plain", "mkv"])
+def test_the_header_is_of_the_stream_that_is_decoded(trait: str, made: dict[str, str]) -> None:
+    header = header_of_file(made[trait])
+    with open_video(made[trait]) as video:
+        assert (header.frames, header.height, header.width) == (video.coded_frames, video.height, video.width)
+        assert header.seconds == pytest.approx(video.duration, abs=0.1)
+        codes = [finding.code for finding in video.findings]
+    assert codes == (["MX134"] if trait == "two streams" else [])
+    assert ("decord takes stream 0" in header.other_choices) == (trait == "two streams")
+
+
+def with_cover(path: Path, source: str, medium: str) -> str:
+    """A sound or a video with a picture of its cover, which is a video stream as well; the cover is the first or only one."""
+    with av.open(source) as old, av.open(str(path), "w") as new:
+        picture: Any = new.add_stream("mjpeg", rate=1, options={"strict": "unofficial"})
+        picture.height, picture.width, picture.pix_fmt = 64, 64, "yuvj420p"
+        picture.disposition = av.stream.Disposition.attached_pic.value
+        kept = old.streams.best(medium)
+        stream = new.add_stream_from_template(kept)
+        packets = picture.encode(av.VideoFrame(64, 64, "yuvj420p")) + picture.encode(None)
+        for packet in packets:
+            new.mux(packet)
+        for packet in old.demux(kept):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    return str(path)
+
+
+def test_a_cover_is_no_video(made: dict[str, str], tmp_path: Path) -> None:
+    film = with_cover(tmp_path / "film.mp4", made["plain"], "video")
+    with av.open(film) as container:
+        assert len(container.streams.video) == 2
+    header, plain = header_of_file(film), header_of_file(made["plain"])
+    assert (header.frames, header.height, header.width) == (FRAMES, HEIGHT, WIDTH) and not header.other_choices
+    assert header.seconds == pytest.approx(plain.seconds, abs=0.1)
+    with open_video(film) as video:
+        assert numbers(video.read([0, 40])) == [0, 40] and not video.findings
+    wav = tmp_path / "a.wav"
+    soundfile.write(wav, np.zeros(32_000), 16_000)
+    with av.open(str(wav)) as old, av.open(str(tmp_path / "a.m4a"), "w") as new:
+        stream: Any = new.add_stream("aac", rate=16_000)
+        stream.layout = "mono"
+        for frame in [*old.decode(audio=0), None]:
+            new.mux(stream.encode(frame))
+    song = with_cover(tmp_path / "song.mp4", str(tmp_path / "a.m4a"), "audio")
+    header = header_of_file(song, "audio")
+    assert (header.medium, header.frames, header.rate) == ("audio", 0, 16_000)
+    assert header.seconds == pytest.approx(2.0, abs=0.2)
+    assert len(read_audio(song).samples) == pytest.approx(32_000, abs=2_100)
+    with pytest.raises(MediaError, match="no video stream"):
+        open_video(song)
 
 
 # ---- asking

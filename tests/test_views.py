@@ -18,11 +18,12 @@ from dataset_rows import Folders, annotation_files, modalmix_roots
 from modalmix import cards
 from modalmix.builders import build, views
 from modalmix.builders.cli import example_data
-from modalmix.builders.core.sample import Mask
+from modalmix.builders.core.sample import Mask, Sample
 from modalmix.builders.formats import NAMES
 from modalmix.builders.media import mask_arrays
-from modalmix.builders.media.items import Item
+from modalmix.builders.media.items import Item, Media
 from modalmix.builders.pipeline import features, rows
+from modalmix.builders.pipeline.resolve_media import mask_findings
 
 
 def load(name: str, folders: Folders, **options: Any) -> Any:
@@ -287,6 +288,19 @@ def test_masks_count_the_coded_frames_of_a_video_with_an_edit_list(tmp_path: Pat
     assert encoded_videos.numbers(one["region_frames"]) == [3, 30], "as decord counts, the hidden frames included"
     assert encoded_videos.numbers(one["videos"][0]) == [17, 32, 47], "as a player shows it"
     assert one["frame_times"][0][0] == 0
+
+
+def test_masks_are_on_the_stream_that_is_shown(tmp_path: Path) -> None:
+    path = encoded_videos.two_streams(str(tmp_path / "two.mp4"))
+    drawn = np.zeros((encoded_videos.HEIGHT, encoded_videos.WIDTH), np.bool_)
+    drawn[2:9, 3:12] = True
+    masks = [[_cell(mask_arrays.from_array(drawn, 30))]]
+    (one,) = views.training(dataset({"videos": [cell(path)], "masks": masks}), num_frames=2)
+    assert encoded_videos.numbers(one["region_frames"]) == [30]
+    np.testing.assert_array_equal(one["masks"][0][0], drawn)
+    sample = Sample(masks=[[mask_arrays.from_array(drawn, 30)]])
+    item = Item("two.mp4", path, 0, os.path.getsize(path))
+    assert not mask_findings("videorefer", sample, Media([], [item], [], [], []))
 
 
 def test_needed_frames_join_the_sampled_ones(clip: str) -> None:

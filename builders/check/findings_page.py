@@ -66,7 +66,7 @@ SECTIONS = (
     Section("Paths and files", "MX101", "MX110"),
     Section("Patches", "MX111", "MX114"),
     Section("Archives", "MX121", "MX127"),
-    Section("Videos", "MX131", "MX133"),
+    Section("Videos", "MX131", "MX134"),
     Section("Contents of media", "MX115", "MX199"),
     Section("Turns and placeholders", "MX201", "MX299"),
     Section("Masks", "MX301", "MX399"),

@@ -206,6 +206,8 @@ def header_findings(medium: MediaHeader, frame_header: Callable[[Item], Header] 
         return [finding("media-kind", f"{name!r} is {_A[header.medium]}, not {_A[expected]}")]
     if _misnamed(name, header.content):
         findings.append(finding("media-extension", f"{name!r} holds {header.content}"))
+    if expected == "video" and header.other_choices:
+        findings.append(finding("video-streams", f"{name!r}: {header.other_choices}"))
     findings += _sizes(name, expected, header)
     if kind == "frames":
         findings += _frames(items, header, frame_header)

@@ -199,6 +199,9 @@ _KINDS = [
     Kind("MX133", "video-edit-list", "info",
          "The video stores more frames than players show (an edit list, or no keyframe at the start): frame indices differ.",
          "Count the stored frames for masks made with decord, the shown frames for everything else."),
+    Kind("MX134", "video-streams", "warning",
+         "The file has several videos, and decord or ffmpeg takes another one than is read here: the one marked default.",
+         "Keep the one video that is meant (ffmpeg -map 0:v:N -map 0:a? -c copy)."),
     # ---- contents of media, and what only all records together show
     Kind("MX115", "path-case", "warning",
          "The file does not exist, but one whose name differs only in upper and lower case does.",

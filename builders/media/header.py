@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 Medium = Literal["image", "video", "audio"]
 
-VERSION = 3
+VERSION = 4
 """Of the contents of a header; a cache of another version is emptied."""
 
 
@@ -26,6 +26,7 @@ class Header(NamedTuple):
         channels: of the sound.
         missing: bytes by which the file is shorter than it says.
         error: why it cannot be opened, in one line; all else is then unknown.
+        other_choices: which other video streams decord or ffmpeg would take; empty where none.
     """
 
     medium: str = ""
@@ -39,3 +40,4 @@ class Header(NamedTuple):
     channels: int = 0
     missing: int = 0
     error: str = ""
+    other_choices: str = ""

@@ -19,6 +19,7 @@ from .items import Item, read_bytes
 from .mp3_frames import Mp3, reader_of
 from .sniff import PICTURES, STAND_INS, sniffed
 from .sound_length import sound_length
+from .video_streams import other_choices, shown_stream
 
 _HEAD = 4096
 _PICTURE_HEAD = 1 << 16
@@ -130,16 +131,19 @@ def _container(source: str | bytes, content: str, *, counted: bool = False) -> H
             sound = container.streams.best("audio")
             if sound is not None:
                 rate, channels = int(sound.codec_context.sample_rate or 0), int(sound.codec_context.channels or 0)
-            if not container.streams.video:
+            stream = shown_stream(container)
+            if stream is None:
                 if not rate:
                     return Header(content=content, missing=missing, error="it has neither pictures nor sound")
                 if counted or set(container.format.name.split(",")) & GUESSED:
                     seconds = _counted_seconds(container, sound) or seconds
                 return Header("audio", content, 0, 0, 0, 0.0, max(seconds, 0.0), rate, channels, missing)
-            stream = container.streams.video[0]
             frames = int(stream.frames or sum(1 for packet in container.demux(stream) if packet.size))
             height, width = int(stream.codec_context.height), int(stream.codec_context.width)
             fps = float(stream.average_rate or 0)
+            others = other_choices(container)
+            if len(container.streams.video) > 1 and stream.duration is not None:
+                seconds = float(stream.duration * stream.time_base)  # and not that of the longest stream
             if not frames:
                 return Header("video", content, 0, height, width, fps, 0.0, rate, channels, missing)
             container.seek(0)
@@ -149,7 +153,7 @@ def _container(source: str | bytes, content: str, *, counted: bool = False) -> H
             if first.rotation % 180:
                 height, width = width, height
             seconds = max(seconds, 0.0) or (frames / fps if fps else 0.0)
-            return Header("video", content, frames, height, width, fps, seconds, rate, channels, missing)
+            return Header("video", content, frames, height, width, fps, seconds, rate, channels, missing, "", others)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         return Header(content=content, error=f"it cannot be opened: {_line(error)}")
 

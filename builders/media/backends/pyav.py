@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import MediaError
+from ..video_streams import other_choices, shown_stream
 from . import Deadline
 from .frame_index import FrameIndex, Packet, make, runs
 
@@ -41,6 +42,7 @@ class Stream:
     Attributes:
         format: first name of the demuxer (``mov``, ``matroska``, …).
         number: index of the stream in the container.
+        other_choices: which other streams decord or ffmpeg would take; empty where none.
         alone: whether the container has no other video stream.
         header_frames: number of frames the header gives; 0 where it does not.
         rate: frames per second the header gives; None where it does not.
@@ -62,6 +64,7 @@ class Stream:
         try:
             self.format = str(self._container.format.name).split(",")[0]
             self.number = int(self._stream.index)
+            self.other_choices = other_choices(self._container)
             self.alone = len(self._container.streams.video) == 1
             self.header_frames = int(self._stream.frames)
             self.rate: Fraction | None = self._stream.average_rate or None
@@ -94,7 +97,9 @@ class Stream:
             file, container_options=options, timeout=None if whole else deadline.seconds, metadata_errors="replace"
         )
         try:
-            stream = _choose(container)
+            stream = shown_stream(container)
+            if stream is None:
+                raise MediaError("it has no video stream")
             for other in container.streams:
                 if other is not stream:
                     other.discard = Discard.all  # the demuxer does not even read them
@@ -260,16 +265,6 @@ class Stream:
         ).planes[0]
         rows: Pictures = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
         return rows[:, : width * 3].reshape(height, width, 3)
-
-
-def _choose(container: Any) -> Any:
-    """The video stream a player shows: the one marked default, else the first; never a cover picture."""
-    from av.stream import Disposition
-
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise MediaError("it has no video stream")
-    return next((s for s in streams if s.disposition & Disposition.default), streams[0])
 
 
 def display_matrix(frame: Any) -> tuple[int, int, int, int]:

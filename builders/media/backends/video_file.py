@@ -133,6 +133,8 @@ class VideoFile:
         if self.coded_frames != self.frames:
             counts = f"{self.frames} frames are shown of {self.coded_frames} coded; masks of VideoRefer count the coded"
             findings.append(finding("video-edit-list", counts))
+        if self._shown.other_choices:
+            findings.append(finding("video-streams", self._shown.other_choices))
         return findings
 
     # ---- decord, torchcodec
