@@ -126,7 +126,7 @@ def test_tags_of_an_mp3_are_neither_sound_nor_damage(tags: str, count: bool, tmp
     assert not codes(data, tmp_path, "mp3")
 
 
-@pytest.mark.parametrize("between", [b"", id3v2(ART), ID3V1, ID3V1 + id3v2(ART), bytes(1_000), ape()])
+@pytest.mark.parametrize("between", [b"", id3v2(ART), ID3V1, ID3V1 + id3v2(ART), bytes(1_000) + id3v2(ART), ape()])
 @pytest.mark.parametrize("count", [True, False])
 def test_joined_mp3s_are_heard_one_after_the_other(count: bool, between: bytes, tmp_path: Path) -> None:
     part = mp3(quiet_then_loud(2.0))

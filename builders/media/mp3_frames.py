@@ -205,9 +205,15 @@ def _follow(data: bytes, place: int, to_end: bool) -> bool:
 
 
 def after_tags(read: Read, at: int) -> int:
-    """Where the tags end that begin here."""
+    """Where the tags end that begin here, and the zeros between them."""
     while True:
         head = read(at, 32)
+        if head and not head[0]:
+            while head and not head.strip(b"\0"):
+                at += len(head)
+                head = read(at, _NEAR)
+            at += len(head) - len(head.lstrip(b"\0"))
+            head = read(at, 32)
         if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 128:
             size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
             at += 10 + size + (10 if head[5] & 0x10 else 0)

@@ -135,7 +135,7 @@ def _container(source: str | bytes, content: str, *, counted: bool = False) -> H
             if stream is None:
                 if not rate:
                     return Header(content=content, missing=missing, error="it has neither pictures nor sound")
-                if counted or set(container.format.name.split(",")) & GUESSED:
+                if counted or seconds <= 0 or set(container.format.name.split(",")) & GUESSED:
                     seconds = _counted_seconds(container, sound) or seconds
                 return Header("audio", content, 0, 0, 0, 0.0, max(seconds, 0.0), rate, channels, missing)
             frames = int(stream.frames or sum(1 for packet in container.demux(stream) if packet.size))
