@@ -402,3 +402,29 @@ def test_the_command_ends_with_0_where_all_is_found(tmp_path: Path, root: Path) 
     data = annotations(tmp_path, ["/m/v/a.mp4"])
     assert main(["paths", data, "--media-root", str(root), "--quiet", "--index", str(tmp_path / "c")]) == 0
     assert main(["paths", data, "--media-root", str(tmp_path / "nowhere"), "--quiet"]) == 2
+
+
+def test_the_name_of_an_archive_is_a_folder_of_its_members(root: Path) -> None:
+    for i in range(2):
+        tar(root / f"30s/shard-{i}.tar", {"0.mp4": b"%d" % i, f"v/{i}.jpg": b"picture", "once.mp4" if i else "x": b"1"})
+    put(root, "60s/shard-0/0.mp4")
+    tar(root / "60s/shard-0.tar", {"0.mp4": b"packed"})
+    tar(root / "60s/shard-1.tar", {"1.mp4": b"1"})
+    written = [f"/mnt/30s/shard-{i}/{name}" for i in range(2) for name in ("0.mp4", "v", "once.mp4")]
+    written += ["60s/shard-0/0.mp4", "60s/shard-0/1.mp4", "30s/0.mp4"]
+    rules = learned(written, root).rules
+    assert found(written, rules, root) == {
+        "/mnt/30s/shard-0/0.mp4": "30s/shard-0.tar: 30s/0.mp4",
+        "/mnt/30s/shard-0/v": "30s/v",
+        "/mnt/30s/shard-0/once.mp4": "media-missing",
+        "/mnt/30s/shard-1/0.mp4": "30s/shard-1.tar: 30s/0.mp4",
+        "/mnt/30s/shard-1/v": "30s/v",
+        "/mnt/30s/shard-1/once.mp4": "30s/shard-1.tar: 30s/once.mp4",
+        "60s/shard-0/0.mp4": "60s/shard-0/0.mp4",
+        "60s/shard-0/1.mp4": "media-missing",
+        "30s/0.mp4": "media-ambiguous",
+    }
+    rewriter = Rewriter([str(root)], rules=rules, cache=str(root.parent / "cache"))
+    for i in range(2):
+        frames = rewriter.video(Reference(f"/mnt/30s/shard-{i}/v"), "")
+        assert not isinstance(frames, Finding) and [frame.name for frame in frames] == [f"{i}.jpg"]

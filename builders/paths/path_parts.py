@@ -37,6 +37,16 @@ def split_path(written: str) -> list[str] | None:
     return parts or None
 
 
+def common_end(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many parts two paths have in common at their ends."""
+    common = 0
+    for one, other in zip(reversed(first), reversed(second), strict=False):
+        if one != other:
+            break
+        common += 1
+    return common
+
+
 def extension(name: str) -> str:
     """The extension of a file name with its dot, as it is written; empty where there is none."""
     stem, dot, last = name.rpartition(".")

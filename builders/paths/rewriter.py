@@ -211,8 +211,7 @@ class Rewriter:
     def _frames_in_archives(self, folder: LocalPath, at: str) -> list[Item] | Finding:
         assert folder.place is not None
         root_index = self._disk.index(folder.place.root)
-        number = root_index.entries.number(root_index.entries.path(folder.place.entry))
-        found = root_index.entries.inside(number) if number is not None else []
+        found = root_index.frames(folder.place.entry, folder.place.folder)
         frames = {
             root_index.entries.name(entry): entry for entry in found if is_picture(root_index.entries.name(entry))
         }

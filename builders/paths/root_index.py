@@ -8,6 +8,12 @@ Refreshing asks each folder for its modification time and lists those anew where
 its size, modification time or inode has.  A folder that changed within two seconds before it was listed is listed again: its
 clock may give the next change the same time.  Sizes of files that are overwritten in place are therefore not up to date, and
 nobody takes them from here: whoever opens a file asks the disk.
+
+A member of an archive has two paths: where unpacking beside the archive would put it, and where unpacking into a folder of the
+archive's own name would.  Only the first is kept; of a path that names an archive, the second is worked out::
+
+    30s/shard-000001.tar holds 000000.mp4      30s/000000.mp4      as all archives in 30s that hold one
+                                               30s/shard-000001/000000.mp4      this one alone
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -30,6 +36,7 @@ from ..core.cache_dir import cache_folder
 from ..core.findings import Finding
 from ..media import archives
 from ..media.archives import Archive, Member
+from ..media.archives.detect import stem_of
 from ..media.items import Item, item_of_member
 from . import scan_root
 from .path_table import ON_DISK, VIRTUAL, Columns, Entries
@@ -67,6 +74,20 @@ class _IndexedArchive(msgspec.Struct):
     more: int = 0
 
 
+class _ArchiveFolder(NamedTuple):
+    """A folder of an archive's own name, or one in it.
+
+    Attributes:
+        archives: numbers of the archives of that name.
+        inner: the number of the folder in which their members are kept; None where they have none there.
+        beside: the number of the folder that is there anyway, whose files come first; None where there is none.
+    """
+
+    archives: frozenset[int]
+    inner: int | None
+    beside: int | None
+
+
 class _Head(msgspec.Struct):
     form: int
     root: str
@@ -102,6 +123,17 @@ class Index:
         self.indexed = indexed
         self.members = members
         self.listed = listed
+        self._archives_of_place: dict[str, set[int]] = {}
+        self._places_of_stem: dict[str, list[list[str]]] = {}
+        for number, entry in enumerate(indexed):
+            folder, name = os.path.split(os.path.relpath(entry.archive.paths[0], root) if os.path.isdir(root) else root)
+            stem = stem_of(name)
+            place = f"{folder}/{stem}" if folder and os.path.isdir(root) else stem
+            if place not in self._archives_of_place:
+                self._places_of_stem.setdefault(stem, []).append(place.split("/"))
+            self._archives_of_place.setdefault(place, set()).add(number)
+        self._archive_folders: list[_ArchiveFolder] = []
+        self._numbers: dict[_ArchiveFolder, int] = {}
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -140,6 +172,91 @@ class Index:
             for path, modified in folders
             if path is not None and modified != _VIRTUAL
         } | files
+
+    def folder(self, path: str) -> int | None:
+        """The number of a folder, of an archive's name too; None where there is none of that path."""
+        return self._folder_in_archives(path.split("/")) if self.indexed else self.entries.number(path)
+
+    def archive_folders(self, parts: Sequence[str]) -> Iterator[tuple[list[str], int]]:
+        """The folders of archives that a written folder names, the innermost name alone.
+
+        Args:
+            parts: of the written folder.
+
+        Yields:
+            The path of the folder, taken apart, and its number; it may hold nothing.
+        """
+        for at in range(len(parts) - 1, -1, -1):
+            if places := self._places_of_stem.get(parts[at]):
+                inner = list(parts[at + 1 :])
+                for place in places:
+                    yield [*place, *inner], self._archive_folder(place, inner)
+                return
+
+    def is_of_archive(self, folder: int) -> bool:
+        """Whether a number is that of a folder of an archive's name."""
+        return folder < 0
+
+    def find(self, folder: int, name: str) -> list[int]:
+        """The entries of a name in a folder; a file on disk stands for the members it was unpacked from."""
+        if folder < 0:
+            archives_, inner, beside = self._archive_folders[-folder - 1]
+            if beside is not None and (there := self.find(beside, name)):
+                return there
+            return [] if inner is None else [i for i in self.entries.find(inner, name) if self._is_in(i, archives_)]
+        found = self.entries.find(folder, name)
+        if len(found) > 1:
+            on_disk = [entry for entry in found if self.entries.member[entry] == ON_DISK]
+            return on_disk or found
+        return found
+
+    def inside(self, folder: int) -> list[int]:
+        """The entries directly in a folder, in no order."""
+        if folder < 0:
+            archives_, inner, beside = self._archive_folders[-folder - 1]
+            there = [] if beside is None else self.inside(beside)
+            return there + (
+                [] if inner is None else [i for i in self.entries.inside(inner) if self._is_in(i, archives_)]
+            )
+        return self.entries.inside(folder)
+
+    def frames(self, entry: int, folder: int) -> list[int]:
+        """The entries in a folder that was found in another one: of an archive's folder, those of the archive alone."""
+        number = self.entries.number(self.entries.path(entry))
+        found = [] if number is None else self.entries.inside(number)
+        if folder < 0 and self.entries.folder[entry] == self._archive_folders[-folder - 1].inner:
+            return [i for i in found if self._is_in(i, self._archive_folders[-folder - 1].archives)]
+        return found
+
+    def _folder_in_archives(self, parts: list[str]) -> int | None:
+        for at in range(len(parts) - 1, -1, -1):
+            if "/".join(parts[: at + 1]) in self._archives_of_place:
+                number = self._archive_folder(parts[: at + 1], parts[at + 1 :])
+                if self._archive_folders[-number - 1].inner is not None:
+                    return number
+        return self.entries.number("/".join(parts))
+
+    def _archive_folder(self, place: Sequence[str], inner: Sequence[str]) -> int:
+        """The number of a folder in one of an archive's name: below zero, and of this process alone."""
+        folder = _ArchiveFolder(
+            frozenset(self._archives_of_place["/".join(place)]),
+            self.entries.number("/".join([*place[:-1], *inner])),
+            self.entries.number("/".join([*place, *inner])),
+        )
+        if folder not in self._numbers:
+            self._archive_folders.append(folder)
+            self._numbers[folder] = -len(self._archive_folders)
+        return self._numbers[folder]
+
+    def _is_in(self, entry: int, numbers: frozenset[int]) -> bool:
+        """Whether an entry is a member of one of some archives, or a folder that has one."""
+        member = int(self.entries.member[entry])
+        if member == ON_DISK:
+            return False
+        if member >= 0:
+            return int(self.members[0][member]) in numbers
+        number = self.entries.number(self.entries.path(entry))
+        return number is not None and any(self._is_in(inner, numbers) for inner in self.entries.inside(number))
 
     def item(self, entry: int) -> Item:
         """The media item of an entry, a file or a member of an archive."""

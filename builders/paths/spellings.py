@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from .path_parts import COLONS, extension, fold, same_family, split_path, variants
+from .path_parts import COLONS, common_end, extension, fold, same_family, split_path, variants
 from .rules import Rule
 from .suffix_lookup import Lookup
 from .suffix_match import Prefix, SuffixMatcher, is_distinctive
@@ -130,7 +130,7 @@ def _by_name(matcher: SuffixMatcher, missing: Missing) -> Missing:
     texts: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for kind, written in missing:
         path = split_path(written)
-        if path and ".." not in path and not matcher.is_found(tuple(path[:-1])):
+        if path and ".." not in path and not matcher.is_found(tuple(path[:-1])) and not _names_archive(matcher, path):
             folders[kind, tuple(path[:-1])].append(path[-1])
             texts[kind, tuple(path[:-1])].append(written)
     distinctive = sorted({name for names in folders.values() for name in names if is_distinctive(name)})
@@ -149,7 +149,7 @@ def _by_name(matcher: SuffixMatcher, missing: Missing) -> Missing:
         if count < _BY_NAME or count < _BY_NAME_SHARE * len(names):
             continue
         local = tuple((matcher.indexes[root].entries.folders[number] or "").split("/"))
-        common = _common_end(folder, local)
+        common = common_end(folder, local)
         prefix = (folder[: len(folder) - common], root, tuple(step for step in local[: len(local) - common] if step))
         if common:
             continue  # found by its end already, or one of too many
@@ -158,11 +158,9 @@ def _by_name(matcher: SuffixMatcher, missing: Missing) -> Missing:
     return [path for path in missing if path not in taken]
 
 
-def _common_end(first: Sequence[str], second: Sequence[str]) -> int:
-    count = 0
-    while count < min(len(first), len(second)) and first[-1 - count] == second[-1 - count]:
-        count += 1
-    return count
+def _names_archive(matcher: SuffixMatcher, path: Sequence[str]) -> bool:
+    """Whether a folder of a path has the name of an archive, so that no other one is meant."""
+    return any(True for root_index in matcher.indexes for _ in root_index.archive_folders(path[:-1]))
 
 
 def _case(matcher: SuffixMatcher, missing: Missing, rules: list[Rule], questions: list[str]) -> Missing:
@@ -200,7 +198,11 @@ def _folded(matcher: SuffixMatcher, kind: str, written: str) -> list[tuple[bool,
         return []
     for level in matcher.levels(path[:-1], kind, folded=True):
         found: list[tuple[bool, Prefix]] = []
+        names_archive = False
         for root, number, prefix in level.folders:
+            if matcher.indexes[root].is_of_archive(number):
+                names_archive = True
+                continue
             entries = matcher.indexes[root].entries
             for name in matcher.alike(root, number, path[-1]):
                 end = (
@@ -211,6 +213,8 @@ def _folded(matcher: SuffixMatcher, kind: str, written: str) -> list[tuple[bool,
                 found.append((case, prefix))
         if found:
             return found if level.common or len(path) == 1 else []
+        if names_archive:
+            return []  # it does not hold the path, and no other one is meant
     return []
 
 

@@ -10,11 +10,12 @@ from zlib import crc32
 
 import numpy as np
 
-from .path_parts import fold, split_path
+from .path_parts import common_end, fold, split_path
+from .path_table import ON_DISK
 from .root_index import Index
 from .roots import Roots
 from .rules import Rule
-from .tree_backends import Place, preferred_entries
+from .tree_backends import Place
 
 _AT_ONCE = 32_768
 _CROWD = 64
@@ -128,21 +129,33 @@ class SuffixMatcher:
                     prefix = (tuple(path[: len(path) - common]), root, tuple(local[: len(local) - common]))
                     level = common + 1 if common == len(path) == len(local) else common  # as written goes before all
                     by_common.setdefault(level, []).append((root, number, prefix))
+            for local, number in self.indexes[root].archive_folders(path):
+                common = common_end(path, local)
+                prefix = (tuple(path[: len(path) - common]), root, tuple(local[: len(local) - common]))
+                level = common + 1 if common == len(path) == len(local) else common
+                by_common.setdefault(level, []).append((root, number, prefix))
         return [Level(common, by_common[common]) for common in sorted(by_common, reverse=True) if common > crowded]
 
     def first_level(
         self, levels: Sequence[Level], name: str
     ) -> tuple[Level, list[tuple[int, int, Prefix]], list[Place]] | None:
-        """The first level with that name, the folders in it that have it, and the places."""
+        """The first level with that name, the folders in it that have it, and the places.
+
+        Where the path names an archive that does not hold it, the members of others are not meant.
+        """
+        named = False
         for level in levels:
             folders, places = [], []
             for root, number, prefix in level.folders:
-                entries = preferred_entries(self.indexes[root], number, name)
+                entries = self.indexes[root].find(number, name)
+                if named:
+                    entries = [i for i in entries if self.indexes[root].entries.member[i] == ON_DISK]
                 if entries:
                     folders.append((root, number, prefix))
                     places += [Place(root, entry) for entry in entries]
             if folders:
                 return level, folders, places
+            named = named or any(self.indexes[root].is_of_archive(number) for root, number, _ in level.folders)
         return None
 
     def alike(self, root: int, folder: int, name: str) -> list[str]:
@@ -153,7 +166,7 @@ class SuffixMatcher:
                 self._alike.clear()
             names = self._alike[root, folder] = {}
             entries = self.indexes[root].entries
-            for other in sorted({entries.name(entry) for entry in entries.inside(folder)}):
+            for other in sorted({entries.name(entry) for entry in self.indexes[root].inside(folder)}):
                 names.setdefault(fold(other, True, True), []).append(other)
         return names.get(fold(name, True, True), [])
 
@@ -220,6 +233,8 @@ class SuffixMatcher:
         levels = self.levels(path, kind)
         alone = bool(levels) and len(levels[0].folders) == 1 and (levels[0].common > 0 or not path)
         root, folder, _ = levels[0].folders[0] if alone else (-1, -1, None)
+        if folder < 0:  # of an archive's name: not for many at once
+            root = -1
         return _Plan(self._planned, path, absolute, levels, root, folder)
 
     def _add_one(self, plan: _Plan, kind: str, written: str, name: str) -> None:

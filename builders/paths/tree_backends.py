@@ -20,10 +20,11 @@ _COMPARED = 1 << 30
 
 
 class Place(NamedTuple):
-    """An entry of an index: the position of its root and its own."""
+    """An entry of an index: the position of its root and its own; of a folder, the number of the one it was found in."""
 
     root: int
     entry: int
+    folder: int = 0
 
 
 class Indexed:
@@ -38,38 +39,28 @@ class Indexed:
         """See `suffix_lookup.Tree`."""
         if root >= len(self.indexes):
             return None
-        number = self.indexes[root].entries.number("/".join(path))
+        number = self.indexes[root].folder("/".join(path))
         return None if number is None else (root, number)
 
     def find(self, folder: tuple[int, int], name: str) -> list[Place]:
         """See `suffix_lookup.Tree`."""
         root, number = folder
-        return [Place(root, entry) for entry in preferred_entries(self.indexes[root], number, name)]
+        return [Place(root, entry) for entry in self.indexes[root].find(number, name)]
 
     def names(self, folder: tuple[int, int]) -> list[str]:
         """See `suffix_lookup.Tree`."""
         root, number = folder
-        entries = self.indexes[root].entries
-        return [entries.name(entry) for entry in entries.inside(number)]
+        return [self.indexes[root].entries.name(entry) for entry in self.indexes[root].inside(number)]
 
     def same(self, places: Sequence[Place]) -> bool:
         """See `suffix_lookup.Tree`; after `_COMPARED` bytes it says no, as this only counts what the rewriter will decide."""
-        items = {self.indexes[root].item(entry) for root, entry in places}
+        items = {self.indexes[root].item(entry) for root, entry, _ in places}
         if len(items) == 1:
             return True  # one file, under two roots of which one is in the other
         if any(item.archive or not item.whole for item in items):
             return False
         self._compared += sum(item.size for item in items)
         return self._compared <= _COMPARED and same_bytes([item.path for item in items])
-
-
-def preferred_entries(root_index: Index, number: int, name: str) -> list[int]:
-    """The entries of a name in a folder; a file on disk stands for the members it was unpacked from."""
-    found = root_index.entries.find(number, name)
-    if len(found) > 1:
-        on_disk = [entry for entry in found if root_index.entries.member[entry] == ON_DISK]
-        return on_disk or found
-    return found
 
 
 class LocalPath(str):
@@ -159,7 +150,7 @@ class Disk:
             folder = None  # an archive
         number = None
         if self._deep[root] and (root_index := self.index(root)).archives:
-            number = root_index.entries.number("/".join(path))
+            number = root_index.folder("/".join(path))
         if folder is None and number is None:
             return None
         return Here(folder, -1 if number is None else root, number)  # the same folder under two roots is one
@@ -193,8 +184,12 @@ class Disk:
             return ()
         root_index = self.index(folder.root)
         return [
-            LocalPath(root_index.where(entry), int(root_index.entries.size[entry]), Place(folder.root, entry))
-            for entry in preferred_entries(root_index, folder.number, name)
+            LocalPath(
+                root_index.where(entry),
+                int(root_index.entries.size[entry]),
+                Place(folder.root, entry, min(folder.number, 0)),
+            )
+            for entry in root_index.find(folder.number, name)
             if root_index.entries.member[entry] != ON_DISK
         ]
 
@@ -205,8 +200,8 @@ class Disk:
             with suppress(OSError):
                 found.update(os.listdir(folder.path))
         if folder.number is not None:
-            entries = self.index(folder.root).entries
-            found.update(entries.name(entry) for entry in entries.inside(folder.number))
+            root_index = self.index(folder.root)
+            found.update(root_index.entries.name(entry) for entry in root_index.inside(folder.number))
         return found
 
     def same(self, places: Sequence[LocalPath]) -> bool:

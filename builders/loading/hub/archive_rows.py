@@ -1,8 +1,13 @@
 """The rows of one pass through an archive, with the bytes of their media.
 
 A row is given when the last of its media was read. Those that were read before are held until then; what lies in
-archives must all lie in one. A folder of frames is complete when a member of another folder comes by. Of two files that fit a
-path, in one archive or in two, one counts (`stream_state`), and the other one is a finding.
+archives must all lie in one. A folder of frames is complete when a member of another folder comes by.
+
+Which archive a path names is known before any is read (`requested_paths`). Of two copies that fit a path that names none, or
+both, in one archive or in two, one counts (`stream_state`), and the other one is a finding. Where their bytes differ, the path is
+ambiguous, and its rows are rejected. That is found out when both were read: in the first epoch such a row may have been given
+already, when the second member comes. It is rejected then, and the reject says so; from then on it is never given by any process
+that shares the cache.
 
 What becomes of every record is said once, whichever process reads which archive: what is wrong with a record itself, and the rows
 that need no archive, after the first pass; records whose leading medium is in no archive, by the pass after which all archives
@@ -12,8 +17,9 @@ many records were not seen.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import msgspec
 
@@ -29,6 +35,7 @@ from .assemble_row import Key, assembled, key_of, rejected
 from .loose_files import IN_MEMORY_BYTES, LooseFileReader, Received
 from .prefetch import prefetched
 from .remote_file import RemoteFile
+from .requested_paths import digest_of_frames
 from .stream_plan import ArchivePass, StreamPlan
 from .stream_state import RowMedia, StreamState, stream_state
 
@@ -171,13 +178,15 @@ class _ArchiveReader:
     def __init__(self, state: StreamState, pass_: ArchivePass, token: str | None) -> None:
         self.stream_state, self.pass_, self.token = state, pass_, token
         self.was_last = False
-        self.found: set[int] = set()
+        self.found: dict[int, bool] = {}
+        self.retracted: set[tuple[int, int]] = set()
         self.before = state.before(pass_)
         self.done: set[int] = set()
         self.came: dict[int, str] = {}
         self.waiting: dict[tuple[int, int], _PartialRow] = {}
         self.folder = ""
         self.frames: list[InMemoryItem] = []
+        self.frame_digests: list[tuple[str, str]] = []
         self.frames_bytes = 0
         self.fitting: dict[str, list[int]] = {}
         self.file: RemoteFile | None = None
@@ -195,38 +204,45 @@ class _ArchiveReader:
                     if one.severity == "error":
                         yield _file_reject(self.pass_, one)
                     continue
-                member, data = one
-                listing.add(member.name)
+                member, data, digest = one
+                listing.add(member.name, digest)
                 folder = member.name.rpartition("/")[0]
                 if folder != self.folder:
                     yield from self._frames_of_folder()
                     self.folder = folder
-                numbers = self.stream_state.requested.fitting(member.name)
-                self.found.update(numbers)
+                numbers = self.stream_state.requested.fitting(member.name, self.pass_.place)
                 for number in numbers:
-                    if found := self._not_used(number, member):
+                    self.found[number] = bool(digest) and self.found.get(number, True)
+                    found = self._not_used(number, member)
+                    if self.stream_state.add_digest(number, digest):
+                        yield from self._retract([number], found)
+                    elif found and number not in self.stream_state.ambiguous:
                         yield _file_reject(self.pass_, found)
                 if data is None:
                     continue
                 in_memory = InMemoryItem(member.name.rpartition("/")[2], len(data), data)
                 if self._frame_of(member):
                     self.frames_bytes += in_memory.size
+                    self.frame_digests.append((in_memory.name, digest))
                     if self.frames_bytes <= IN_MEMORY_BYTES:
                         self.frames.append(in_memory)
                 yield from self._give(numbers, in_memory)
             yield from self._frames_of_folder()
             yield from self._incomplete_rows()
             with self.stream_state.alone():  # so that one process alone meets the end of the last one
+                before = set(self.stream_state.ambiguous)
                 unread_archives = self.stream_state.unread_archives()
+                ambiguous = sorted(self.found.keys() & (self.stream_state.ambiguous - before))
                 if not damaged:
                     listing.keep()
                 self.stream_state.add_members(self.pass_, self.found, damaged)
                 self.was_last = bool(unread_archives) and not self.stream_state.unread_archives()
+            yield from self._retract(ambiguous, None)
         finally:
             listing.drop()
             self.reading.close()
 
-    def _members(self, archive: Archive) -> Generator[tuple[Member, bytes | None] | Finding, None, None]:
+    def _members(self, archive: Archive) -> Generator[tuple[Member, bytes | None, str] | Finding, None, None]:
         """The members of an archive, which is what its first bytes say."""
         with RemoteFile(archive.paths, self.pass_.sizes, self.token) as self.file:
             file = self.file
@@ -234,17 +250,20 @@ class _ArchiveReader:
             for one in pass_through(msgspec.structs.replace(archive, kind=kind), file, self._is_requested):
                 if file.failure is not None:
                     raise file.failure
-                yield one
+                if isinstance(one, Finding):
+                    yield one
+                else:
+                    member, data = one
+                    yield member, data, "" if data is None else hashlib.sha256(data).hexdigest()
 
     def _interrupt(self) -> None:
         if self.file is not None:
             self.file.interrupt()
 
     def _is_requested(self, member: Member) -> bool:
-        """Whether a record asks for a member that was not read yet."""
-        numbers = self.stream_state.requested.fitting(member.name)
-        away = any(number not in self.done and number not in self.stream_state.loose for number in numbers)
-        return away or bool(self._frame_of(member))
+        """Whether a record asks for a member; a second one that fits a path is read, too: it is a copy or it is not."""
+        numbers = self.stream_state.requested.fitting(member.name, self.pass_.place)
+        return any(number not in self.stream_state.loose for number in numbers) or bool(self._frame_of(member))
 
     def _frame_of(self, member: Member) -> list[int]:
         """The paths a member is a frame of."""
@@ -253,8 +272,8 @@ class _ArchiveReader:
             return []
         fitting = self.fitting  # of the thread ahead or of the consumer, whoever came last
         if folder not in fitting:
-            numbers = self.stream_state.requested.fitting(folder)
-            fitting = {folder: [one for one in numbers if one not in self.done and one not in self.stream_state.loose]}
+            numbers = self.stream_state.requested.fitting(folder, self.pass_.place)
+            fitting = {folder: [one for one in numbers if one not in self.stream_state.loose]}
             self.fitting = fitting
         return fitting[folder]
 
@@ -292,11 +311,15 @@ class _ArchiveReader:
     def _frames_of_folder(self) -> Iterator[Row | Reject]:
         """The rows of the folder that was left."""
         frames, self.frames = sorted(self.frames), []
+        digest, self.frame_digests = digest_of_frames(self.frame_digests), []
         size, self.frames_bytes = self.frames_bytes, 0
         if not size:
             return
-        numbers = self.stream_state.requested.fitting(self.folder)
-        self.found.update(numbers)
+        numbers = self.stream_state.requested.fitting(self.folder, self.pass_.place)
+        for number in numbers:
+            self.found[number] = bool(digest) and self.found.get(number, True)
+            if self.stream_state.add_digest(number, digest):
+                yield from self._retract([number], None)
         if size <= IN_MEMORY_BYTES:
             yield from self._give(numbers, frames)
             return
@@ -306,6 +329,18 @@ class _ArchiveReader:
                 message = f"the frames in {self.folder!r} have {size:,} bytes, too many to hold; download them"
                 yield rejected(row, finding("media-unreadable", message))
 
+    def _retract(self, numbers: Iterable[int], second: Finding | None) -> Iterator[Reject]:
+        """The rows of paths of which it has just come out that they are ambiguous; some of them may have been given."""
+        for number in numbers:
+            path = self.stream_state.requested.paths[number]
+            where = second.message.rpartition(";")[0] if second else f"{path!r} fits files in several archives"
+            message = f"{where}, whose bytes differ; a row that was given with one of them before does not count"
+            for key, row in self.stream_state.requested.rows_of(number):
+                if key not in self.retracted and number in self.stream_state.row_media(row).numbers:
+                    self.retracted.add(key)
+                    self.waiting.pop(key, None)
+                    yield rejected(row, finding("media-ambiguous", message))
+
     def _give(self, numbers: list[int], received: Received) -> Iterator[Row | Reject]:
         """The rows for which this was the last one missing."""
         for number in numbers:
@@ -313,6 +348,8 @@ class _ArchiveReader:
                 continue
             self.done.add(number)
             for key, row in self.stream_state.requested.rows_of(number):
+                if key in self.retracted:
+                    continue
                 waiting = self.waiting.get(key)
                 if waiting is None:
                     row_media = self.stream_state.row_media(row)
@@ -327,7 +364,13 @@ class _ArchiveReader:
                     self.waiting[key] = waiting
                     continue
                 self.waiting.pop(key, None)
-                if self._is_mine(waiting.row_media.lead):
+                if not self._is_mine(waiting.row_media.lead):
+                    continue
+                if ambiguous := self.stream_state.ambiguous.intersection(waiting.row_media.numbers):
+                    path = self.stream_state.requested.paths[min(ambiguous)]
+                    message = f"{path!r} fits several files in archives, whose bytes differ"
+                    yield rejected(row, finding("media-ambiguous", message))
+                else:
                     yield _with_loose_files(self.stream_state, row, waiting.row_media, waiting.received, self.reading)
         self._limit_memory()
 
@@ -365,7 +408,7 @@ def _file_reject(pass_: ArchivePass, found: Finding) -> Reject:
     return Reject(None, file, -1, [found.placed(file, -1)], None)
 
 
-def _member_bytes(one: tuple[Member, bytes | None] | Finding) -> int:
+def _member_bytes(one: tuple[Member, bytes | None, str] | Finding) -> int:
     """What a member holds in memory, roughly."""
     return 256 + (0 if isinstance(one, Finding) else len(one[1] or b""))
 

@@ -7,12 +7,25 @@ archive if one is the end of the other, by whole steps::
     written  /mnt/x/finevideo_videos/a.mp4           member  finevideo_videos/a.mp4
     written  Charades/Q04US.mp4                      member  videos/Charades/Q04US.mp4
 
-Nothing else fits, no other spelling or extension; who needs rules downloads the archives. Two members may fit one path; that is
-for `archive_rows` to tell.
+Nothing else fits, no other spelling or extension; who needs rules downloads the archives.
+
+A path that names an archive is that archive's. It names one by a folder in it that is the archive's own name, or the folder that
+the archive lies in; the innermost such folder counts, and of several archives those that agree with most of the path, or with
+all of it from the media root on. This is known from the listing of the repository, so the outcome does not depend on which
+archive is read first::
+
+    archives  30s/shard-000000.tar  30s/shard-000001.tar     each with a member 000000.mp4
+    written   /mnt/30s/shard-000001/000000.mp4               the second one's; if it holds none: missing
+    written   30s/000000.mp4                                 names the folder of both, and fits both (`archive_rows`)
+    written   000000.mp4                                     names none, and fits both
+
+A member of another archive fits such a path only if its own path has the name in it, too: ``LibriSpeech/b.wav`` is what it says
+in any archive, even beside a LibriSpeech.tar.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from array import array
 from bisect import bisect_left, bisect_right
@@ -28,11 +41,13 @@ from ...core.errors import DataError
 from ...core.findings import Finding, finding
 from ...core.sample import Reference
 from ...media.items import Item
-from ...paths.path_parts import split_path
+from ...paths.path_parts import common_end, split_path
+from ...paths.rewriter import is_picture
 from ...pipeline.options import Options
 from ...pipeline.rows import Reject, Row, rows
 from ...pipeline.selection import check
 
+_UNKNOWN = -2
 _SLICES = 1 << 15
 _LEAST, _MOST = 2 << 10, 32 << 10
 """What is read again for a record: the less the better, but slices take memory."""
@@ -130,12 +145,13 @@ class RequestedPaths:
         paths: as they are looked for: steps joined by ``/``.
     """
 
-    def __init__(self, sources: Sequence[Source], options: Options) -> None:
+    def __init__(self, sources: Sequence[Source], options: Options, places: Iterable[str] = ()) -> None:
         """Reads the annotation files once.
 
         Args:
             sources: local files.
             options: how records become rows.
+            places: of all archives, as `ArchivePass.place` has them.
 
         Raises:
             DataError: a file cannot be read.
@@ -162,28 +178,66 @@ class RequestedPaths:
         self._ordinals = np.frombuffer(ordinals, np.int64)[order] if ordinals else np.empty(0, np.int64)
         self._names = _Hashes(path.rpartition("/")[2] for path in self.paths)
         self._ends = _Hashes(_end(path) for path in self.paths)
+        self._folders_by_name: dict[str, set[tuple[str, ...]]] = {}
+        for place in places:
+            for folder in (place.split("/"), place.split("/")[:-1]):
+                if folder:
+                    self._folders_by_name.setdefault(folder[-1], set()).add(tuple(folder))
+        self._named_from = np.full(len(self.paths), _UNKNOWN, np.int16)
 
-    def fitting(self, member: str) -> list[int]:
-        """The numbers of the paths that fit a member of an archive."""
+    def fitting(self, member: str, place: str = "") -> list[int]:
+        """The numbers of the paths that fit a member of an archive, or a loose file.
+
+        Args:
+            member: its path in the archive, or under the media root.
+            place: of the archive, as `ArchivePass.place` has it.
+        """
         near = self._ends.at(_end(member)) if "/" in member else self._names.at(member)
         if "/" in member:
             near = [*near, *self._ends.at(member.rpartition("/")[2])]
         return sorted(
             number
             for number in near
-            if (path := self.paths[number]) == member or path.endswith(f"/{member}") or member.endswith(f"/{path}")
+            if ((path := self.paths[number]) == member or path.endswith(f"/{member}") or member.endswith(f"/{path}"))
+            and (not self._folders_by_name or self._is_meant(number, member, place))
         )
 
-    def found_in(self, members: Iterable[str]) -> set[int]:
-        """The numbers of the paths that fit some member, as a file or as a folder of frames."""
-        found: set[int] = set()
-        folders = set()
-        for member in members:
-            found.update(self.fitting(member))
-            folders.add(member.rpartition("/")[0])
-        for folder in folders:
-            found.update(self.fitting(folder) if folder else ())
-        return found
+    def _is_meant(self, number: int, member: str, place: str) -> bool:
+        """Whether no other archive is named by a path that fits a member."""
+        path = self.paths[number].split("/")
+        named_from = int(self._named_from[number])
+        if named_from == _UNKNOWN:
+            named_from = self._named_from[number] = self._first_part_of_name(path)
+        return _first_part(path, member, place) <= named_from
+
+    def _first_part_of_name(self, path: Sequence[str]) -> int:
+        """From which part on a path names an archive, as `_first_part` counts; its length if it names none."""
+        for at in range(len(path) - 2, -1, -1):
+            if folders := self._folders_by_name.get(path[at]):
+                return min(_first_common(path[: at + 1], folder) for folder in folders)
+        return len(path)
+
+    def found_in(self, members: Iterable[tuple[str, str]], place: str) -> Iterator[tuple[int, str]]:
+        """The paths that fit some member of an archive, as a file or as a folder of frames.
+
+        Args:
+            members: name, and the digest of the bytes if they were read.
+            place: of the archive, as `ArchivePass.place` has it.
+
+        Yields:
+            The number of a path, and the digest of what fits it, which is empty where it is not known.
+        """
+        folders: dict[str, list[tuple[str, str]]] = {}
+        for member, digest in members:
+            for number in self.fitting(member, place):
+                yield number, digest
+            folder, _, name = member.rpartition("/")
+            frames = folders.setdefault(folder, [])
+            if is_picture(name):
+                frames.append((name, digest))
+        for folder, frames in folders.items():
+            for number in self.fitting(folder, place) if folder else ():
+                yield number, digest_of_frames(frames)
 
     def rows_of(self, number: int) -> Iterator[tuple[tuple[int, int], Row]]:
         """The rows that wrote a path, in the order of the records, each with its key: its slice and its ordinal."""
@@ -231,6 +285,28 @@ class _Hashes:
         low = bisect_left(self._sorted, hash(text))
         high = bisect_right(self._sorted, hash(text), low)
         return [int(place) for place in self._order[low:high]]
+
+
+def digest_of_frames(frames: Iterable[tuple[str, str]]) -> str:
+    """The digest of a folder of frames, by their names and digests; empty where one of those is not known."""
+    every = sorted(frames)
+    if not every or not all(digest for _, digest in every):
+        return ""
+    return hashlib.sha256("\n".join(f"{name}\0{digest}" for name, digest in every).encode()).hexdigest()
+
+
+def _first_part(path: Sequence[str], member: str, place: str) -> int:
+    """The part of a path from which on a member is it, unpacked beside its archive or into a folder of the archive's name."""
+    folder = place.rpartition("/")[0]
+    steps = member.split("/")
+    first = _first_common(path, [*folder.split("/"), *steps] if folder else steps)
+    return min(first, _first_common(path, [*place.split("/"), *steps])) if place else first
+
+
+def _first_common(path: Sequence[str], other: Sequence[str]) -> int:
+    """The part from which on a path ends as another one does; one less if they are equal: that goes before all."""
+    common = common_end(path, other)
+    return -1 if common == len(path) == len(other) else len(path) - common
 
 
 def _end(path: str) -> str:

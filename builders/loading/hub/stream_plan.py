@@ -14,7 +14,7 @@ from ...annotations import Source
 from ...annotations.sources import is_annotation
 from ...core.errors import DataError
 from ...media.archives import Archive, group
-from ...media.archives.detect import kind_by_name
+from ...media.archives.detect import kind_by_name, stem_of
 from ...paths.path_parts import extension, is_medium
 from ...pipeline.hub_client import RemoteEntry, listed
 from ...pipeline.hub_urls import Place, is_inside, is_remote, place_of
@@ -32,7 +32,7 @@ class ArchivePass(msgspec.Struct, frozen=True):
         number: its position among the passes; the first one also gives the rows that need no media.
         archive: its files as URLs.
         files: URLs of media files where there is no archive; both are empty where there is nothing at all.
-        names: of those files, relative to their media root.
+        names: of the files, relative to their media root.
         sizes: of the files, in bytes.
         digest: of the archive's bytes.
     """
@@ -43,6 +43,14 @@ class ArchivePass(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     digest: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the archive is under its media root, as a folder of its own name; empty where there is no archive."""
+        if not self.archive or not self.names:
+            return ""
+        folder, slash, name = self.names[0].rpartition("/")
+        return f"{folder}{slash}{stem_of(name)}"
 
     def __str__(self) -> str:
         urls = self.archive.paths if self.archive else self.files
@@ -171,7 +179,8 @@ def _passes(files: Mapping[str, _File], token: str | None) -> tuple[ArchivePass,
         digests = "".join(files[path].digest for path in archive.paths)
         digest = digests if len(archive.paths) == 1 else hashlib.sha256(digests.encode()).hexdigest()
         sizes = tuple(files[path].size for path in archive.paths)
-        passes.append(ArchivePass(len(passes), archive, sizes=sizes, digest=digest))
+        names = tuple(files[path].name or path.rpartition("/")[2] for path in archive.paths)
+        passes.append(ArchivePass(len(passes), archive, names=names, sizes=sizes, digest=digest))
     parts = {path for archive in archives for path in archive.paths}
     loose = sorted(url for url in files if url not in parts and _may_be_loose(url.rpartition("/")[2]))
     step = -(-len(loose) // _MOST_LOOSE) or 1

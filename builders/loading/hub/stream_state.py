@@ -54,31 +54,51 @@ class StreamState:
         claims: which archive gives the rows of a path.
         damaged: archives that could not be read to their ends.
         came: the number of a path → the archive, and the name of the first member that fitted it, in this process.
+        ambiguous: the numbers of paths that fit several members, whose bytes differ.
     """
 
     def __init__(self, stream_plan: StreamPlan, token: str | None) -> None:
         """Reads the annotation files, by way of the client's cache where they are on the Hub."""
         self.stream_plan = stream_plan
-        self.requested = RequestedPaths([local(source, token) for source in stream_plan.sources], stream_plan.options)
         self.archives = [one for one in stream_plan.passes if one.archive]
+        sources = [local(source, token) for source in stream_plan.sources]
+        self.requested = RequestedPaths(sources, stream_plan.options, [one.place for one in self.archives])
         self.loose = LooseFiles(self.requested, stream_plan.passes)
         key = hashlib.sha256()
-        for text in (*self.requested.paths, "", *(one.digest for one in self.archives)):
+        for text in (*self.requested.paths, "", *(f"{one.digest} {one.place}" for one in self.archives)):
             key.update(text.encode("utf-8", "surrogatepass") + b"\n")
         self.owners = PathOwners(key.hexdigest())
         self.damaged: set[int] = set()
         self.came: dict[int, tuple[int, str]] = {}
-        self._found: dict[int, set[int]] = {}
+        self.ambiguous: set[int] = set()
+        self._digests: dict[int, int] = {}
+        self._found: dict[int, dict[int, bool]] = {}
 
-    def found(self, pass_: ArchivePass) -> set[int] | None:
-        """The numbers of the paths that an archive holds; None where no pass has met its end yet."""
+    def found(self, pass_: ArchivePass) -> dict[int, bool] | None:
+        """The numbers of the paths that an archive holds, and whether the bytes of all that fits each have been read.
+
+        None where no pass has met its end yet.
+        """
         if pass_.number not in self._found:
-            names = member_cache.kept(pass_.digest)
-            if names is not None:
-                self._found[pass_.number] = self.requested.found_in(names)
+            members = member_cache.kept(pass_.digest)
+            if members is not None:
+                found = self._found[pass_.number] = {}
+                for number, digest in self.requested.found_in(members, pass_.place):
+                    found[number] = bool(digest) and found.get(number, True)
+                    self.add_digest(number, digest)
         return self._found.get(pass_.number)
 
-    def add_members(self, pass_: ArchivePass, found: set[int], damaged: bool) -> None:
+    def add_digest(self, number: int, digest: str) -> bool:
+        """Keeps the digest of what fits a path; whether it is the first that differs from another one."""
+        if not digest or number in self.loose:
+            return False
+        short = int(digest[:16], 16)  # there may be millions
+        if self._digests.setdefault(number, short) == short or number in self.ambiguous:
+            return False
+        self.ambiguous.add(number)
+        return True
+
+    def add_members(self, pass_: ArchivePass, found: dict[int, bool], damaged: bool) -> None:
         """Keeps what a pass has found."""
         self._found[pass_.number] = found
         (self.damaged.add if damaged else self.damaged.discard)(pass_.number)
@@ -115,6 +135,10 @@ class StreamState:
         if found is None:
             return True
         owners, before = self.owners.all(), self.before(pass_)
+        others = [self.found(one) or {} for one in self.archives if one.number != pass_.number]
+        unread = {number for number, was_read in found.items() if not was_read and number not in self.loose}
+        if any(not unread.isdisjoint(other) for other in others):
+            return True  # whether they are copies is not known
         return any(
             owners.get(number, pass_.number) == pass_.number and number not in before and number not in self.loose
             for number in found

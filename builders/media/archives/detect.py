@@ -68,6 +68,12 @@ def kind_by_name(name: str) -> str | None:
     return None if match is None or match["piece"] is not None else _BY_NAME[match["suffix"].lower()]
 
 
+def stem_of(name: str) -> str:
+    """The name of an archive without what says that it is one, and which piece: ``X`` of ``X.tar.gz.00``."""
+    match = _NAME.fullmatch(name)
+    return name if match is None else name[: match.start("suffix")]
+
+
 def kind_by_head(head: bytes) -> str | None:
     """What kind of archive begins with these 512 bytes; None where none does."""
     if head.startswith(_GZIP):
