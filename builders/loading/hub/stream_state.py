@@ -162,10 +162,14 @@ class StreamState:
         return set().union(*(self.found(one) or () for one in self.archives))
 
 
+_STREAM_PLAN = msgspec.json.Decoder(StreamPlan)
+"""Made at import: a shuffled stream begins in several threads, and msgspec crashes when two of them look up a type first."""
+
+
 @lru_cache(maxsize=2)
 def stream_state(stream_plan: bytes, token: str | None) -> StreamState:
     """What this process knows of a split, which is given as JSON."""
-    return StreamState(msgspec.json.decode(stream_plan, type=StreamPlan), token)
+    return StreamState(_STREAM_PLAN.decode(stream_plan), token)
 
 
 def local(source: Source, token: str | None = None) -> Source:
