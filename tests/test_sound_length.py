@@ -255,3 +255,14 @@ def test_aac_without_a_container_is_heard_to_its_end(backwards: bool, tmp_path: 
     assert len(own(data)) == len(packets(data)) * 1024
     assert header(data, tmp_path, "aac").seconds == pytest.approx(len(own(data)) / RATE)
     assert not codes(data, tmp_path, "aac")
+
+
+# ---- unknown
+
+
+def test_a_sound_of_an_unknown_codec_is_rejected(tmp_path: Path) -> None:
+    data = bytearray(written(quiet_then_loud(), "WAV"))
+    data[20:22] = b"\x77\x77"  # the tag of the codec
+    with pytest.raises(MediaError, match="codec is unknown"):
+        own(bytes(data))
+    assert codes(bytes(data), tmp_path, "wav") == {"MX104"}

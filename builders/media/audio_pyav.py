@@ -122,6 +122,8 @@ def decoded(
             stream = container.streams.best("audio")
             if stream is None:
                 raise NoSoundError("the file has no sound track")
+            if stream.codec_context is None:
+                raise MediaError("the sound cannot be decoded: its codec is unknown")
             for other in container.streams:
                 if other is not stream and hasattr(other, "discard"):
                     other.discard = av.stream.Discard.all  # the bytes of the pictures are then not even read

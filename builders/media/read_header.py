@@ -129,7 +129,7 @@ def _container(source: str | bytes, content: str, *, counted: bool = False) -> H
             rate = channels = 0
             seconds = float(container.duration or 0) / 1e6
             sound = container.streams.best("audio")
-            if sound is not None:
+            if sound is not None and sound.codec_context is not None:
                 rate, channels = int(sound.codec_context.sample_rate or 0), int(sound.codec_context.channels or 0)
             stream = shown_stream(container)
             if stream is None:
@@ -138,6 +138,8 @@ def _container(source: str | bytes, content: str, *, counted: bool = False) -> H
                 if counted or seconds <= 0 or set(container.format.name.split(",")) & GUESSED:
                     seconds = _counted_seconds(container, sound) or seconds
                 return Header("audio", content, 0, 0, 0, 0.0, max(seconds, 0.0), rate, channels, missing)
+            if stream.codec_context is None:
+                return Header(content=content, missing=missing, error="it cannot be opened: its codec is unknown")
             frames = int(stream.frames or sum(1 for packet in container.demux(stream) if packet.size))
             height, width = int(stream.codec_context.height), int(stream.codec_context.width)
             fps = float(stream.average_rate or 0)

@@ -30,7 +30,7 @@ def other_choices(container: Any) -> str:
     if len(streams) < 2:
         return ""
     shown = shown_stream(container)
-    largest = max(streams, key=lambda stream: (_is_default(stream), stream.width * stream.height))
+    largest = max(streams, key=lambda stream: (_is_default(stream), _size(stream)[0] * _size(stream)[1]))
     others = [f"{program} takes {_named(stream)}" for program, stream in (("decord", streams[0]), ("ffmpeg", largest))
               if stream is not shown]  # fmt: skip
     return f"{_named(shown)} is read; {' and '.join(others)}" if others else ""
@@ -49,4 +49,11 @@ def _is_default(stream: Any) -> bool:
 
 
 def _named(stream: Any) -> str:
-    return f"stream {stream.index} ({stream.width} × {stream.height} pixels)"
+    width, height = _size(stream)
+    return f"stream {stream.index} ({width} × {height} pixels)"
+
+
+def _size(stream: Any) -> tuple[int, int]:
+    """Width and height in pixels; 0 where the codec is unknown."""
+    context = stream.codec_context
+    return (int(context.width), int(context.height)) if context is not None else (0, 0)
