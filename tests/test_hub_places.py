@@ -111,6 +111,15 @@ def test_a_path_that_names_no_archive_and_fits_two_is_rejected(hub: Hub, call: A
     assert trial.rows(f"hf://datasets/{REPO}", streaming=True)[0] == {}
 
 
+def test_nodes_with_one_cache_reject_an_ambiguous_row_once_in_every_epoch(hub: Hub, call: Any, tmp_path: Path) -> None:
+    path = "30s/000000.wav"
+    trial = Trial(hub, call, tmp_path, REPEATED, [path])
+    root, rejected = f"hf://datasets/{REPO}", {path: "media-ambiguous"}
+    epochs = [[trial.rows(root, streaming=True, node=node, world=2) for node in range(2)] for _ in range(3)]
+    assert epochs[0] == [({path: "30s/shard-000000.tar: 000000.wav"}, {}), ({}, rejected)]  # taken back
+    assert epochs[1] == epochs[2] == [({}, rejected), ({}, {})]
+
+
 FOLDERS = ("", "30s/", "60s/")
 STEMS = ("s-0", "s-1")
 MEMBERS = ("0.wav", "1.wav", "v/0.wav", "v/1.wav")

@@ -208,7 +208,7 @@ class RequestedPaths:
         named_from = int(self._named_from[number])
         if named_from == _UNKNOWN:
             named_from = self._named_from[number] = self._first_part_of_name(path)
-        return _first_part(path, member, place) <= named_from
+        return named_from == len(path) or _first_part(path, member, place) <= named_from
 
     def _first_part_of_name(self, path: Sequence[str]) -> int:
         """From which part on a path names an archive, as `_first_part` counts; its length if it names none."""
