@@ -56,6 +56,8 @@ def read_as(report: Report) -> str:
         items.append(f"roles: {' and '.join(escape(str(role)) for role in roles)}")
     if "verify_masks" in options:
         items.append(f"masks: {'decoded and checked' if options['verify_masks'] else 'not decoded'}")
+    if options.get("ignore_key"):
+        items.append(f"keys ignored: {', '.join(f'`{escape(str(key))}`' for key in options['ignore_key'])}")
     if options.get("order"):
         items.append(f"order of rows: by {escape(str(options['order']))}")
     if options.get("seed") is not None:

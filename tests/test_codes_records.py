@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ from modalmix.builders.pipeline.options import Options
 TEXT = example_data.turns("<image>\nWhat?", "A square.")
 BOTH = {"video": "v.mp4", "audio": "s.wav"}
 SPOKEN = {**image("a.jpg"), "audio_q": "s.wav"}
+DATA_URI = "data:image/png;base64,iVBORw0KGgo="
+BASE64 = b64encode(example_data.picture(1)).decode()
 TWO = "<image><image>\nCompare."
 
 
@@ -104,6 +107,27 @@ DEFECTS = [
     Defect("placeholder-count", "aria", aria("a.jpg", "b.jpg"), {**aria("a.jpg", "b.jpg"), "images": ["a.jpg"]}),
     Defect("placeholder-literal", "lmms_finetune", image("a.jpg"), image("a.jpg", "<image> or <video>?")),
     Defect("placeholder-literal", "ola", talk("What?", "b"), talk("What is <image>?", "b"), "/conversations/0/value"),
+    # ---- keys that the format does not read
+    Defect("medium-unread", "lmms_finetune", image("a.jpg"), talk("<image>\nWhat?", "b", images=["a.jpg"]), "/images/0", also=("placeholder-literal",)),
+    Defect("medium-unread", "lmms_finetune", talk("What?", "b", source="web"), talk("What?", "b", source="deep/d.jpg"), "/source"),
+    Defect("medium-unread", "ola", talk("What?", "b", speech="far"), talk("What?", "b", speech="/mnt/x/patch"), "/speech"),
+    Defect("medium-unread", "ola", talk("What?", "b", clip={"path": "far"}), talk("What?", "b", clip={"path": "walk/0.png"}), "/clip/path"),
+    Defect("medium-unread", "ola", talk("What?", "b", pictures=[]), talk("What?", "b", pictures=[patch(0, 9, "far")]), "/pictures/0"),
+    Defect("medium-unread", "llava_video", talk("What?", "b", img=""), talk("What?", "b", img=DATA_URI), "/img"),
+    Defect("medium-unread", "videorefer", talk("What?", "b", img={}), talk("What?", "b", img={"bytes": BASE64}), "/img/bytes"),
+    Defect("medium-unread", "lmms_finetune", video("v.mp4"), video("v.mp4", "<video><audio>\nWhat?", audios=["s.wav"]), "/audios/0"),
+    Defect("medium-unread", "lmms_finetune", image("a.jpg"), image("a.jpg", TWO, image_2="b.jpg"), "/image_2", also=("placeholder-count",)),
+    Defect("medium-unread", "videorefer", video("v.mp4"), talk("<video>\nWhat?", "b", frames="x/walk"), "/frames", also=("placeholder-literal",)),
+    Defect("medium-extra", "lmms_finetune", image("a.jpg", thumbnail="none"), image("a.jpg", thumbnail="b.jpg"), "/thumbnail"),
+    Defect("medium-extra", "videorefer", video("v.mp4", source_image=None), video("v.mp4", source_image="/mnt/x/first.png"), "/source_image"),
+    Defect("medium-extra", "aria", aria("a.jpg"), {**aria("a.jpg"), "videos": [{"path": "v.mp4"}]}, "/videos/0/path"),
+    Defect("prompt-unread", "lmms_finetune", image("a.jpg", system_prompt="Be brief."), image("a.jpg", system="Be brief."), "/system"),
+    Defect("prompt-unread", "ola", image("a.jpg", system_prompt=""), image("a.jpg", system_prompt="Be brief."), "/system_prompt"),
+    Defect("prompt-unread", "llava_video", image("a.jpg", tools=[]), image("a.jpg", tools=[{"name": "zoom"}]), "/tools"),
+    Defect("part-unread", "lmms_finetune", video("v.mp4", start=None, end=None), video("v.mp4", start=0, end=1.5), "/start"),
+    Defect("part-unread", "llava_video", image("a.jpg", bbox=[]), image("a.jpg", bbox=[0.1, 0.1, 0.3, 0.4]), "/bbox"),
+    Defect("part-unread", "videorefer", talk("What?", "b", fps=2), video("v.mp4", fps=2), "/fps"),
+    # ---- what trainers do with placeholders, and numbers of frames
     Defect(
         "placeholder-order",
         "ola",

@@ -28,6 +28,14 @@ FORMATS = tuple(formats())
 STRATEGIES = {name: importlib.import_module(f"strategies_{name}") for name in FORMATS}
 THERE = ("a.jpg", "/mnt/x/a.jpg", "b.png", "v.mp4", "shareVideoGPTV/v.mp4", "s.wav", "walk")
 PATHS = (*THERE, *THERE, "nowhere.jpg", "x\\a.jpg", "../a.jpg", "", "empty.jpg")
+UNREAD = {
+    "source": ("web", "coco/train", "a.jpg", "walk", "x/walk", "", None, 7),
+    "thumbnail": ("", "nowhere.jpg", "b", ["a.jpg"]),
+    "system": ("", None, "Be brief."),
+    "start": (0, None, "", "00:01", "web"),
+    "speech": ("web", "s.wav", {"path": "s.wav"}),
+}
+"""Keys that no format reads, and values that give a finding or none."""
 MEDIA_KEYS = ("image", "images", "video", "audio", "audio_q")
 quickly = settings(
     max_examples=60,
@@ -66,6 +74,9 @@ def alike(draw: st.DrawFn, records: st.SearchStrategy[dict[str, Any]]) -> list[d
                 record[key] = draw(st.sampled_from(PATHS))
             elif isinstance(value, list):
                 record[key] = [draw(st.sampled_from(PATHS)) if isinstance(one, str) else one for one in value]
+        if draw(st.booleans()):
+            key = draw(st.sampled_from(sorted(UNREAD)))
+            record[key] = draw(st.sampled_from(UNREAD[key]))
         if isinstance(record.get("id"), int) and draw(st.booleans()):
             record["id"] = draw(st.integers(-3, 3))
         turns = record.get("conversations")
@@ -128,12 +139,12 @@ def test_most_sound_records_take_the_short_way(root: Path, format: str | None, m
     taken: list[int] = []
 
     class Counting(FastPath):
-        def __init__(self, rewriter: Any, take: Any, done: Any) -> None:
+        def __init__(self, rewriter: Any, take: Any, done: Any, unread_media: Any) -> None:
             def counted(run: Run) -> None:
                 taken.append(len(run.records))
                 take(run)
 
-            super().__init__(rewriter, counted, done)
+            super().__init__(rewriter, counted, done, unread_media)
 
     monkeypatch.setattr("modalmix.builders.check.scan_slice.FastPath", Counting)
     tag = "<image>" if format in ("ola", "llava_video") else "<video>"

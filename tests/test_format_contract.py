@@ -98,6 +98,38 @@ def test_any_json_object_is_read_without_raising_and_comes_back(name: str) -> No
     holds()
 
 
+class AskedKeys(dict[str, Any]):
+    """A record that remembers which keys it was asked for."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        super().__init__(record)
+        self.asked: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.asked.add(str(key))
+        return super().__contains__(key)
+
+
+@every_format
+def test_the_keys_that_a_format_reads_are_those_that_it_says_it_reads(name: str) -> None:
+    format_ = FORMATS[name]
+    asked: set[str] = set()
+    records = [example for _, example in EXAMPLES]
+    for example in [*records, *({key: record[key]} for record in records for key in record), {}]:
+        record = AskedKeys({key: value for key, value in example.items() if key in format_.READ_KEYS})
+        format_.read(record)
+        asked |= record.asked
+    assert asked - {NOTES} == format_.READ_KEYS
+
+
 @every_format
 def test_a_value_too_deep_to_compare_is_kept(name: str) -> None:
     deep: Any = []

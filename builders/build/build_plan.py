@@ -224,6 +224,7 @@ def options_for_report(plan: Plan) -> dict[str, Any]:
         "limit": settings.limit,
         "roles": list(options.roles),
         "verify_masks": options.verify_masks,
+        **({"ignore_key": list(options.ignore_key)} if options.ignore_key else {}),
         "seed": settings.seed,
         "order": settings.order,
         "group_by": settings.group_by,

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache
 from itertools import count
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,6 +32,7 @@ from ..formats.recognition import path_words
 from ..formats.references import text_of_id
 from ..formats.turns import layout
 from ..pipeline.rows import Row
+from ..pipeline.unread_keys import UnreadMedia
 from .path_cache import KEYS, FoundMedium, PathCache
 from .record_batches import Conversations, RecordBatch, record_batches, stretches
 from .record_hashes import Fingerprints, fingerprints
@@ -40,7 +41,6 @@ _FRONTS = frozenset({"<image>\n", "<video>\n", "<audio>\n"})
 """The beginnings of nearly all conversations with a medium; of one length."""
 _CONTENT_KEYS = frozenset(key for format_ in formats().values() for key in format_.CONTENT_KEYS)
 _MAX_PROFILES = 10_000
-_KEYS_OF = attrgetter("keys")
 _CONTAINERS = frozenset({list, dict})
 
 
@@ -53,6 +53,7 @@ class Profile(msgspec.Struct, eq=False):
         has_id: whether they have an id.
         longer_by: how many more characters their canonical texts have than the written ones with separators.
         keys: the keys of their media.
+        unread: the keys of texts that the format does not read.
         numbers: some of `modalmix.builders.check.statistics.UNITS` → their number.
         rows: how many such records the fast path took.
     """
@@ -62,6 +63,7 @@ class Profile(msgspec.Struct, eq=False):
     has_id: bool
     longer_by: int
     keys: tuple[str, ...]
+    unread: tuple[str, ...]
     numbers: dict[str, int]
     rows: int = 0
 
@@ -138,8 +140,14 @@ def _media_lists(batch: RecordBatch) -> tuple[list[Hashable], set[int]]:
     return lists, without
 
 
-def profile_of(row: Row, characters: int) -> Profile | None:
-    """The profile of the records with the signature of this row; None where its media are not under their usual keys."""
+def profile_of(row: Row, characters: int, unread: tuple[str, ...] = ()) -> Profile | None:
+    """The profile of the records with the signature of this row; None where its media are not under their usual keys.
+
+    Args:
+        row: the row.
+        characters: of its turns, as written, with separators.
+        unread: its keys that its format does not read.
+    """
     sample, record = row.sample, row.record
     if sample.masks or sample.num_frames is not None or row.media.frames or sample.id != text_of_id(record.get("id")):
         return None
@@ -156,6 +164,7 @@ def profile_of(row: Row, characters: int) -> Profile | None:
         sample.id is not None,
         canonical - characters,
         tuple(key for key, group in groups.items() if group),
+        tuple(key for key in unread if isinstance(record[key], str)),
         {"turns": len(sample.turns), **{name: number for name, number in numbers.items() if number}},
     )
 
@@ -171,10 +180,17 @@ class FastPath:
         paths: where media are looked up.
         take: gets each run of records, before any record after it is yielded.
         done: gets the profiles before they are dropped.
+        unread_media: what records have under keys that their formats do not read.
     """
 
-    def __init__(self, paths: PathCache, take: Callable[[Run], None], done: Callable[[list[Profile]], None]) -> None:
-        self.paths, self.take, self.done = paths, take, done
+    def __init__(
+        self,
+        paths: PathCache,
+        take: Callable[[Run], None],
+        done: Callable[[list[Profile]], None],
+        unread_media: UnreadMedia,
+    ) -> None:
+        self.paths, self.take, self.done, self.unread_media = paths, take, done, unread_media
         self.profiles: dict[Hashable, Profile] = {}
         self._batch_numbers: dict[Hashable, int] = {}
         self._numbers = count()
@@ -192,7 +208,9 @@ class FastPath:
 
     def remember(self, row: Row) -> None:
         """Remembers that the record that was yielded last, now a row, has no findings."""
-        if self._last is not None and (profile := profile_of(row, self._last[1])) is not None:
+        keys = (row.format, *row.record)
+        unread = self.unread_media.keys[keys]
+        if self._last is not None and (profile := profile_of(row, self._last[1], unread)) is not None:
             if len(self.profiles) >= _MAX_PROFILES:
                 self.forget()
             self.profiles[self._last[0]] = profile
@@ -264,8 +282,12 @@ class FastPath:
     def _column(self, records: list[dict[str, Any]], profiles: list[Profile]) -> list[tuple[FoundMedium, ...]] | None:
         """The media of records that have one under each of the same keys; None where they have not, or one is missing."""
         keys = profiles[0].keys
-        if set(map(_KEYS_OF, profiles)) != {keys}:
+        kinds = set(profiles)
+        if any(profile.keys != keys for profile in kinds):
             return None
+        for key in {key for profile in kinds for key in profile.unread}:
+            if not all(self._is_silent(key, record.get(key)) for record in records):
+                return None
         columns: list[list[FoundMedium]] = []
         for key in keys:
             paths = list(map(itemgetter(key), records))
@@ -279,8 +301,14 @@ class FastPath:
             columns.append(column)  # type: ignore[arg-type]  # all were found
         return list(zip(*columns, strict=True)) if columns else [()] * len(records)
 
+    def _is_silent(self, key: str, text: object) -> bool:
+        """Whether a text under a key that the format does not read gives no finding."""
+        return text is None or (isinstance(text, str) and self.unread_media.is_silent(key, text))
+
     def _media(self, record: Mapping[str, Any], profile: Profile) -> tuple[FoundMedium, ...] | None:
-        """The media of a record; None where looking one up gives a finding, or a list of frames."""
+        """The media of a record; None where one gives a finding, or is a list of frames, or a medium is under an unread key."""
+        if not all(self._is_silent(key, record[key]) for key in profile.unread):
+            return None
         media: list[FoundMedium] = []
         for key in profile.keys:
             for path in _paths(record[key]):

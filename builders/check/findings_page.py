@@ -68,7 +68,8 @@ SECTIONS = (
     Section("Archives", "MX121", "MX127"),
     Section("Videos", "MX131", "MX134"),
     Section("Contents of media", "MX115", "MX199"),
-    Section("Turns and placeholders", "MX201", "MX299"),
+    Section("Turns and placeholders", "MX201", "MX220"),
+    Section("Keys that the format does not read", "MX221", "MX299"),
     Section("Masks", "MX301", "MX399"),
 )
 """A finding belongs to the first section whose codes include its own."""

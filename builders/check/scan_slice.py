@@ -29,6 +29,7 @@ from ..formats.references import text_of_id
 from ..pipeline.options import Options
 from ..pipeline.rows import Reject, Row, rows
 from ..pipeline.selection import EVERYTHING
+from ..pipeline.unread_keys import UnreadMedia
 from .diagnosis import EXAMPLES
 from .fast_path import FastPath, Profile, Run
 from .media_references import MediaReferences
@@ -120,7 +121,8 @@ class _SliceScan:
         self.roles = options.roles
         self.numbers: defaultdict[str, list[int]] = defaultdict(list)
         self.media = MediaReferences(result, self.numbers, deep=depth != "quick")
-        self.fast_path = FastPath(paths, self.run, self.profiles)
+        unread_media = UnreadMedia(paths.rewriter, options.ignore_key)
+        self.fast_path = FastPath(paths, self.run, self.profiles, unread_media)
         self.fast_counts = Counts()
         self.block: Block | None = None
         self.starts: list[int] | None = None

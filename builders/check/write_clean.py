@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -30,6 +30,7 @@ from ..pipeline.options import Options
 from ..pipeline.resolve_media import mask_findings, resolve
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import reading
+from ..pipeline.unread_keys import UnreadMedia
 from .diagnosis import CheckResult
 from .fixes import fixed
 from .media_store import MediaHeader, header_findings
@@ -103,6 +104,7 @@ def _kept(
     for slice_ in plan(source):
         read_as = reading(options, slice_)
         rewriter = rewriters.of(slice_)
+        unread_media = UnreadMedia(rewriter, options.ignore_key)
         for block in read(slice_):
             for row in block.raw:
                 result.read += 1
@@ -122,7 +124,7 @@ def _kept(
                         continue
                     if fix:
                         changed, changes = fixed(name, record)
-                        if changes and _sound(*read_as(changed), rewriter, verified):
+                        if changes and _sound(changed, *read_as(changed), rewriter, unread_media, verified):
                             result.fixed += 1
                             for change in changes:
                                 result.fixes[change.code] = result.fixes.get(change.code, 0) + 1
@@ -136,9 +138,16 @@ def _kept(
                 yield record
 
 
-def _sound(format_: str | None, sample: Sample, rewriter: Rewriter, verified: bool) -> bool:
+def _sound(
+    record: Mapping[str, Any],
+    format_: str | None,
+    sample: Sample,
+    rewriter: Rewriter,
+    unread_media: UnreadMedia,
+    verified: bool,
+) -> bool:
     """Whether a fixed record has no error left, in its media neither where the check opens media."""
-    if rejects(sample.findings):
+    if rejects(sample.findings) or rejects(unread_media.findings(format_, record, sample)):
         return False
     media = resolve(sample, rewriter)
     if isinstance(media, Finding):

@@ -44,6 +44,8 @@ def add_reading(parser: ArgumentParser) -> None:
     group.add_argument("--seed", type=int, default=42, metavar="N", help="random seed (default: %(default)s)")
     group.add_argument("--no-verify-masks", action="store_true",
                        help="do not compare masks with the header of their video or image")  # fmt: skip
+    group.add_argument("--ignore-key", action="append", metavar="NAME", default=[],
+                       help="say nothing about this key where the format does not read it; repeatable")  # fmt: skip
     add_output(parser)
 
 
@@ -111,4 +113,5 @@ def options_of(arguments: Namespace) -> Options:
         verify_masks=not arguments.no_verify_masks,
         rules=Rules.load(arguments.rules) if arguments.rules else None,
         selection=Selection(tuple(getattr(arguments, "where", ())), getattr(arguments, "sample", 1.0), arguments.seed),
+        ignore_key=tuple(sorted(set(arguments.ignore_key))),
     )

@@ -6,7 +6,7 @@ command line raises or prints them.  A record with a finding of severity ``error
 rejects with all its findings, never replaced and never dropped.
 
 The catalogue below is the one place where codes are defined.  Codes are never reused: ``MX0..`` reading files and JSON,
-``MX1..`` media and paths, ``MX2..`` turns and placeholders, ``MX3..`` masks.
+``MX1..`` media and paths, ``MX2..`` turns, placeholders and unread keys, ``MX3..`` masks.
 """
 
 from __future__ import annotations
@@ -288,6 +288,21 @@ _KINDS = [
     Kind("MX218", "placeholder-unseen", "warning",
          "A placeholder stands where the trainer does not look for it.",
          "Move it into a question; move a <region> behind the picture or video."),
+    # ---- keys that a format does not read
+    Kind("MX221", "medium-unread", "error",
+         "The record lacks a medium, and a key that its format does not read holds one.",
+         "Rename the key to one that the format reads, or name the format that reads it. "
+         "If the record is meant without it, pass ignore_key."),
+    Kind("MX222", "medium-extra", "warning",
+         "A key that the format does not read holds a medium: the row does not show it.",
+         "Rename the key and add a tag if it belongs in the row; if not, pass ignore_key."),
+    Kind("MX223", "prompt-unread", "warning",
+         "The record has a system prompt or tools under a key that its format does not read: the row is without.",
+         "Use a format that reads it, such as lmms_finetune with system_prompt; or pass ignore_key."),
+    Kind("MX224", "part-unread", "warning",
+         "The record names a time, a box or a frame rate of its medium under a key that its format does not read: "
+         "the row shows the whole medium as it is.",
+         "Cut the medium, or write what is meant in the text; or pass ignore_key."),
     # ---- masks
     Kind("MX301", "region-count", "error",
          "The number of <region> differs from the number of annotated objects.",

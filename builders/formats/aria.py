@@ -58,6 +58,7 @@ FOLDERS: tuple[str, ...] = ()
 OWN: Kinds = {"messages": frozenset({"parts"})}
 NEVER: Kinds = {}
 PATH_WORDS: tuple[str, ...] = ()
+READ_KEYS: frozenset[str] = frozenset({"id", "messages", "images", "video"})
 CONTENT_KEYS: tuple[str, ...] = ("messages",)
 
 ON_DEFECT: Mapping[str, str] = {

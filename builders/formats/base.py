@@ -53,6 +53,8 @@ class Format(Protocol):
     """Keys that this format cannot read when their values are of these kinds."""
     PATH_WORDS: tuple[str, ...]
     """Words in the path of a video by which `fit` recognises a record."""
+    READ_KEYS: frozenset[str]
+    """Keys of a record that `read` reads; it keeps the others in ``extra`` as they are."""
 
     @staticmethod
     def fit(shape: Shape) -> Recognition:

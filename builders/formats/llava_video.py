@@ -64,6 +64,7 @@ FOLDERS: tuple[str, ...] = (
 OWN: Kinds = {}
 NEVER: Kinds = {"image": OBJECTS}
 PATH_WORDS: tuple[str, ...] = ("shareVideoGPTV",)
+READ_KEYS: frozenset[str] = frozenset({"id", "image", "video", "conversations"})
 CONTENT_KEYS: tuple[str, ...] = ()
 
 ON_DEFECT: Mapping[str, str] = {

@@ -48,6 +48,7 @@ FOLDERS: tuple[str, ...] = ()
 OWN: Kinds = {}
 NEVER: Kinds = {"image": OBJECTS, "video": OBJECTS}
 PATH_WORDS: tuple[str, ...] = ()
+READ_KEYS: frozenset[str] = frozenset({"id", "system_prompt", "image", "video", "conversations"})
 CONTENT_KEYS: tuple[str, ...] = ()
 
 ON_DEFECT: Mapping[str, str] = {

@@ -68,6 +68,9 @@ FOLDERS: tuple[str, ...] = ()
 OWN: Kinds = {"audio_q": ANY, "text_q": ANY, "audio": ANY, "video_long": ANY, "image": OBJECTS, "video": OBJECTS}
 NEVER: Kinds = {}
 PATH_WORDS: tuple[str, ...] = ()
+READ_KEYS: frozenset[str] = frozenset(
+    {"id", "image", "video", "video_long", "audio", "audio_q", "text_q", "conversations"}
+)
 CONTENT_KEYS: tuple[str, ...] = ()
 
 ON_DEFECT: Mapping[str, str] = {

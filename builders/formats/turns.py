@@ -86,6 +86,15 @@ plain = plain_text
 """The name in version 0.1."""
 
 
+def literal_tags(text: str) -> list[str]:
+    """The tags of media in a canonical text that stand for nothing: those with a backslash, and ``<speech>``."""
+    return [
+        match[1]
+        for match in _TAG.finditer(text)
+        if match[1] == "speech" or (match[1] != "region" and _slashes(text, match.start()) % 2)
+    ]
+
+
 def rename(text: str, name: Callable[[str], str]) -> str:
     """The canonical text with each placeholder renamed by `name`, from left to right; literal tags stay."""
     if "<" not in text:

@@ -72,6 +72,10 @@ FOLDERS: tuple[str, ...] = ()
 OWN: Kinds = {"annotation": LISTS, "masks": LISTS}
 NEVER: Kinds = {"image": OBJECTS, "video": OBJECTS}
 PATH_WORDS: tuple[str, ...] = ()
+READ_KEYS: frozenset[str] = frozenset(
+    {"id", "image", "video", "height", "width", "conversations", "conversation", "annotation", "masks", "stream"}
+    | {"caption", "Question", "options", "Answer"}  # of VideoRefer-Bench
+)
 CONTENT_KEYS: tuple[str, ...] = ("stream",)
 
 ON_DEFECT: Mapping[str, str] = {

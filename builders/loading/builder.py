@@ -25,7 +25,7 @@ from ..core.garbage_collector import garbage_collector_off
 from ..core.report import REJECTED
 from ..formats.turns import Roles
 from ..paths import Rewriter, Rules
-from ..pipeline import features, rejects
+from ..pipeline import features, rejects, unread_keys
 from ..pipeline.arrow_tables import referenced, table
 from ..pipeline.hub_urls import HUB
 from ..pipeline.infer_rules import looked_up
@@ -65,6 +65,7 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
         slice_bytes: size of a slice of an annotation file; by default its size decides.
         where: condition or conditions that all hold for a row; see `modalmix.builders.pipeline.conditions`.
         sample: fraction of the records to draw, by `seed`.
+        ignore_key: key or keys about which nothing is said where the format does not read them, though they hold a medium.
         mixes: names of the mixes a config takes; None for all.
         folder: sub-folder of ``data_dir`` a config stands for (LLaVA-Video-178K's).
         release: an upstream release to stream from the Hub where no files are named (``modalmix download`` lists them), with
@@ -86,6 +87,7 @@ class AnnotationConfig(datasets.BuilderConfig):  # type: ignore[misc]
     metadata: bool = False
     where: str | Sequence[str] | None = None
     sample: float = 1.0
+    ignore_key: str | Sequence[str] | None = None
     mixes: tuple[str, ...] | None = None
     modalities: tuple[str, ...] = ()
     folder: str | None = None
@@ -216,7 +218,8 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             video_folder=folders(config.video_folder),
             verify_masks=config.verify_masks,
             rules=None if config.rules is None else Rules.load(config.rules),
-            selection=Selection(_conditions(config.where), config.sample, config.seed),
+            selection=Selection(_texts(config.where), config.sample, config.seed),
+            ignore_key=tuple(sorted(set(_texts(config.ignore_key)))),
         )
 
     def _get_examples_iterable_for_split(self, split_generator: datasets.SplitGenerator) -> Any:
@@ -239,24 +242,37 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _of_slices(self, slices: list[Slice], options: Options, streaming: bool) -> Iterator[tuple[Key, pa.Table]]:
         schema = self.info.features.arrow_schema
         rewriters = Rewriters(options)
+        warned: set[tuple[str, str, str]] = set()
         for shard, slice_ in enumerate(slices):
             counts = Counts()
             rewriter = rewriters.of(slice_)
             lines: list[bytes] = []
             made = rows(slice_, options, counts, rewriter)
             batch = 0
-            while (next_table := self._next_table(made, schema, lines)) is not None:
+            while (next_table := self._next_table(made, schema, lines, warned)) is not None:
                 yield Key(shard, batch), next_table
                 batch += 1
             self._account(slice_, counts, rewriter, lines, streaming)
 
-    def _next_table(self, made: Iterator[Row | Reject], schema: pa.Schema, lines: list[bytes]) -> pa.Table | None:
-        """The table of the next rows, which are not kept; None where there are no more.  Rejects become `lines`."""
+    def _next_table(
+        self,
+        made: Iterator[Row | Reject],
+        schema: pa.Schema,
+        lines: list[bytes],
+        warned: set[tuple[str, str, str]],
+    ) -> pa.Table | None:
+        """The table of the next rows, which are not kept; None where there are no more.
+
+        Rejects become `lines`; warnings about keys that are not read are logged, unless they are among those `warned` of.
+        """
         with garbage_collector_off():
             some: list[Row] = []
             for row in made:
                 if isinstance(row, Row):
                     some.append(row)
+                    if row.findings:
+                        for found in unread_keys.new_warnings(row.findings, warned):
+                            logger.warning("%s", found)
                     if len(some) == ROWS_PER_TABLE:
                         break
                 elif self.config.on_error == "raise":
@@ -295,8 +311,11 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             kwargs["download_mode"] = datasets.DownloadMode.FORCE_REDOWNLOAD
             self.info.splits = None  # those of the stale result, which the new one need not equal
         super().download_and_prepare(*args, **kwargs)
-        if (counts := self.counts()) and (summary := rejects.summary(counts)):
-            logger.warning("%s: %s; see %s", self.dataset_name, summary, self.rejected_file)
+        if counts := self.counts():
+            if summary := rejects.summary(counts):
+                logger.warning("%s: %s; see %s", self.dataset_name, summary, self.rejected_file)
+            if summary := unread_keys.summary(counts):
+                logger.warning("%s: %s", self.dataset_name, summary)
 
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
         split_info = (self.info.splits or {}).get(str(split))
@@ -315,7 +334,7 @@ class AnnotationBuilder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return prepared.counts(self._output_dir)
 
 
-def _conditions(value: str | Sequence[str] | None) -> tuple[str, ...]:
+def _texts(value: str | Sequence[str] | None) -> tuple[str, ...]:
     return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 

@@ -23,6 +23,7 @@ class Options(msgspec.Struct, frozen=True):
         rules: how written paths are rewritten, as a person has given it; None for learning where it is needed.
         learned: what was learned for the annotation files that share media roots; see `modalmix.builders.pipeline.infer_rules`.
         selection: which records of those mixes are selected.
+        ignore_key: keys about which nothing is said where a format does not read them, sorted.
     """
 
     format: str | None = None
@@ -35,6 +36,7 @@ class Options(msgspec.Struct, frozen=True):
     rules: Rules | None = None
     learned: dict[str, Rules] = {}
     selection: Selection = EVERYTHING
+    ignore_key: tuple[str, ...] = ()
 
 
 DEFAULTS = Options()

@@ -28,6 +28,7 @@ from .options import Options
 from .recognise_files import RecognisingReader
 from .resolve_media import mask_findings, resolve
 from .selection import Selector
+from .unread_keys import UnreadMedia
 
 
 class Row(NamedTuple):
@@ -114,6 +115,8 @@ class _Rows:
         self._mixes = options.mixes
         self._verify_masks = options.verify_masks
         self._selector = Selector(options.selection, slice_)
+        self._unread_media = UnreadMedia(rewriter, options.ignore_key)
+        self._unread_keys = self._unread_media.keys
 
     def of(self, block: Block) -> Iterator[Row | Reject]:
         """The rows and rejects of a block."""
@@ -158,6 +161,9 @@ class _Rows:
         """What a record becomes; None where it is not selected."""
         format_, sample = self._read(record)
         findings = sample.findings if reader_findings is None else [*reader_findings, *sample.findings]
+        keys = (format_, *record)
+        if (unread := self._unread_keys[keys]) and not self._unread_media.are_silent(unread, record):
+            findings = [*findings, *self._unread_media.findings(format_, record, sample)]
         if findings and rejects(findings):
             return self._reject(format_, row, record, findings)
         mix = sample.mix

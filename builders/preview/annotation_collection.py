@@ -28,6 +28,7 @@ from ..pipeline.options import Options
 from ..pipeline.resolve_media import mask_findings
 from ..pipeline.rewriters import Rewriters
 from ..pipeline.rows import Reject, reading, rows
+from ..pipeline.unread_keys import UnreadMedia
 from .entries import Cell, Cells, Entry, SampleDetails, StoredCell, entry
 from .temp_media import TempMedia
 
@@ -152,8 +153,10 @@ class AnnotationCollection:
         self, record: dict[str, Any], slice_: Slice, row: int, reader_findings: list[Finding]
     ) -> SampleDetails:
         name, sample = reading(self._options, slice_)(record)
-        media = _media(sample, self._show_rewriters.of(slice_))
-        findings = [*reader_findings, *sample.findings, *dict.fromkeys(_missing(media))]
+        rewriter = self._show_rewriters.of(slice_)
+        media = _media(sample, rewriter)
+        unread = UnreadMedia(rewriter, self._options.ignore_key).findings(name, record, sample)
+        findings = [*reader_findings, *sample.findings, *unread, *dict.fromkeys(_missing(media))]
         if not rejects(findings) and self._options.verify_masks and sample.masks:
             findings += mask_findings(name, sample, Media(**media))  # type: ignore[arg-type]  # no medium is missing
         extra = extra_text(sample.extra)

@@ -14,6 +14,7 @@ from ...pipeline import rejects
 from ...pipeline.arrow_tables import at_hand, table
 from ...pipeline.options import Options
 from ...pipeline.rows import Reject, Row
+from ...pipeline.unread_keys import new_warnings
 from .archive_rows import rows_of
 from .requested_paths import check_streamable, items_of_row
 from .stream_plan import ArchivePass, StreamPlan, how_to_download, of_release, passes_under
@@ -95,6 +96,7 @@ def tables(
     waiting: list[Row] = []
     lines: list[bytes] = []
     counts = Counts()
+    warned: set[tuple[str, str, str]] = set()
     rows_of_table, size = 1, 0
     for row in rows_of(stream_plan, pass_, token):
         if isinstance(row, Reject):
@@ -106,6 +108,8 @@ def tables(
             counts.note(row.findings)
             continue
         counts.read += 1
+        for found in new_warnings(row.findings, warned):
+            logger.warning("%s", found)
         waiting.append(row)
         size += sum(item.size for item in items_of_row(row))
         if len(waiting) >= rows_of_table or size >= _BYTES:
