@@ -13,10 +13,10 @@ import os
 import msgspec
 
 from ..builders.core.atomic_files import write_file
+from ..builders.core.file_digests import hexdigest
 from ..builders.pipeline.hub_client import RemoteEntry
 
 FILE = ".modalmix-download.json"
-_CHUNK = 4 << 20
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -83,10 +83,7 @@ class Folder:
         digest = hashlib.sha256()
         if remote.sha256 is None:
             digest = hashlib.sha1(b"blob %d\0" % remote.size, usedforsecurity=False)
-        with open(self.place(path), "rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return hexdigest(self.place(path), digest)
 
     def _write(self) -> None:
         write_file(self._file, msgspec.json.encode(self._contents), temporary=f"{self._file}.tmp")
